@@ -1,0 +1,278 @@
+package caddymcpauth
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+)
+
+func init() {
+	httpcaddyfile.RegisterDirective("mcp_auth", parseDirective)
+	// Before anything else that asks for credentials: the metadata must be
+	// there for everybody. basicauth is basic_auth's older name and comes first.
+	httpcaddyfile.RegisterDirectiveOrder("mcp_auth", httpcaddyfile.Before, "basicauth")
+}
+
+// parseDirective sets up the front door from the mcp_auth directive. Syntax:
+//
+//	mcp_auth [<matcher>] <resource> {
+//	    issuer <url> [{
+//	        <verifier> [{ ... }]
+//	        discovery <url> | off
+//	        metadata  <field> <value...>
+//	        audience  <audiences...>
+//	    }]
+//	    scopes           <scopes...>
+//	    scopes_supported <scopes...>
+//	    scope_implies    <scope> <scopes...>
+//	    metadata         <field> <value...>
+//	    origins          <origins...>
+//	    header           <name> <value>
+//	    forward_token
+//	}
+//
+// It expands to one route with two matcher sets: the given one, and the
+// metadata's path, so that the metadata is served although the matcher leaves
+// it out. With a matcher and identity headers, a second route removes these
+// headers from the site's other requests.
+func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	if !h.Next() {
+		return nil, h.ArgErr()
+	}
+	matcher, err := h.ExtractMatcherSet()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkMatcher(h.Dispenser, matcher); err != nil {
+		return nil, err
+	}
+	handler := new(Handler)
+	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	id, err := parseResource(handler.Resource)
+	if err != nil {
+		return nil, h.Errf("resource: %v", err)
+	}
+	route := caddyhttp.Route{
+		HandlersRaw: []json.RawMessage{caddyconfig.JSONModuleObject(handler, "handler", "mcp_auth", nil)},
+	}
+	if matcher == nil {
+		return []httpcaddyfile.ConfigValue{{Class: "route", Value: route}}, nil
+	}
+	route.MatcherSetsRaw = []caddy.ModuleMap{
+		matcher,
+		{"path": h.JSON(metadataPaths(id))},
+	}
+	values := []httpcaddyfile.ConfigValue{{Class: "route", Value: route}}
+	if len(handler.Header) > 0 {
+		scrub := &Scrub{Header: slices.Sorted(maps.Keys(handler.Header))}
+		values = append(values, httpcaddyfile.ConfigValue{Class: "route", Value: caddyhttp.Route{
+			HandlersRaw: []json.RawMessage{caddyconfig.JSONModuleObject(scrub, "handler", "mcp_auth_scrub", nil)},
+		}})
+	}
+	return values, nil
+}
+
+// metadataPaths matches the requests that [Handler.isMetadata] looks at.
+func metadataPaths(id resource.Identifier) caddyhttp.MatchPath {
+	return caddyhttp.MatchPath{id.MetadataPath(), id.MetadataPath() + "/"}
+}
+
+// checkMatcher refuses a path that leaves its own subpaths open: servers answer
+// /mcp/ as they answer /mcp, and an exact matcher protects only one of them.
+func checkMatcher(d *caddyfile.Dispenser, matcher caddy.ModuleMap) error {
+	var paths caddyhttp.MatchPath
+	if raw, ok := matcher["path"]; ok {
+		if err := json.Unmarshal(raw, &paths); err != nil {
+			return d.Errf("path matcher: %v", err)
+		}
+	}
+	for _, path := range paths {
+		if strings.Contains(path, "*") {
+			continue
+		}
+		below := strings.TrimSuffix(path, "/") + "/"
+		if !slices.ContainsFunc(paths, func(other string) bool {
+			prefix, isPrefix := strings.CutSuffix(other, "*")
+			return isPrefix && !strings.Contains(prefix, "*") && strings.HasPrefix(below, prefix)
+		}) {
+			return d.Errf("the matcher %s would leave %s open to anybody: write %s*", path, below, strings.TrimSuffix(path, "/"))
+		}
+	}
+	return nil
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens, without a
+// matcher. The syntax is that of the directive.
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the directive's name
+	args := d.RemainingArgs()
+	if len(args) != 1 {
+		return d.Err("mcp_auth takes the URL of the MCP server as clients dial it, for example https://mcp.example.com/mcp")
+	}
+	h.Resource = args[0]
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if err := h.unmarshalOption(d); err != nil {
+			return err
+		}
+	}
+	if len(h.Issuers) == 0 {
+		return d.Err("mcp_auth needs at least one `issuer <url>`: the authorization server whose tokens are accepted")
+	}
+	return nil
+}
+
+func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
+	switch d.Val() {
+	case "issuer":
+		iss := new(Issuer)
+		if err := iss.UnmarshalCaddyfile(d.NewFromNextSegment()); err != nil {
+			return err
+		}
+		h.Issuers = append(h.Issuers, iss)
+		return nil
+	case "scopes":
+		return listOption(d, &h.Scopes)
+	case "scopes_supported":
+		return listOption(d, &h.ScopesSupported)
+	case "origins":
+		return listOption(d, &h.Origins)
+	case "metadata":
+		return metadataOption(d, &h.Metadata, resource.ParseField)
+	case "scope_implies":
+		args := d.RemainingArgs()
+		if len(args) < 2 {
+			return d.Err("scope_implies takes a scope and the scopes that it includes")
+		}
+		if _, ok := h.ScopeImplies[args[0]]; ok {
+			return d.Errf("scope_implies %s is given twice: list all its scopes in one", args[0])
+		}
+		if h.ScopeImplies == nil {
+			h.ScopeImplies = make(map[string][]string)
+		}
+		h.ScopeImplies[args[0]] = args[1:]
+		return nil
+	case "header":
+		var name, value string
+		if !d.AllArgs(&name, &value) || value == "" {
+			return d.Err("header takes a name and a value, for example: header X-User {http.auth.user.id}")
+		}
+		if _, ok := h.Header[name]; ok {
+			return d.Errf("header %s is given twice", name)
+		}
+		if h.Header == nil {
+			h.Header = make(map[string]string)
+		}
+		h.Header[name] = value
+		return nil
+	case "forward_token":
+		if d.NextArg() {
+			return d.ArgErr()
+		}
+		if h.ForwardToken {
+			return d.Err("forward_token is given twice")
+		}
+		h.ForwardToken = true
+		return nil
+	default:
+		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, scope_implies, metadata, origins, header, forward_token)", d.Val())
+	}
+}
+
+// UnmarshalCaddyfile sets up the issuer from Caddyfile tokens. Syntax:
+//
+//	issuer <url> [{
+//	    <verifier> [{ ... }]
+//	    discovery <url> | off
+//	    metadata  <field> <value...>
+//	    audience  <audiences...>
+//	}]
+func (iss *Issuer) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the option's name
+	if !d.AllArgs(&iss.Issuer) || iss.Issuer == "" {
+		return d.Err("issuer takes one URL: the authorization server's issuer identifier, to the letter")
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch option := d.Val(); option {
+		case "discovery":
+			if iss.Discovery != "" {
+				return d.Err("discovery is given twice")
+			}
+			if !d.AllArgs(&iss.Discovery) || iss.Discovery == "" {
+				return d.Err("discovery takes the URL of a metadata document, or off")
+			}
+		case "audience":
+			if err := listOption(d, &iss.Audience); err != nil {
+				return err
+			}
+		case "metadata":
+			if err := metadataOption(d, &iss.Metadata, issuerField); err != nil {
+				return err
+			}
+		default:
+			module, err := caddyfile.UnmarshalModule(d, "http.mcp_auth.verifiers."+option)
+			if err != nil {
+				return d.Errf("%s is neither an option of issuer (discovery, metadata, audience) nor a verifier that works here: %v", option, err)
+			}
+			iss.VerifiersRaw = append(iss.VerifiersRaw, caddyconfig.JSONModuleObject(module, "verifier", option, nil))
+		}
+	}
+	return nil
+}
+
+// issuerField returns the value of an authorization server's metadata field.
+func issuerField(name string, words []string) (any, error) {
+	if len(words) == 1 {
+		return words[0], nil
+	}
+	return words, nil
+}
+
+// listOption reads an option that takes one or more words.
+func listOption(d *caddyfile.Dispenser, list *[]string) error {
+	name := d.Val()
+	if *list != nil {
+		return d.Errf("%s is given twice: list everything in one", name)
+	}
+	*list = d.RemainingArgs()
+	if len(*list) == 0 || slices.Contains(*list, "") {
+		return d.Errf("%s needs at least one value, and none may be empty", name)
+	}
+	return nil
+}
+
+// metadataOption reads `metadata <field> <value...>`.
+func metadataOption(d *caddyfile.Dispenser, fields *map[string]any, parse func(string, []string) (any, error)) error {
+	args := d.RemainingArgs()
+	if len(args) < 2 || slices.Contains(args, "") {
+		return d.Err("metadata takes a field and its value, for example: metadata resource_name \"My server\"")
+	}
+	value, err := parse(args[0], args[1:])
+	if err != nil {
+		return d.WrapErr(err)
+	}
+	if _, ok := (*fields)[args[0]]; ok {
+		return d.Errf("metadata %s is given twice", args[0])
+	}
+	if *fields == nil {
+		*fields = make(map[string]any)
+	}
+	(*fields)[args[0]] = value
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddyfile.Unmarshaler = (*Handler)(nil)
+	_ caddyfile.Unmarshaler = (*Issuer)(nil)
+)

@@ -1,0 +1,143 @@
+// Package discovery finds out about authorization servers: their metadata (RFC
+// 8414, OpenID Connect Discovery 1.0) and their keys (RFC 7517), fetched at
+// first need, kept, and refreshed. It knows nothing of Caddy.
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+)
+
+const (
+	// maxBody bounds a metadata document and a key set. Real ones have a few
+	// kilobytes.
+	maxBody = 1 << 20
+
+	// maxRedirects bounds redirects within the same origin.
+	maxRedirects = 3
+
+	userAgent = "caddy-mcp-auth"
+)
+
+// NewClient returns an HTTP client for talking to one authorization server: no
+// cookies, bounded in headers and time to connect, and never led astray to
+// another origin.
+func NewClient() *http.Client {
+	dialer := &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            dialer.DialContext,
+			ForceAttemptHTTP2:      true,
+			TLSHandshakeTimeout:    3 * time.Second,
+			IdleConnTimeout:        30 * time.Second,
+			MaxIdleConnsPerHost:    4,
+			MaxResponseHeaderBytes: 64 << 10,
+		},
+		CheckRedirect: sameOriginOnly,
+	}
+}
+
+// sameOriginOnly follows a redirect only within the origin, for the sake of
+// servers that add a slash. Elsewhere, a document is not what was asked for.
+func sameOriginOnly(req *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return errors.New("too many redirects")
+	}
+	if resource.Origin(req.URL) != resource.Origin(via[0].URL) {
+		return fmt.Errorf("refusing redirect to another origin, %s", resource.Origin(req.URL))
+	}
+	return nil
+}
+
+// statusError is an answer other than 200.
+type statusError struct {
+	url        string
+	status     int
+	retryAfter time.Duration
+}
+
+func (e *statusError) Error() string {
+	return fmt.Sprintf("%s answered %d", e.url, e.status)
+}
+
+// document is what a fetch brought.
+type document struct {
+	body []byte
+	// maxAge is what Cache-Control allows; zero if it says nothing.
+	maxAge time.Duration
+}
+
+// fetch gets the document at address.
+func fetch(ctx context.Context, client *http.Client, address string) (document, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return document{}, err
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", userAgent)
+	resp, err := client.Do(req)
+	if err != nil {
+		return document{}, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return document{}, &statusError{address, resp.StatusCode, retryAfter(resp.Header)}
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err != nil {
+		return document{}, fmt.Errorf("reading %s: %w", address, err)
+	}
+	if len(body) > maxBody {
+		return document{}, fmt.Errorf("%s is larger than %d bytes", address, maxBody)
+	}
+	return document{body, maxAge(resp.Header)}, nil
+}
+
+// retryAfter reads a Retry-After header in seconds; its other form, a date, is
+// not used by those who limit rates.
+func retryAfter(h http.Header) time.Duration {
+	return seconds(h.Get("Retry-After"))
+}
+
+// maxAge reads the max-age of a Cache-Control header.
+func maxAge(h http.Header) time.Duration {
+	for directive := range strings.SplitSeq(h.Get("Cache-Control"), ",") {
+		if age, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(directive)), "max-age="); ok {
+			return seconds(age)
+		}
+	}
+	return 0
+}
+
+// seconds returns s as a duration; zero if it isn't a number of seconds.
+func seconds(s string) time.Duration {
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+// checkEndpoint returns an error if address, which an authorization server
+// names or an operator configures, can't be talked to safely.
+func checkEndpoint(name, address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Errorf("%s is not an absolute URL", name)
+	}
+	if u.Scheme == "http" && !resource.IsLoopback(u.Hostname()) {
+		return fmt.Errorf("%s is not https", name)
+	}
+	return nil
+}

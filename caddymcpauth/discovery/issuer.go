@@ -1,0 +1,178 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
+
+const (
+	// usable is how long metadata and keys serve while the issuer is away.
+	// Longer than that without its issuer, no token is younger anyway.
+	usable = 24 * time.Hour
+
+	// A key set is refreshed when it is as old as its Cache-Control allows,
+	// within these bounds: often enough that a withdrawn key stops working
+	// soon, seldom enough to bother nobody.
+	defaultKeysFresh = 10 * time.Minute
+	minKeysFresh     = 1 * time.Minute
+	maxKeysFresh     = 1 * time.Hour
+
+	metadataFresh = 1 * time.Hour
+)
+
+// The documents that [Config.OnFetch] is told about.
+const (
+	MetadataDocument = "metadata"
+	KeysDocument     = "keys"
+)
+
+// Config describes an authorization server.
+type Config struct {
+	// Issuer is its identifier: an https URL, or http on loopback. Required.
+	Issuer string
+
+	// Location is where its metadata lives, if not at one of the well-known
+	// places.
+	Location string
+
+	// Off says that there is no metadata to fetch: everything is in Metadata.
+	Off bool
+
+	// Metadata sets fields by hand; they win over fetched ones. An endpoint
+	// that is set here is used without fetching any metadata.
+	Metadata map[string]any
+
+	// Client talks to the authorization server. Nil means [NewClient].
+	Client *http.Client
+
+	// OnFetch, if not nil, is told the outcome of every fetch.
+	OnFetch func(document string, err error)
+
+	// Now returns the time. Nil means [time.Now].
+	Now func() time.Time
+}
+
+// Issuer is what is known of an authorization server. It is safe for concurrent
+// use, and made to be kept for as long as possible.
+type Issuer struct {
+	config    Config
+	locations []string
+	stop      context.CancelFunc
+	metadata  kept[*Metadata]
+	keys      kept[*token.KeySet]
+}
+
+// New returns the authorization server of config without asking it anything
+// yet. Close it when it is no longer needed.
+func New(config Config) (*Issuer, error) {
+	locations, err := Locations(config.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	if config.Location != "" {
+		if config.Off {
+			return nil, errors.New("discovery is both off and given a location")
+		}
+		if err := checkEndpoint("discovery", config.Location); err != nil {
+			return nil, err
+		}
+		locations = []string{config.Location}
+	}
+	if config.Client == nil {
+		config.Client = NewClient()
+	}
+	if config.OnFetch == nil {
+		config.OnFetch = func(string, error) {}
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	lifetime, stop := context.WithCancel(context.Background())
+	iss := &Issuer{config: config, locations: locations, stop: stop}
+	iss.metadata = kept[*Metadata]{
+		lifetime: lifetime,
+		now:      config.Now,
+		get:      iss.fetchMetadata,
+		same:     (*Metadata).equal,
+		usable:   usable,
+	}
+	iss.keys = kept[*token.KeySet]{
+		lifetime: lifetime,
+		now:      config.Now,
+		get:      iss.fetchKeys,
+		same:     (*token.KeySet).Equal,
+		usable:   usable,
+	}
+	return iss, nil
+}
+
+// Close ends every fetch under way.
+func (iss *Issuer) Close() {
+	iss.stop()
+	iss.config.Client.CloseIdleConnections()
+}
+
+// Metadata returns the authorization server's metadata, corrected by hand. Its
+// error is a [*token.UnavailableError].
+func (iss *Issuer) Metadata(ctx context.Context) (*Metadata, error) {
+	return iss.metadata.load(ctx, time.Time{})
+}
+
+// KeySet implements [token.KeySource].
+func (iss *Issuer) KeySet(ctx context.Context, since time.Time) (*token.KeySet, error) {
+	return iss.keys.load(ctx, since)
+}
+
+// endpoint returns the URL in the metadata field name.
+func (iss *Issuer) endpoint(ctx context.Context, name string) (string, error) {
+	byHand := &Metadata{fields: iss.config.Metadata}
+	if byHand.Text(name) != "" {
+		return byHand.endpoint(name)
+	}
+	m, err := iss.Metadata(ctx)
+	if err != nil {
+		return "", err
+	}
+	return m.endpoint(name)
+}
+
+func (iss *Issuer) fetchMetadata(ctx context.Context) (_ *Metadata, _ time.Duration, err error) {
+	if iss.config.Off {
+		m := &Metadata{fields: maps.Clone(iss.config.Metadata)}
+		return m, metadataFresh, nil
+	}
+	defer func() { iss.config.OnFetch(MetadataDocument, err) }()
+	m, _, err := discover(ctx, iss.config.Client, iss.config.Issuer, iss.locations)
+	if err != nil {
+		return nil, 0, err
+	}
+	maps.Copy(m.fields, iss.config.Metadata)
+	return m, metadataFresh, nil
+}
+
+func (iss *Issuer) fetchKeys(ctx context.Context) (_ *token.KeySet, _ time.Duration, err error) {
+	address, err := iss.endpoint(ctx, "jwks_uri")
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { iss.config.OnFetch(KeysDocument, err) }()
+	doc, err := fetch(ctx, iss.config.Client, address)
+	if err != nil {
+		return nil, 0, err
+	}
+	set, err := token.ParseKeySet(doc.body)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", address, err)
+	}
+	fresh := defaultKeysFresh
+	if doc.maxAge > 0 {
+		fresh = min(max(doc.maxAge, minKeysFresh), maxKeysFresh)
+	}
+	return set, fresh, nil
+}

@@ -1,0 +1,172 @@
+package caddymcpauth
+
+import (
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
+
+// FromContext returns the verified token of the request that ctx belongs to, for
+// handlers written in Go. It reports false if no front door let the request in.
+var FromContext = token.FromContext
+
+const userPlaceholders = "http.auth.user."
+
+// userPlaceholder returns a replacer function for {http.auth.user.*}: id is the
+// subject, issuer, client_id and scope are what the front door made of the
+// issuer's dialect, every other name is looked up among the verified claims. A
+// claim that isn't there is empty. Values are made when asked for, and not
+// expanded again: {env.SECRET} in a claim stays what it is.
+func userPlaceholder(t *token.Token) caddy.ReplacerFunc {
+	return func(key string) (any, bool) {
+		name, ok := strings.CutPrefix(key, userPlaceholders)
+		if !ok {
+			return nil, false
+		}
+		switch name {
+		case "id":
+			return t.Subject, true
+		case "issuer":
+			return t.Issuer, true
+		case "client_id":
+			return t.ClientID, true
+		case "scope":
+			return strings.Join(t.Scopes, " "), true
+		default:
+			return t.ClaimText(name), true
+		}
+	}
+}
+
+// identityHeaders are the names of the headers that tell the next handler who
+// the user is. Only we set them.
+type identityHeaders []string
+
+// check returns an error for a header that can't carry an identity.
+func (names identityHeaders) check() error {
+	for i, name := range names {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Errorf("header %q is not a header name", name)
+		}
+		switch canonical := textproto.CanonicalMIMEHeaderKey(name); canonical {
+		case "Authorization":
+			return fmt.Errorf("header %s cannot be set here: use header_up of reverse_proxy for credentials of your own, or forward_token", canonical)
+		case "Connection", "Content-Length", "Host", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Origin", "Cookie", "Content-Type", "Accept":
+			return fmt.Errorf("header %s cannot carry an identity: choose a name of its own, such as X-User", canonical)
+		}
+		if strings.HasPrefix(textproto.CanonicalMIMEHeaderKey(name), "Mcp-") {
+			return fmt.Errorf("header %q belongs to the MCP protocol: choose another name", name)
+		}
+		for _, other := range names[:i] {
+			if sameFolded(name, other) {
+				return fmt.Errorf("headers %q and %q are the same to servers that fold header names", other, name)
+			}
+		}
+	}
+	return nil
+}
+
+// scrub removes from r whatever the client sent under one of the names, or
+// under a name that a server behind may take for it: CGI, WSGI and PHP turn
+// X-User, X_User and X.User into the same variable. It also takes the names out
+// of Connection, by which a client could have the next proxy drop our header
+// after it was set (the class of CVE-2025-48865).
+func (names identityHeaders) scrub(r *http.Request) {
+	if len(names) == 0 {
+		return
+	}
+	for key := range r.Header {
+		if names.contain(key) {
+			delete(r.Header, key)
+		}
+	}
+	for key := range r.Trailer {
+		if names.contain(key) {
+			delete(r.Trailer, key)
+		}
+	}
+	if len(r.Header["Connection"]) == 0 {
+		return
+	}
+	var kept []string
+	for _, value := range r.Header["Connection"] {
+		for option := range strings.SplitSeq(value, ",") {
+			if option = strings.TrimSpace(option); option != "" && !names.contain(option) {
+				kept = append(kept, option)
+			}
+		}
+	}
+	if len(kept) == 0 {
+		delete(r.Header, "Connection")
+		return
+	}
+	r.Header["Connection"] = []string{strings.Join(kept, ", ")}
+}
+
+// without returns the names that are not in others.
+func (names identityHeaders) without(others identityHeaders) identityHeaders {
+	if len(others) == 0 {
+		return names
+	}
+	return slices.DeleteFunc(slices.Clone(names), others.contain)
+}
+
+// setHeadersVar is the request variable that holds the identity headers which
+// front doors have set.
+const setHeadersVar = "mcp_auth_header"
+
+func setHeaders(r *http.Request) identityHeaders {
+	names, _ := caddyhttp.GetVar(r.Context(), setHeadersVar).(identityHeaders)
+	return names
+}
+
+func (names identityHeaders) contain(key string) bool {
+	for _, name := range names {
+		if sameFolded(key, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameFolded reports whether a and b are the same letters and digits, whatever
+// stands between them.
+func sameFolded(a, b string) bool {
+	i, j := 0, 0
+	for {
+		for i < len(a) && !isAlphanumeric(a[i]) {
+			i++
+		}
+		for j < len(b) && !isAlphanumeric(b[j]) {
+			j++
+		}
+		if i == len(a) || j == len(b) {
+			return i == len(a) && j == len(b)
+		}
+		if lower(a[i]) != lower(b[j]) {
+			return false
+		}
+		i++
+		j++
+	}
+}
+
+func isAlphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}

@@ -1,0 +1,195 @@
+package caddymcpauth
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
+
+// Issuer is an authorization server whose tokens are accepted.
+type Issuer struct {
+	// The issuer identifier: the URL that the authorization server's metadata
+	// and its tokens name, to the letter; a slash at the end counts. Must be
+	// https, or http on loopback. Placeholders are replaced once, at provision.
+	Issuer string `json:"issuer"`
+
+	// The verifiers of the issuer's tokens, asked in this order. Default: one
+	// `jwt` verifier.
+	VerifiersRaw []json.RawMessage `json:"verifiers,omitempty" caddy:"namespace=http.mcp_auth.verifiers inline_key=verifier"`
+
+	// Where the authorization server's metadata is: the URL of a document, or
+	// `off` if there is none, in which case what is needed is set by
+	// `metadata`. Default: where MCP clients look, RFC 8414 first, then OpenID
+	// Connect Discovery.
+	Discovery string `json:"discovery,omitempty"`
+
+	// Metadata fields set by hand, such as `jwks_uri`. They win over discovered
+	// ones; an endpoint set here is used without any discovery. Placeholders
+	// in texts are replaced once, at provision.
+	Metadata map[string]any `json:"metadata,omitempty"`
+
+	// The audiences of which a token must name one. Default: the resource.
+	// Only for authorization servers that can't put the resource in there: a
+	// token made for anybody else in this list passes.
+	Audience []string `json:"audience,omitempty"`
+
+	// poolKey is set while a reference to the shared state is held.
+	poolKey string
+}
+
+// provision loads the issuer's verifiers for resource.
+func (iss *Issuer) provision(ctx caddy.Context, resource string) (token.IssuerVerifiers, error) {
+	none := token.IssuerVerifiers{}
+	if err := iss.replacePlaceholders(); err != nil {
+		return none, err
+	}
+	state, err := iss.acquire()
+	if err != nil {
+		return none, err
+	}
+	info := IssuerInfo{
+		Issuer:    iss.Issuer,
+		Audience:  iss.Audience,
+		Discovery: state.Issuer,
+	}
+	if len(info.Audience) == 0 {
+		info.Audience = []string{resource}
+	}
+	if len(iss.VerifiersRaw) == 0 {
+		iss.VerifiersRaw = []json.RawMessage{json.RawMessage(`{"verifier":"jwt"}`)}
+	}
+	modules, err := ctx.LoadModule(iss, "VerifiersRaw")
+	if err != nil {
+		return none, fmt.Errorf("loading verifiers: %w", err)
+	}
+	out := token.IssuerVerifiers{Issuer: iss.Issuer}
+	for i, module := range modules.([]any) {
+		v, err := module.(Verifier).TokenVerifier(info)
+		if err != nil {
+			return none, fmt.Errorf("verifier %d: %w", i, err)
+		}
+		out.Verifiers = append(out.Verifiers, v)
+	}
+	return out, nil
+}
+
+func (iss *Issuer) replacePlaceholders() error {
+	repl := caddy.NewReplacer()
+	replace := func(what string, s *string) error {
+		replaced, err := repl.ReplaceOrErr(*s, true, true)
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		*s = replaced
+		return nil
+	}
+	if iss.Issuer == "" {
+		return errors.New("the issuer's URL is missing")
+	}
+	if err := replace("issuer", &iss.Issuer); err != nil {
+		return err
+	}
+	if err := replace("discovery", &iss.Discovery); err != nil {
+		return err
+	}
+	for i := range iss.Audience {
+		if err := replace("audience", &iss.Audience[i]); err != nil {
+			return err
+		}
+		if iss.Audience[i] == "" {
+			return errors.New("audience is empty")
+		}
+	}
+	for name, value := range iss.Metadata {
+		s, isText := value.(string)
+		if !isText {
+			continue
+		}
+		if err := replace("metadata "+name, &s); err != nil {
+			return err
+		}
+		iss.Metadata[name] = s
+	}
+	return nil
+}
+
+// issuerPool holds what is known of authorization servers: their metadata and
+// keys outlive a configuration, so that a reload asks nobody anything.
+var issuerPool = caddy.NewUsagePool()
+
+// issuerState is an authorization server in the pool.
+type issuerState struct {
+	*discovery.Issuer
+}
+
+// Destruct implements [caddy.Destructor].
+func (s issuerState) Destruct() error {
+	s.Close()
+	return nil
+}
+
+// acquire takes a reference to the issuer's shared state; release gives it
+// back.
+func (iss *Issuer) acquire() (issuerState, error) {
+	config := discovery.Config{
+		Issuer:   iss.Issuer,
+		Metadata: iss.Metadata,
+		OnFetch:  fetchObserver(iss.Issuer),
+	}
+	if iss.Discovery == "off" {
+		config.Off = true
+	} else {
+		config.Location = iss.Discovery
+	}
+	// Whatever could make two configurations learn different things of the same
+	// issuer is part of the key.
+	key, err := json.Marshal([]any{iss.Issuer, iss.Discovery, iss.Metadata})
+	if err != nil {
+		return issuerState{}, fmt.Errorf("metadata: %w", err)
+	}
+	state, _, err := issuerPool.LoadOrNew(string(key), func() (caddy.Destructor, error) {
+		issuer, err := discovery.New(config)
+		return issuerState{issuer}, err
+	})
+	if err != nil {
+		return issuerState{}, err
+	}
+	iss.poolKey = string(key)
+	return state.(issuerState), nil
+}
+
+func (iss *Issuer) release() error {
+	if iss.poolKey == "" {
+		return nil
+	}
+	_, err := issuerPool.Delete(iss.poolKey)
+	iss.poolKey = ""
+	return err
+}
+
+// fetchObserver counts fetches and says what an operator should mend. A failing
+// issuer is asked again with growing pauses, so this is no flood. It looks up
+// the logger each time because it outlives the configuration that made it.
+func fetchObserver(issuer string) func(string, error) {
+	return func(document string, err error) {
+		countFetch(issuer, document, err)
+		if err == nil {
+			return
+		}
+		if c := caddy.Log().Named("http.handlers.mcp_auth").Check(zapcore.WarnLevel, "asking the authorization server failed"); c != nil {
+			c.Write(
+				zap.String("issuer", issuer),
+				zap.String("document", document),
+				zap.Error(err),
+			)
+		}
+	}
+}

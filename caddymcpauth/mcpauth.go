@@ -1,0 +1,238 @@
+// Package caddymcpauth is the front door: Caddy modules that let only requests
+// with a verified access token through to an MCP server, and tell every MCP
+// client how to get one.
+package caddymcpauth
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
+)
+
+func init() {
+	caddy.RegisterModule(Handler{})
+}
+
+// Handler is the authorization front door of an MCP server, a protected
+// resource in the words of OAuth. It implements the server's side of MCP
+// authorization (revision 2026-07-28 and those before it): RFC 9728 metadata,
+// RFC 6750 bearer tokens and challenges, and the check of Origin.
+//
+// The metadata is served, without a token, at
+// `/.well-known/oauth-protected-resource<resource path>`, and at that without a
+// path if such a request gets here. Every other request needs a token:
+//
+//	no token                                 401, challenge without error
+//	malformed or repeated Authorization      400 invalid_request
+//	a bad token, or one for somebody else    401 invalid_token
+//	a scope is missing                       403 insufficient_scope
+//	the token can't be checked just now      503, Retry-After
+//	a web page of an origin not allowed      403
+//
+// After a request is let in, these placeholders are there for the handlers after
+// this one and for access logs:
+//
+//	{http.auth.user.id}         the user; the client if it acts for itself
+//	{http.auth.user.issuer}     the authorization server that says so
+//	{http.auth.user.client_id}  the OAuth client
+//	{http.auth.user.scope}      the granted scopes, separated by spaces
+//	{http.auth.user.<claim>}    any other claim; a.b for b inside of a
+//
+// Handlers written in Go find the verified token with [FromContext].
+//
+// A refused request has the fields `mcp_auth_refusal`, one of a closed set of
+// reasons, and `mcp_auth_cause` in the access log.
+type Handler struct {
+	// The resource identifier: the URL of the MCP server as clients dial it,
+	// such as https://mcp.example.com/mcp. Absolute https (http for localhost
+	// only), without query, fragment or placeholders. The metadata's address,
+	// the challenges and the audience of tokens follow from it; nothing in a
+	// request does. Required.
+	Resource string `json:"resource"`
+
+	// The authorization servers whose tokens are accepted, in the order in
+	// which clients should prefer them. At least one.
+	Issuers []*Issuer `json:"issuers"`
+
+	// The scopes that every request needs, all of them.
+	Scopes []string `json:"scopes,omitempty"`
+
+	// The scopes that the metadata advertises. Some clients ask for all of
+	// them, so list those that everybody needs, not those that exist. Default:
+	// the needed ones.
+	ScopesSupported []string `json:"scopes_supported,omitempty"`
+
+	// Scopes that include others: whoever was granted the first has the others.
+	ScopeImplies map[string][]string `json:"scope_implies,omitempty"`
+
+	// Further fields of the metadata (RFC 9728, section 2), such as
+	// resource_name or resource_documentation.
+	Metadata map[string]any `json:"metadata,omitempty"`
+
+	// Origins of web pages that may use this resource, besides its own and
+	// those on loopback, such as https://inspector.example.com.
+	Origins []string `json:"origins,omitempty"`
+
+	// Request headers to set for the next handler, by name. The values may
+	// have placeholders, {http.auth.user.id} in the first place; an empty
+	// value sets no header. What the client sent under such a name, or under
+	// one that servers may confuse with it, is removed.
+	Header map[string]string `json:"header,omitempty"`
+
+	// Whether the next handler gets to see the Authorization header. By
+	// default it is removed: an MCP server must not pass tokens on, and what it
+	// doesn't have it can't leak.
+	ForwardToken bool `json:"forward_token,omitempty"`
+
+	resource       resource.Identifier
+	metadata       []byte
+	verifier       token.Verifier
+	hierarchy      *token.ScopeHierarchy
+	allowedOrigins []string
+	headerNames    identityHeaders
+	streams        streams.Closer
+}
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.mcp_auth",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision sets up the handler. It asks no authorization server anything: they
+// may be down, or served by this very Caddy.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	var err error
+	if h.resource, err = parseResource(h.Resource); err != nil {
+		return fmt.Errorf("resource: %w", err)
+	}
+	if err := h.provisionScopes(); err != nil {
+		return err
+	}
+	if err := h.provisionOrigins(); err != nil {
+		return err
+	}
+	h.headerNames = slices.Sorted(maps.Keys(h.Header))
+	if err := h.headerNames.check(); err != nil {
+		return err
+	}
+	for name, value := range h.Header {
+		if value == "" {
+			return fmt.Errorf("header %s has no value", name)
+		}
+	}
+	if err := h.provisionIssuers(ctx); err != nil {
+		return err
+	}
+	if err := h.provisionMetadata(); err != nil {
+		return err
+	}
+	if err := registerMetrics(ctx); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	return h.streams.Provision(ctx)
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if h.isMetadata(r) {
+		return h.serveMetadata(w, r)
+	}
+	origin, allowed := h.checkOrigin(r)
+	if !allowed {
+		return h.refuse(w, r, refuseOrigin())
+	}
+	if isPreflight(r, origin) {
+		decisions.WithLabelValues(h.Resource, "preflight").Inc()
+		h.servePreflight(w, r, origin)
+		return nil
+	}
+	if origin != "" {
+		w = newCORSWriter(w, origin)
+	}
+	raw, ref := bearerToken(r)
+	if ref != nil {
+		return h.refuse(w, r, ref)
+	}
+	t, err := h.verify(r, raw)
+	if err != nil {
+		return h.refuse(w, r, refuseToken(err))
+	}
+	if !h.hierarchy.Satisfied(t.Scopes, h.Scopes) {
+		return h.refuse(w, r, refuseScope())
+	}
+	return h.admit(w, r, t, next)
+}
+
+// Cleanup gives the shared state of the issuers back. Requests may still be
+// running: nothing that they use is closed while another configuration has it.
+func (h *Handler) Cleanup() error {
+	var errs []error
+	for _, iss := range h.Issuers {
+		if iss != nil {
+			errs = append(errs, iss.release())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (h *Handler) verify(r *http.Request, raw string) (*token.Token, error) {
+	presented, err := token.Present(raw)
+	if err != nil {
+		return nil, err
+	}
+	return h.verifier.Verify(r.Context(), presented)
+}
+
+// admit hands the request on with the identity of its sender.
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request, t *token.Token, next caddyhttp.Handler) error {
+	decisions.WithLabelValues(h.Resource, "accepted").Inc()
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	// An authentication before this one would otherwise answer for the same
+	// placeholders.
+	repl.DeleteByPrefix(userPlaceholders)
+	repl.Map(userPlaceholder(t))
+
+	h.setHeaders(r, repl)
+	if !h.ForwardToken {
+		r.Header.Del("Authorization")
+	}
+	r, release := h.streams.Wrap(r.WithContext(token.NewContext(r.Context(), t)))
+	defer release()
+	return next.ServeHTTP(w, r)
+}
+
+// setHeaders tells the next handler who the user is.
+func (h *Handler) setHeaders(r *http.Request, repl *caddy.Replacer) {
+	if len(h.headerNames) == 0 {
+		return
+	}
+	h.headerNames.scrub(r)
+	for _, name := range h.headerNames {
+		value := repl.ReplaceAll(h.Header[name], "")
+		// A line break in a claim would make the request unsendable.
+		if value != "" && httpguts.ValidHeaderFieldValue(value) {
+			r.Header.Set(name, value)
+		}
+	}
+	caddyhttp.SetVar(r.Context(), setHeadersVar, slices.Concat(setHeaders(r), h.headerNames))
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,0 +1,77 @@
+package caddymcpauth
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+)
+
+func (h *Handler) provisionMetadata() error {
+	for name, value := range h.Metadata {
+		if err := resource.CheckField(name, value); err != nil {
+			return err
+		}
+	}
+	m := resource.Metadata{
+		Resource:        h.resource,
+		ScopesSupported: h.ScopesSupported,
+		Fields:          h.Metadata,
+	}
+	if len(m.ScopesSupported) == 0 {
+		m.ScopesSupported = h.Scopes
+	}
+	for _, iss := range h.Issuers {
+		m.AuthorizationServers = append(m.AuthorizationServers, iss.Issuer)
+	}
+	var err error
+	if h.metadata, err = m.JSON(); err != nil {
+		return fmt.Errorf("metadata: %w", err)
+	}
+	return nil
+}
+
+// isMetadata reports whether r asks for the metadata. Only the exact paths
+// count, as they came over the wire: anything that merely normalizes to one of
+// them is a request like any other, and needs a token. The form without the
+// resource's path is what clients fall back to; with a matcher on the route, it
+// only gets here if the matcher lets it.
+func (h *Handler) isMetadata(r *http.Request) bool {
+	path := r.URL.EscapedPath()
+	if !strings.HasPrefix(path, resource.WellKnown) {
+		return false
+	}
+	// A client that dialled the resource with a slash at its end looks there.
+	return path == resource.WellKnown || strings.TrimSuffix(path, "/") == h.resource.MetadataPath()
+}
+
+// serveMetadata answers with the metadata. Anybody may read it, web pages of
+// any origin included (RFC 9728, section 3; browser clients start here).
+func (h *Handler) serveMetadata(w http.ResponseWriter, r *http.Request) error {
+	decisions.WithLabelValues(h.Resource, "metadata").Inc()
+	header := w.Header()
+	header.Set("Access-Control-Allow-Origin", "*")
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		header.Set("Content-Type", "application/json")
+		header.Set("Content-Length", strconv.Itoa(len(h.metadata)))
+		// Short: an operator who mends the configuration wants to see it work.
+		header.Set("Cache-Control", "public, max-age=60")
+		header.Set("X-Content-Type-Options", "nosniff")
+		if r.Method == http.MethodGet {
+			_, _ = w.Write(h.metadata) // the client may be gone
+		}
+	case http.MethodOptions:
+		header.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+		// `*` does not cover Authorization, which some clients send everywhere.
+		header.Set("Access-Control-Allow-Headers", "*, Authorization, MCP-Protocol-Version")
+		header.Set("Access-Control-Max-Age", "7200")
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		header.Set("Allow", "GET, HEAD, OPTIONS")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	}
+	return nil
+}

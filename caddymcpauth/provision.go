@@ -1,0 +1,89 @@
+package caddymcpauth
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
+
+// parseResource is resource.Parse for a configuration value.
+func parseResource(raw string) (resource.Identifier, error) {
+	switch {
+	case raw == "":
+		return resource.Identifier{}, errors.New("missing: give the URL of the MCP server as clients dial it, for example https://mcp.example.com/mcp")
+	case strings.ContainsAny(raw, "{}"):
+		return resource.Identifier{}, fmt.Errorf("%q contains a placeholder: the address of the metadata must be known beforehand; in a Caddyfile, {$NAME} inserts an environment variable", raw)
+	}
+	return resource.Parse(raw)
+}
+
+func (h *Handler) provisionScopes() error {
+	check := func(what string, scopes []string) error {
+		for _, scope := range scopes {
+			if err := token.CheckScope(scope); err != nil {
+				return fmt.Errorf("%s: %w", what, err)
+			}
+			if scope == "offline_access" {
+				// MCP 2026-07-28, authorization, refresh tokens.
+				return fmt.Errorf("%s: offline_access is no scope of a resource: clients that want refresh tokens ask for it by themselves", what)
+			}
+		}
+		return nil
+	}
+	if err := check("scopes", h.Scopes); err != nil {
+		return err
+	}
+	if err := check("scopes_supported", h.ScopesSupported); err != nil {
+		return err
+	}
+	for broad, narrow := range h.ScopeImplies {
+		if len(narrow) == 0 {
+			return fmt.Errorf("scope_implies: %s implies nothing", broad)
+		}
+		if err := check("scope_implies", append([]string{broad}, narrow...)); err != nil {
+			return err
+		}
+	}
+	h.hierarchy = token.NewScopeHierarchy(h.ScopeImplies)
+	return nil
+}
+
+func (h *Handler) provisionOrigins() error {
+	h.allowedOrigins = []string{h.resource.Origin()}
+	for _, origin := range h.Origins {
+		u, err := parseOrigin(origin)
+		if err != nil {
+			return fmt.Errorf("origins: %q is not an origin: write scheme and host, as in https://inspector.example.com", origin)
+		}
+		h.allowedOrigins = append(h.allowedOrigins, resource.Origin(u))
+	}
+	return nil
+}
+
+func (h *Handler) provisionIssuers(ctx caddy.Context) error {
+	if len(h.Issuers) == 0 {
+		return errors.New("no issuer: name at least one authorization server with `issuer <url>`")
+	}
+	var list token.Issuers
+	for i, iss := range h.Issuers {
+		if iss == nil {
+			return fmt.Errorf("issuer %d is null", i)
+		}
+		verifiers, err := iss.provision(ctx, h.Resource)
+		if err != nil {
+			return fmt.Errorf("issuer %q: %w", iss.Issuer, err)
+		}
+		if slices.ContainsFunc(list, func(other token.IssuerVerifiers) bool { return other.Issuer == iss.Issuer }) {
+			return fmt.Errorf("issuer %q is given twice: put all its verifiers in one block", iss.Issuer)
+		}
+		list = append(list, verifiers)
+	}
+	h.verifier = list
+	return nil
+}

@@ -1,0 +1,171 @@
+package caddymcpauth
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
+
+// refusal is why a request isn't let in. What the client gets of it is an OAuth
+// error code and a fixed sentence; the cause is for the log.
+type refusal struct {
+	status int
+	// reason is one of a closed set: a metric's label, a log field.
+	reason string
+	// code is the OAuth error code (RFC 6750, section 3.1); empty where there
+	// is none to give.
+	code string
+	// sentence tells the client what to do.
+	sentence string
+	// challenge says whether the answer has a WWW-Authenticate header.
+	challenge  bool
+	retryAfter time.Duration
+	// cause goes to the log only.
+	cause error
+}
+
+// The error codes of RFC 6750, section 3.1.
+const (
+	codeInvalidRequest    = "invalid_request"
+	codeInvalidToken      = "invalid_token"
+	codeInsufficientScope = "insufficient_scope"
+)
+
+func refuseNoCredentials() *refusal {
+	return &refusal{
+		status:    http.StatusUnauthorized,
+		reason:    "no_credentials",
+		sentence:  "Sign in first: send an access token of one of the authorization servers that the resource metadata names.",
+		challenge: true,
+	}
+}
+
+func refuseRequest(cause string) *refusal {
+	return &refusal{
+		status:    http.StatusBadRequest,
+		reason:    codeInvalidRequest,
+		code:      codeInvalidRequest,
+		sentence:  "Send exactly one access token, in the Authorization header.",
+		challenge: true,
+		cause:     errors.New(cause),
+	}
+}
+
+func refuseScope() *refusal {
+	return &refusal{
+		status:    http.StatusForbidden,
+		reason:    codeInsufficientScope,
+		code:      codeInsufficientScope,
+		sentence:  "The access token lacks a scope that this request needs.",
+		challenge: true,
+	}
+}
+
+func refuseOrigin() *refusal {
+	return &refusal{
+		status:   http.StatusForbidden,
+		reason:   "origin",
+		code:     "origin_not_allowed",
+		sentence: "Web pages of this origin may not use this MCP server.",
+	}
+}
+
+// defaultRetryAfter is told to clients when no better time is known.
+const defaultRetryAfter = 5 * time.Second
+
+// refuseToken turns a verifier's error into a refusal. What is not certainly a
+// bad token is an outage: a 401 would make clients throw away good tokens and
+// send their users to an authorization server that is not there.
+func refuseToken(err error) *refusal {
+	if inv, ok := errors.AsType[*token.InvalidError](err); ok {
+		return &refusal{
+			status:    http.StatusUnauthorized,
+			reason:    string(inv.Reason),
+			code:      codeInvalidToken,
+			sentence:  invalidSentence(inv.Reason),
+			challenge: true,
+			cause:     err,
+		}
+	}
+	ref := &refusal{
+		status:     http.StatusServiceUnavailable,
+		reason:     "unavailable",
+		code:       "temporarily_unavailable",
+		sentence:   "The access token could not be checked just now. Keep it and try again.",
+		retryAfter: defaultRetryAfter,
+		cause:      err,
+	}
+	if unavailable, ok := errors.AsType[*token.UnavailableError](err); ok && unavailable.RetryAfter > 0 {
+		ref.retryAfter = unavailable.RetryAfter
+	}
+	return ref
+}
+
+func invalidSentence(reason token.Reason) string {
+	switch reason {
+	case token.Expired:
+		return "The access token has expired."
+	case token.WrongAudience:
+		return "The access token was issued for another resource."
+	case token.UnknownIssuer:
+		return "The access token is not from an authorization server that this resource accepts."
+	case token.WrongType:
+		return "This is not an access token."
+	default:
+		return "The access token is not valid."
+	}
+}
+
+// refuse answers a request that isn't let in. It does not read the request's
+// body: refusing a large upload costs nothing.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, ref *refusal) error {
+	decisions.WithLabelValues(h.Resource, ref.reason).Inc()
+	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Add(zap.String("mcp_auth_refusal", ref.reason))
+		if ref.cause != nil {
+			extra.Add(zap.NamedError("mcp_auth_cause", ref.cause))
+		}
+	}
+	header := w.Header()
+	if ref.challenge {
+		c := resource.Challenge{
+			MetadataURL: h.resource.MetadataURL(),
+			Scopes:      h.Scopes,
+			Error:       ref.code,
+		}
+		if ref.code != "" {
+			c.Description = ref.sentence
+		}
+		header.Set("WWW-Authenticate", c.String())
+	}
+	if ref.retryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(ref.retryAfter.Seconds()))))
+	}
+	code := ref.code
+	if code == "" {
+		code = "unauthorized"
+	}
+	body, err := json.Marshal(struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}{code, ref.sentence})
+	if err != nil {
+		return err
+	}
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(ref.status)
+	_, _ = w.Write(body) // the client may be gone; there is nothing left to do
+	return nil
+}

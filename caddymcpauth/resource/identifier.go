@@ -1,0 +1,121 @@
+// Package resource describes a protected resource to OAuth clients: its
+// identifier (RFC 8707, section 2), its metadata (RFC 9728), and the challenges
+// that lead a client there (RFC 6750, section 3; RFC 9728, section 5). It knows
+// nothing of Caddy.
+package resource
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// WellKnown is where metadata lives, before the path of the resource (RFC 9728,
+// section 3).
+const WellKnown = "/.well-known/oauth-protected-resource"
+
+// Identifier is the identifier of a protected resource: the URL under which
+// clients reach the MCP server.
+type Identifier struct {
+	raw    string
+	origin string // scheme://host[:port]
+	path   string // escaped, no trailing slash
+}
+
+// Parse returns the identifier raw. It must be an absolute https URL without
+// query and fragment; http will do on loopback, where there is no network to
+// protect from.
+func Parse(raw string) (Identifier, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return Identifier{}, fmt.Errorf("%q is not a URL", raw)
+	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Opaque != "":
+		return Identifier{}, fmt.Errorf("%q is not an absolute URL: write it as clients dial it, for example https://mcp.example.com/mcp", raw)
+	case u.Scheme == "http" && !IsLoopback(u.Hostname()):
+		return Identifier{}, fmt.Errorf("%q is not https: tokens would cross the network in the clear (http is for localhost only)", raw)
+	case u.User != nil:
+		return Identifier{}, errors.New("the URL contains credentials: remove them")
+	case u.Fragment != "" || strings.Contains(raw, "#"):
+		return Identifier{}, fmt.Errorf("%q has a fragment: remove it, clients never send it", raw)
+	case u.RawQuery != "" || u.ForceQuery:
+		return Identifier{}, fmt.Errorf("%q has a query: remove it", raw)
+	case strings.Contains(u.Path, "//") || strings.Contains(u.EscapedPath(), "%2F") || u.JoinPath().Path != u.Path && u.Path != "":
+		return Identifier{}, fmt.Errorf("the path of %q is not in its simplest form: remove dot segments and doubled slashes", raw)
+	}
+	return Identifier{
+		raw:    raw,
+		origin: Origin(u),
+		path:   strings.TrimSuffix(u.EscapedPath(), "/"),
+	}, nil
+}
+
+// String returns the identifier as it was written: what clients, and the
+// audience of tokens, repeat to the letter.
+func (id Identifier) String() string { return id.raw }
+
+// Origin returns scheme, host and port, in the form browsers use.
+func (id Identifier) Origin() string { return id.origin }
+
+// MetadataPath returns the path of the metadata on the resource's own host: the
+// well-known string comes before the resource's path (RFC 9728, section 3.1).
+func (id Identifier) MetadataPath() string { return WellKnown + id.path }
+
+// MetadataURL returns the absolute URL of the metadata.
+func (id Identifier) MetadataURL() string { return id.origin + id.MetadataPath() }
+
+// Origin returns the origin of u: lower-case scheme and host, and the port
+// unless it is the scheme's own (RFC 6454, section 6.2).
+func Origin(u *url.URL) string {
+	scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Hostname())
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	port := u.Port()
+	if port == "" || scheme == "https" && port == "443" || scheme == "http" && port == "80" {
+		return scheme + "://" + host
+	}
+	return scheme + "://" + host + ":" + port
+}
+
+// IsLoopback reports whether host, without port, can only be this machine.
+func IsLoopback(host string) bool {
+	if host = strings.ToLower(host); host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true // RFC 6761, section 6.3
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+// Same reports whether a and b name the same resource. Issuers write the
+// identifier back with host names lower-cased, or with a slash added to or taken
+// from its end, so these differences are forgiven, for an origin means the same
+// either way (RFC 3986, section 6.2.2.1) and nobody runs two resources that
+// differ in a last slash. Nothing else is: a longer path is another resource.
+func Same(a, b string) bool {
+	if a == b {
+		return true
+	}
+	ua, errA := url.Parse(a)
+	ub, errB := url.Parse(b)
+	if errA != nil || errB != nil || ua.Host == "" || ub.Host == "" {
+		return false
+	}
+	// Rebuilt by prefix, so that whatever follows the host is compared as it
+	// was written: query, fragment, escapes.
+	restA, okA := afterOrigin(a, ua)
+	restB, okB := afterOrigin(b, ub)
+	return okA && okB && Origin(ua) == Origin(ub) && ua.User == nil && ub.User == nil &&
+		strings.TrimSuffix(restA, "/") == strings.TrimSuffix(restB, "/")
+}
+
+// afterOrigin returns what follows the authority in raw.
+func afterOrigin(raw string, u *url.URL) (string, bool) {
+	prefix := len(u.Scheme) + len("://") + len(u.Host)
+	if len(raw) < prefix || !strings.EqualFold(raw[:len(u.Scheme)+3], u.Scheme+"://") || !strings.EqualFold(raw[prefix-len(u.Host):prefix], u.Host) {
+		return "", false
+	}
+	return raw[prefix:], true
+}

@@ -1,0 +1,163 @@
+package token
+
+import (
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// claims are the claims of a JWT that decide whether it is good (RFC 7519,
+// section 4.1; RFC 9068, section 2.2), and those that give away a JWT which is
+// something else than an access token.
+type claims struct {
+	issuer    string
+	subject   string
+	clientID  string
+	audience  []string
+	scopes    []string
+	expiry    time.Time
+	notBefore time.Time
+	issuedAt  time.Time
+
+	azp string
+	// scp and scopesClaim are what some issuers write for scope.
+	scp, scopesClaim []string
+
+	payloadType string // typ: Keycloak writes ID, Refresh, Logout, Bearer
+	tokenUse    string // token_use: Cognito writes id, access
+	idToken     bool   // at_hash, c_hash or s_hash: OpenID Connect Core, section 3
+	events      bool   // a security event or a logout token (RFC 8417)
+	constrained bool   // cnf: bound to a key the sender must prove (RFC 7800)
+	nonce       bool
+}
+
+// read fills c from a JWT's payload. It returns an [*InvalidError].
+func (c *claims) read(payload []byte) error {
+	err := members(payload, func(name string, value jsontext.Value) error {
+		if err := c.member(name, value); err != nil {
+			return invalid(BadClaims, "%s: %v", name, err)
+		}
+		return nil
+	})
+	if err != nil {
+		if _, ok := err.(*InvalidError); ok {
+			return err
+		}
+		return invalid(Malformed, "payload: %v", err)
+	}
+	if c.clientID == "" {
+		c.clientID = c.azp
+	}
+	for _, other := range [][]string{c.scopesClaim, c.scp} {
+		if c.scopes == nil {
+			c.scopes = other
+		}
+	}
+	return nil
+}
+
+func (c *claims) member(name string, value jsontext.Value) (err error) {
+	switch name {
+	case "iss":
+		c.issuer, err = stringValue(value)
+	case "sub":
+		c.subject, err = identifier(value)
+	case "client_id":
+		c.clientID, err = identifier(value)
+	case "azp":
+		c.azp, err = identifier(value)
+	case "aud":
+		if value.Kind() == '"' {
+			c.audience = make([]string, 1)
+			c.audience[0], err = stringValue(value)
+		} else {
+			c.audience, err = stringsValue(value)
+		}
+	case "exp":
+		c.expiry, err = numericDate(value)
+	case "nbf":
+		c.notBefore, err = numericDate(value)
+	case "iat":
+		c.issuedAt, err = numericDate(value)
+	case "scope":
+		c.scopes, err = scopeValue(value)
+	case "scopes":
+		c.scopesClaim, err = scopeValue(value)
+	case "scp":
+		c.scp, err = scopeValue(value)
+	case "typ":
+		c.payloadType, err = stringValue(value)
+	case "token_use":
+		c.tokenUse, err = stringValue(value)
+	case "at_hash", "c_hash", "s_hash":
+		c.idToken = true
+	case "nonce":
+		c.nonce = true
+	case "events":
+		c.events = true
+	case "cnf":
+		c.constrained = true
+	}
+	return err
+}
+
+// identifier returns a string that names somebody. It ends up in logs and
+// headers, so control characters make the token bad rather than the name look
+// like another's.
+func identifier(v jsontext.Value) (string, error) {
+	s, err := stringValue(v)
+	if err != nil {
+		return "", err
+	}
+	if s == "" {
+		return "", errEmpty
+	}
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return "", errControl
+	}
+	return s, nil
+}
+
+// scopeValue returns the scopes of a space-separated string (RFC 6749, section
+// 3.3) or of an array, which several issuers write instead. Never nil.
+func scopeValue(v jsontext.Value) ([]string, error) {
+	if v.Kind() == '[' {
+		list, err := stringsValue(v)
+		if list == nil {
+			list = []string{}
+		}
+		return list, err
+	}
+	s, err := stringValue(v)
+	if err != nil {
+		return nil, err
+	}
+	return strings.Fields(s), nil
+}
+
+// kind returns an error if the payload shows that this JWT was not made to be
+// an access token. An issuer that marks its access tokens with typ at+jwt (RFC
+// 9068) settles that; for those that don't, these are the marks of ID tokens,
+// refresh tokens and security events in the field.
+func (c *claims) kind(typ string) error {
+	switch {
+	case c.events:
+		return invalid(WrongType, "a security event or logout token")
+	case c.payloadType != "" && !strings.EqualFold(c.payloadType, "Bearer") && !isJWTType(strings.ToLower(c.payloadType)):
+		return invalid(WrongType, "the payload's typ is not that of an access token")
+	case c.tokenUse != "" && c.tokenUse != "access":
+		return invalid(WrongType, "token_use is not access")
+	case typ == "at+jwt":
+		return nil
+	case c.idToken, c.nonce && c.scopes == nil:
+		return invalid(WrongType, "an ID token, not an access token")
+	}
+	return nil
+}
+
+// isJWTType reports whether typ, lower-cased, may stand in an access token.
+func isJWTType(typ string) bool {
+	return typ == "at+jwt" || typ == "jwt"
+}

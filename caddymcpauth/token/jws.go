@@ -1,0 +1,134 @@
+package token
+
+// This file reads JSON Web Signatures (RFC 7515) in compact serialization. Not
+// supported, and refused: the JSON serializations, encryption (RFC 7516), any
+// critical extension, unencoded payloads (RFC 7797).
+
+import (
+	"encoding/base64"
+	"errors"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// MaxSize is the longest token that is looked at, in bytes. Access tokens full
+// of group memberships reach half of it.
+const MaxSize = 16 << 10
+
+// Presented is a bearer token as a client presented it. Nothing of it is
+// verified.
+type Presented struct {
+	// Raw is the token as it came.
+	Raw string
+	// JWS is the token's parts if it has the form of a signed JWT; nil for an
+	// opaque token.
+	JWS *JWS
+}
+
+// JWS is a JSON Web Signature that has been taken apart and whose form, not
+// more, has been checked.
+type JWS struct {
+	Algorithm string // alg, as the token claims
+	KeyID     string // kid; empty if absent
+	Type      string // typ, lower-cased, without "application/"; empty if absent
+
+	// Issuer is the iss of the payload, as the token claims. It only selects
+	// the issuer whose keys are tried.
+	Issuer string
+
+	claims    claims
+	payload   []byte
+	input     string // what is signed: header and payload as they came
+	signature []byte
+}
+
+// base64url decodes without padding and refuses stray bits after the last byte:
+// they would give one token several spellings, and lists of revoked tokens are
+// keyed by spelling.
+var base64url = base64.RawURLEncoding.Strict()
+
+// Present takes a bearer token apart. It returns an [*InvalidError] for a token
+// that has the form of a JOSE object but isn't a well-formed signed JWT; a token
+// of any other form is opaque, which is for its issuer to judge.
+func Present(raw string) (*Presented, error) {
+	if len(raw) > MaxSize {
+		return nil, invalid(Malformed, "longer than %d bytes", MaxSize)
+	}
+	first, rest, ok := strings.Cut(raw, ".")
+	if !ok {
+		return &Presented{Raw: raw}, nil
+	}
+	header, err := base64url.DecodeString(first)
+	if err != nil || jsontext.Value(header).Kind() != '{' {
+		return &Presented{Raw: raw}, nil
+	}
+	// A JWE has four dots. What an unauthenticated party encrypted is not worth
+	// parsing.
+	if strings.Count(rest, ".") != 1 {
+		return nil, invalid(Malformed, "not a JWS of three parts")
+	}
+	jws, err := parseJWS(raw, header)
+	if err != nil {
+		return nil, err
+	}
+	return &Presented{Raw: raw, JWS: jws}, nil
+}
+
+func parseJWS(raw string, header []byte) (*JWS, error) {
+	jws := new(JWS)
+	if err := jws.readHeader(header); err != nil {
+		return nil, invalid(Malformed, "header: %v", err)
+	}
+	dot := strings.LastIndexByte(raw, '.')
+	jws.input = raw[:dot]
+	var err error
+	if jws.signature, err = base64url.DecodeString(raw[dot+1:]); err != nil {
+		return nil, invalid(Malformed, "signature is not base64url")
+	}
+	_, payload, _ := strings.Cut(jws.input, ".")
+	if jws.payload, err = base64url.DecodeString(payload); err != nil {
+		return nil, invalid(Malformed, "payload is not base64url")
+	}
+	if err := jws.claims.read(jws.payload); err != nil {
+		return nil, err
+	}
+	jws.Issuer = jws.claims.issuer
+	return jws, nil
+}
+
+func (jws *JWS) readHeader(header []byte) error {
+	err := members(header, func(name string, value jsontext.Value) (err error) {
+		switch name {
+		case "alg":
+			jws.Algorithm, err = stringValue(value)
+		case "kid":
+			jws.KeyID, err = stringValue(value)
+		case "typ":
+			jws.Type, err = stringValue(value)
+			jws.Type = strings.TrimPrefix(strings.ToLower(jws.Type), "application/")
+			if err == nil && jws.Type == "" {
+				err = errEmpty
+			}
+		case "crit":
+			// Whatever it lists, we don't understand it; an empty list is
+			// forbidden (RFC 7515, section 4.1.11).
+			err = errors.New("critical extensions are not supported")
+		case "b64", "enc", "zip":
+			err = errors.New("not supported")
+		}
+		// jwk, jku, x5u and x5c are not even looked at: a key that the token
+		// brings along proves nothing.
+		if err != nil {
+			return errors.New(name + ": " + err.Error())
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if jws.Algorithm == "" {
+		return errors.New("no alg")
+	}
+	return nil
+}

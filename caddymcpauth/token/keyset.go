@@ -1,0 +1,192 @@
+package token
+
+// This file reads JSON Web Key Sets (RFC 7517). Not supported, and passed over:
+// symmetric keys, secp256k1, Ed448, certificates (x5c), keys that are not for
+// verifying signatures.
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"errors"
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// KeySource has the keys of one issuer.
+type KeySource interface {
+	// KeySet returns the issuer's keys as they were asked for at since or
+	// later; with a zero since, the ones at hand. Its error is an
+	// [*UnavailableError] if there are none, or if the issuer can't, or may
+	// not yet again, be asked.
+	KeySet(ctx context.Context, since time.Time) (*KeySet, error)
+}
+
+// KeySet is a set of public keys. It never changes.
+type KeySet struct {
+	keys []key
+}
+
+// key is a public key and what it may be used for.
+type key struct {
+	id        string // kid; empty if absent
+	algorithm string // alg; empty if absent
+	keyType   string // kty
+	curve     elliptic.Curve
+	public    crypto.PublicKey
+}
+
+const (
+	// maxTrials is how many keys are tried on one token. Issuers publish two
+	// or three; a token without kid must not buy a hundred signature checks.
+	maxTrials = 8
+
+	minRSABits = 2048
+	// maxRSABits bounds what a check may cost: it grows with the square.
+	maxRSABits = 8192
+)
+
+// ParseKeySet reads a JSON Web Key Set. Keys that can't be used here are passed
+// over, as RFC 7517, section 5 asks; a set in which no usable key is left is an
+// error, so that it never takes the place of a good one.
+func ParseKeySet(data []byte) (*KeySet, error) {
+	var doc struct {
+		Keys []jsontext.Value `json:"keys"`
+	}
+	// Duplicate names are judged key by key: one odd key must not spoil the set.
+	if err := json.Unmarshal(data, &doc, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
+		return nil, errors.New("not a JSON Web Key Set")
+	}
+	set := new(KeySet)
+	for _, raw := range doc.Keys {
+		if k, err := parseKey(raw); err == nil {
+			set.keys = append(set.keys, k)
+		}
+	}
+	if len(set.keys) == 0 {
+		return nil, errors.New("no usable key in the JSON Web Key Set")
+	}
+	return set, nil
+}
+
+// Len returns the number of usable keys.
+func (s *KeySet) Len() int { return len(s.keys) }
+
+// Equal reports whether both sets hold the same keys in the same order.
+func (s *KeySet) Equal(other *KeySet) bool {
+	return s == other || s != nil && other != nil && slices.EqualFunc(s.keys, other.keys, func(a, b key) bool {
+		pub, ok := a.public.(interface{ Equal(crypto.PublicKey) bool })
+		return ok && a.id == b.id && a.algorithm == b.algorithm && pub.Equal(b.public)
+	})
+}
+
+// candidates returns the keys that may have signed jws.
+func (s *KeySet) candidates(jws *JWS, a *algorithm) []key {
+	var found []key
+	for _, k := range s.keys {
+		if jws.KeyID != "" && k.id != jws.KeyID ||
+			k.algorithm != "" && k.algorithm != jws.Algorithm ||
+			k.keyType != a.keyType || k.curve != a.curve {
+			continue
+		}
+		if found = append(found, k); len(found) == maxTrials {
+			break
+		}
+	}
+	return found
+}
+
+// jwk has the members of a JSON Web Key that are looked at (RFC 7517, section
+// 4; RFC 7518, section 6; RFC 8037, section 2).
+type jwk struct {
+	KeyType   string   `json:"kty"`
+	Use       string   `json:"use"`
+	KeyOps    []string `json:"key_ops"`
+	Algorithm string   `json:"alg"`
+	KeyID     string   `json:"kid"`
+
+	Curve string `json:"crv"`
+	X     string `json:"x"`
+	Y     string `json:"y"`
+	N     string `json:"n"`
+	E     string `json:"e"`
+}
+
+var errUnusableKey = errors.New("unusable key")
+
+func parseKey(raw jsontext.Value) (key, error) {
+	var j jwk
+	if err := json.Unmarshal(raw, &j); err != nil {
+		return key{}, errUnusableKey
+	}
+	if j.Use != "" && j.Use != "sig" || j.KeyOps != nil && !slices.Contains(j.KeyOps, "verify") {
+		return key{}, errUnusableKey
+	}
+	k := key{id: j.KeyID, algorithm: j.Algorithm, keyType: j.KeyType}
+	var err error
+	switch {
+	case j.KeyType == "RSA":
+		k.public, err = j.rsa()
+	case j.KeyType == "EC":
+		k.public, k.curve, err = j.ec()
+	case j.KeyType == "OKP" && j.Curve == "Ed25519":
+		k.public, err = j.ed25519()
+	default:
+		err = errUnusableKey
+	}
+	return k, err
+}
+
+func (j *jwk) rsa() (crypto.PublicKey, error) {
+	n, errN := base64url.DecodeString(j.N)
+	e, errE := base64url.DecodeString(j.E)
+	if errN != nil || errE != nil || len(e) == 0 || len(e) > 4 {
+		return nil, errUnusableKey
+	}
+	pub := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
+	if bits := pub.N.BitLen(); bits < minRSABits || bits > maxRSABits || pub.E < 3 || pub.E%2 == 0 || pub.E > 1<<31-1 {
+		return nil, errUnusableKey
+	}
+	return pub, nil
+}
+
+func (j *jwk) ec() (crypto.PublicKey, elliptic.Curve, error) {
+	var curve elliptic.Curve
+	switch j.Curve {
+	case "P-256":
+		curve = elliptic.P256()
+	case "P-384":
+		curve = elliptic.P384()
+	case "P-521":
+		curve = elliptic.P521()
+	default:
+		return nil, nil, errUnusableKey
+	}
+	size := coordinateSize(curve)
+	x, errX := base64url.DecodeString(j.X)
+	y, errY := base64url.DecodeString(j.Y)
+	if errX != nil || errY != nil || len(x) != size || len(y) != size {
+		return nil, nil, errUnusableKey
+	}
+	// Refuses points that are not on the curve.
+	pub, err := ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, x, y))
+	if err != nil {
+		return nil, nil, errUnusableKey
+	}
+	return pub, curve, nil
+}
+
+func (j *jwk) ed25519() (crypto.PublicKey, error) {
+	x, err := base64url.DecodeString(j.X)
+	if err != nil || len(x) != ed25519.PublicKeySize {
+		return nil, errUnusableKey
+	}
+	return ed25519.PublicKey(x), nil
+}

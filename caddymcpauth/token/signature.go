@@ -1,0 +1,76 @@
+package token
+
+// This file checks the signatures of RFC 7518, section 3, RFC 8037 and RFC 9864
+// with the standard library's implementations. Not supported: every symmetric
+// algorithm, none, ES256K, RS1, Ed448.
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	_ "crypto/sha256" // registers the hashes that the algorithms name
+	_ "crypto/sha512"
+	"math/big"
+)
+
+// algorithm is one signature algorithm: which keys it takes, and how a
+// signature is checked with them.
+type algorithm struct {
+	keyType string // kty
+	curve   elliptic.Curve
+	hash    crypto.Hash
+	verify  func(a *algorithm, key crypto.PublicKey, input, signature []byte) bool
+}
+
+// algorithms lists every algorithm there is here. The token never adds to it,
+// and none of it works with a secret: a public key can't be taken for one.
+var algorithms = map[string]*algorithm{
+	"RS256":   {keyType: "RSA", hash: crypto.SHA256, verify: verifyPKCS1v15},
+	"RS384":   {keyType: "RSA", hash: crypto.SHA384, verify: verifyPKCS1v15},
+	"RS512":   {keyType: "RSA", hash: crypto.SHA512, verify: verifyPKCS1v15},
+	"PS256":   {keyType: "RSA", hash: crypto.SHA256, verify: verifyPSS},
+	"PS384":   {keyType: "RSA", hash: crypto.SHA384, verify: verifyPSS},
+	"PS512":   {keyType: "RSA", hash: crypto.SHA512, verify: verifyPSS},
+	"ES256":   {keyType: "EC", hash: crypto.SHA256, curve: elliptic.P256(), verify: verifyECDSA},
+	"ES384":   {keyType: "EC", hash: crypto.SHA384, curve: elliptic.P384(), verify: verifyECDSA},
+	"ES512":   {keyType: "EC", hash: crypto.SHA512, curve: elliptic.P521(), verify: verifyECDSA},
+	"EdDSA":   {keyType: "OKP", verify: verifyEd25519},
+	"Ed25519": {keyType: "OKP", verify: verifyEd25519},
+}
+
+func (a *algorithm) digest(input []byte) []byte {
+	h := a.hash.New()
+	h.Write(input)
+	return h.Sum(nil)
+}
+
+func verifyPKCS1v15(a *algorithm, key crypto.PublicKey, input, signature []byte) bool {
+	return rsa.VerifyPKCS1v15(key.(*rsa.PublicKey), a.hash, a.digest(input), signature) == nil
+}
+
+// verifyPSS insists on a salt as long as the hash (RFC 7518, section 3.5).
+func verifyPSS(a *algorithm, key crypto.PublicKey, input, signature []byte) bool {
+	opts := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+	return rsa.VerifyPSS(key.(*rsa.PublicKey), a.hash, a.digest(input), signature, opts) == nil
+}
+
+// verifyECDSA takes R and S at their full length, one after the other (RFC
+// 7518, section 3.4). ASN.1 and shortened integers are other spellings.
+func verifyECDSA(a *algorithm, key crypto.PublicKey, input, signature []byte) bool {
+	size := coordinateSize(a.curve)
+	if len(signature) != 2*size {
+		return false
+	}
+	r := new(big.Int).SetBytes(signature[:size])
+	s := new(big.Int).SetBytes(signature[size:])
+	return ecdsa.Verify(key.(*ecdsa.PublicKey), a.digest(input), r, s)
+}
+
+func verifyEd25519(_ *algorithm, key crypto.PublicKey, input, signature []byte) bool {
+	return ed25519.Verify(key.(ed25519.PublicKey), input, signature)
+}
+
+// coordinateSize is the length in bytes of a coordinate of c.
+func coordinateSize(c elliptic.Curve) int { return (c.Params().BitSize + 7) / 8 }

@@ -1,0 +1,115 @@
+package token
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// members calls visit for every member of the JSON object data, which must be
+// all there is. Names are exact: encoding/json would match AUD, or a name
+// folded from U+017F, to aud, and let the last of two win, so that the party
+// that checks and the party that acts could read two different tokens. Duplicate
+// names, invalid UTF-8 and trailing data are errors. value is valid only during
+// the call.
+func members(data []byte, visit func(name string, value jsontext.Value) error) error {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(data))
+	if kind := dec.PeekKind(); kind != '{' {
+		return errors.New("not a JSON object")
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return errors.New("not a JSON object")
+	}
+	for dec.PeekKind() != '}' {
+		tok, err := dec.ReadToken()
+		if err != nil {
+			return errSyntax(err)
+		}
+		name := tok.String()
+		value, err := dec.ReadValue()
+		if err != nil {
+			return errSyntax(err)
+		}
+		if err := visit(name, value); err != nil {
+			return err
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return errSyntax(err)
+	}
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return errors.New("data after the JSON object")
+	}
+	return nil
+}
+
+// errSyntax replaces a syntax error of jsontext, which quotes what it read.
+func errSyntax(err error) error {
+	if errors.Is(err, jsontext.ErrDuplicateName) {
+		return errors.New("duplicate member name")
+	}
+	return errors.New("malformed JSON")
+}
+
+// stringValue returns the JSON string v; anything else, null included, is an
+// error.
+func stringValue(v jsontext.Value) (string, error) {
+	if v.Kind() != '"' {
+		return "", errors.New("not a string")
+	}
+	b, err := jsontext.AppendUnquote(nil, v)
+	if err != nil {
+		return "", errors.New("malformed string")
+	}
+	return string(b), nil
+}
+
+// stringsValue returns the JSON array of strings v.
+func stringsValue(v jsontext.Value) ([]string, error) {
+	if v.Kind() != '[' {
+		return nil, errors.New("not an array of strings")
+	}
+	dec := jsontext.NewDecoder(bytes.NewBuffer(v))
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, errSyntax(err)
+	}
+	var list []string
+	for dec.PeekKind() != ']' {
+		elem, err := dec.ReadValue()
+		if err != nil {
+			return nil, errSyntax(err)
+		}
+		s, err := stringValue(elem)
+		if err != nil {
+			return nil, errors.New("not an array of strings")
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// maxNumericDate is the end of the year 9999.
+const maxNumericDate = 253402300799
+
+// numericDate returns the JSON number v as seconds since the epoch (RFC 7519,
+// section 2), fractions cut off. A string is not a number.
+func numericDate(v jsontext.Value) (time.Time, error) {
+	if v.Kind() != '0' {
+		return time.Time{}, errors.New("not a number")
+	}
+	f, err := strconv.ParseFloat(string(v), 64)
+	if err != nil || math.IsNaN(f) || math.Abs(f) > maxNumericDate {
+		return time.Time{}, errors.New("out of range")
+	}
+	return time.Unix(int64(f), 0), nil
+}
+
+var (
+	errEmpty   = errors.New("empty")
+	errControl = errors.New("contains a control character")
+)

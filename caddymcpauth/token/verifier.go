@@ -1,0 +1,76 @@
+package token
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Verifier answers one question: what does this token say?
+//
+// There are three outcomes, and the difference between the last two is what
+// keeps people signed in:
+//
+//   - a Token: the issuer vouches for it, now, for this resource.
+//   - an [*InvalidError]: the issuer does not. The client has to get another.
+//   - any other error, best an [*UnavailableError]: nobody could find out. The
+//     token may be perfectly good, so the client must keep it and try again.
+//
+// Verify must be safe for concurrent use and give up when ctx ends. It must not
+// put the token, or anything that was read from it before it was verified, into
+// an error: errors are logged.
+type Verifier interface {
+	Verify(ctx context.Context, p *Presented) (*Token, error)
+}
+
+// Reason says what is wrong with a token. It is one of the constants, so that it
+// can be a metric's label and, as a fixed sentence, an answer to the client.
+type Reason string
+
+// The reasons for which a token is refused.
+const (
+	Malformed         Reason = "malformed"
+	UnknownIssuer     Reason = "unknown_issuer"
+	WrongAlgorithm    Reason = "wrong_algorithm"
+	WrongType         Reason = "wrong_type"
+	WrongAudience     Reason = "wrong_audience"
+	Expired           Reason = "expired"
+	NotYetValid       Reason = "not_yet_valid"
+	BadClaims         Reason = "bad_claims"
+	SenderConstrained Reason = "sender_constrained"
+	UnknownKey        Reason = "unknown_key"
+	BadSignature      Reason = "bad_signature"
+	Inactive          Reason = "inactive"
+)
+
+// InvalidError says that a token is bad: another try will not change that.
+type InvalidError struct {
+	Reason Reason
+	// Detail is for the operator's log. It holds nothing that the token's
+	// bearer could choose freely.
+	Detail string
+}
+
+func (e *InvalidError) Error() string {
+	if e.Detail == "" {
+		return "invalid token: " + string(e.Reason)
+	}
+	return fmt.Sprintf("invalid token: %s: %s", e.Reason, e.Detail)
+}
+
+// invalid returns an [*InvalidError] with a formatted detail.
+func invalid(reason Reason, format string, args ...any) error {
+	return &InvalidError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
+}
+
+// UnavailableError says that it could not be found out whether a token is good.
+type UnavailableError struct {
+	// RetryAfter is how long to wait before another try makes sense. Zero if
+	// unknown.
+	RetryAfter time.Duration
+	Err        error
+}
+
+func (e *UnavailableError) Error() string { return "cannot judge token: " + e.Err.Error() }
+
+func (e *UnavailableError) Unwrap() error { return e.Err }

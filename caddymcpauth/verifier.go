@@ -1,0 +1,36 @@
+package caddymcpauth
+
+import (
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
+
+// Verifier is implemented by the guest modules of the namespace
+// `http.mcp_auth.verifiers`. Such a module holds settings; TokenVerifier turns
+// them into a verifier for one issuer.
+type Verifier interface {
+	// TokenVerifier returns a verifier of the issuer's tokens. It is called
+	// once, at provision, and must not touch the network: the authorization
+	// server may be served by this very Caddy. If the result implements
+	// [token.Selector], it is asked only about the tokens it accepts. Errors
+	// are configuration errors and should name the cure.
+	TokenVerifier(IssuerInfo) (token.Verifier, error)
+}
+
+// IssuerInfo is what a verifier gets to know about its issuer.
+type IssuerInfo struct {
+	// Issuer is the issuer identifier, as configured.
+	Issuer string
+
+	// Audience lists the audiences of which a token must name one. Never
+	// empty.
+	Audience []string
+
+	// Discovery has the issuer's metadata and keys, fetched at first need and
+	// shared with every other verifier of this issuer.
+	Discovery Discovery
+}
+
+// Discovery has the keys of an authorization server.
+type Discovery interface {
+	token.KeySource
+}

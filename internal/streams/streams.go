@@ -1,0 +1,79 @@
+// Package streams ends long-lived requests when their configuration stops, so
+// that they don't keep the process, or a replaced configuration, alive for
+// ever.
+//
+// An MCP client holds a stream open for as long as it runs: a GET, or a POST
+// of subscriptions/listen. Caddy waits for open requests without a limit
+// unless grace_period is set, so one such client would keep a SIGTERM waiting
+// for ever. Ordinary calls are left alone and finish.
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+)
+
+// errStopping is the cause of the cancellation of a stream's context.
+var errStopping = errors.New("configuration is stopping")
+
+// Closer ends the streams of one handler. Provision it before use.
+type Closer struct {
+	// running ends with the configuration. It belongs to the handler, not to a
+	// request: that is why it is kept here.
+	running context.Context
+	stop    context.CancelCauseFunc
+}
+
+// Provision subscribes to the end of the configuration that ctx belongs to.
+func (c *Closer) Provision(ctx caddy.Context) error {
+	app, err := ctx.App("events")
+	if err != nil {
+		return fmt.Errorf("loading events app: %w", err)
+	}
+	c.running, c.stop = context.WithCancelCause(context.Background())
+	return app.(*caddyevents.App).On("stopping", c)
+}
+
+// Handle ends the streams: it is called when the configuration stops.
+func (c *Closer) Handle(context.Context, caddy.Event) error {
+	c.stop(errStopping)
+	return nil
+}
+
+// Wrap returns r with a context that ends when the configuration stops, if r is
+// a long-lived stream; otherwise r as it is. The caller must call release when
+// the request is over.
+func (c *Closer) Wrap(r *http.Request) (_ *http.Request, release func()) {
+	if !isStream(r) {
+		return r, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	unhook := context.AfterFunc(c.running, func() { cancel(errStopping) })
+	return r.WithContext(ctx), func() {
+		unhook()
+		cancel(nil)
+	}
+}
+
+// isStream reports whether r asks for a stream that ends only when a side hangs
+// up: the GET stream of the revisions up to 2025-11-25 and of HTTP+SSE, or
+// subscriptions/listen of 2026-07-28, which names its method in a header that
+// the server must hold against the body. A client that lies here only has its
+// own call ended.
+func isStream(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet:
+		return true
+	case http.MethodPost:
+		return r.Header.Get("Mcp-Method") == "subscriptions/listen"
+	}
+	return false
+}
+
+// Interface guard
+var _ caddyevents.Handler = (*Closer)(nil)
