@@ -1,0 +1,277 @@
+package integration_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long anything may take on a busy machine before a test gives
+// up on it.
+const patience = 60 * time.Second
+
+// caddyServer is a running Caddy.
+type caddyServer struct {
+	t      *testing.T
+	admin  string
+	dir    string
+	cmd    *exec.Cmd
+	log    *logBuffer
+	exited chan struct{}
+
+	// Host is the host and port of the site; URL is its address.
+	Host, URL string
+	// CA is the file with the root certificate of Caddy's own authority.
+	CA string
+}
+
+// globalOptions keep a test's Caddy to itself: its own admin endpoint, loopback
+// only, no ports for redirects, no trust store touched.
+const globalOptions = `{
+	admin localhost:%d
+	default_bind 127.0.0.1
+	auto_https disable_redirects
+	skip_install_trust
+}
+`
+
+// newCaddy returns a Caddy that isn't started yet, with its ports chosen.
+func newCaddy(t *testing.T) *caddyServer {
+	t.Helper()
+	c := &caddyServer{
+		t:     t,
+		admin: "localhost:" + strconv.Itoa(freePort(t)),
+		dir:   t.TempDir(),
+		log:   new(logBuffer),
+		Host:  "localhost:" + strconv.Itoa(freePort(t)),
+	}
+	c.URL = "https://" + c.Host
+	c.CA = filepath.Join(c.dir, "caddy", "pki", "authorities", "local", "root.crt")
+	return c
+}
+
+// startCaddy runs a Caddy with one site, whose directives are in site. SITE in
+// them stands for the site's URL.
+func startCaddy(t *testing.T, site string) *caddyServer {
+	t.Helper()
+	c := newCaddy(t)
+	c.start(c.caddyfile(site))
+	return c
+}
+
+// caddyfile returns a whole Caddyfile for the directives of the site. They may
+// come with other site blocks before them, ended by a line `---`.
+func (c *caddyServer) caddyfile(site string) string {
+	_, port, _ := net.SplitHostPort(c.admin)
+	n, _ := strconv.Atoi(port)
+	before, directives, found := strings.Cut(site, "\n---\n")
+	if !found {
+		before, directives = "", site
+	}
+	text := fmt.Sprintf(globalOptions, n) + before + "\n" + c.URL + " {\n\tlog\n" + directives + "\n}\n"
+	return strings.ReplaceAll(text, "SITE", c.URL)
+}
+
+// start runs Caddy with the Caddyfile text until the test ends.
+func (c *caddyServer) start(text string) {
+	c.t.Helper()
+	c.cmd = exec.Command(caddyBinary, "run", "--config", c.write(text), "--adapter", "caddyfile")
+	c.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+c.dir, "XDG_CONFIG_HOME="+c.dir)
+	c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
+	if err := c.cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.exited = make(chan struct{})
+	go func() {
+		_ = c.cmd.Wait()
+		close(c.exited)
+	}()
+	c.t.Cleanup(c.kill)
+	c.waitFor("the site to answer", func() bool {
+		conn, err := net.DialTimeout("tcp", c.Host, time.Second)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		_, err = os.Stat(c.CA)
+		return err == nil
+	})
+}
+
+func (c *caddyServer) write(text string) string {
+	c.t.Helper()
+	name := filepath.Join(c.dir, "Caddyfile")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	return name
+}
+
+func (c *caddyServer) kill() {
+	select {
+	case <-c.exited:
+	default:
+		_ = c.cmd.Process.Kill()
+		<-c.exited
+	}
+	if c.t.Failed() {
+		c.t.Logf("the end of Caddy's log:\n%s", c.log.tail(30))
+	}
+}
+
+// reload replaces the configuration and returns once Caddy has taken it.
+func (c *caddyServer) reload(site string) {
+	c.t.Helper()
+	out, err := exec.Command(caddyBinary, "reload", "--force", "--adapter", "caddyfile",
+		"--config", c.write(c.caddyfile(site)), "--address", c.admin).CombinedOutput()
+	if err != nil {
+		c.t.Fatalf("caddy reload: %v\n%s", err, out)
+	}
+}
+
+// terminate sends SIGTERM and returns a channel that is closed when Caddy is
+// gone.
+func (c *caddyServer) terminate() <-chan struct{} {
+	c.t.Helper()
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		c.t.Fatal(err)
+	}
+	return c.exited
+}
+
+func (c *caddyServer) waitFor(what string, ok func() bool) {
+	c.t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+		select {
+		case <-c.exited:
+			c.t.Fatalf("Caddy ended while waiting for %s", what)
+		default:
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
+// tls returns a client configuration that trusts Caddy's own authority.
+func (c *caddyServer) tls() *tls.Config {
+	c.t.Helper()
+	pem, err := os.ReadFile(c.CA)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		c.t.Fatal("Caddy's root certificate can't be read")
+	}
+	return &tls.Config{RootCAs: roots, ServerName: "localhost"}
+}
+
+// client returns an HTTP client that trusts Caddy's own authority.
+func (c *caddyServer) client() *http.Client {
+	transport := &http.Transport{
+		TLSClientConfig:   c.tls(),
+		ForceAttemptHTTP2: true,
+	}
+	c.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: patience}
+}
+
+// answer is a response, read to its end.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request to the site. headers are pairs of names and values.
+func (c *caddyServer) do(method, path, body string, headers ...string) answer {
+	c.t.Helper()
+	req, err := http.NewRequest(method, c.URL+path, strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Add(headers[i], headers[i+1])
+	}
+	resp, err := c.client().Do(req)
+	if err != nil {
+		c.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		c.t.Fatalf("%s %s: reading the answer: %v", method, path, err)
+	}
+	return answer{resp.StatusCode, resp.Header, string(b)}
+}
+
+// raw writes a request line and headers as they are, over HTTP/1.1, and returns
+// the answer: for paths that no client library would send.
+func (c *caddyServer) raw(request string) *http.Response {
+	c.t.Helper()
+	conn, err := tls.Dial("tcp", c.Host, c.tls())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(conn, request); err != nil {
+		c.t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		c.t.Fatalf("%q: %v", request, err)
+	}
+	resp.Body.Close()
+	return resp
+}
+
+// logBuffer collects what a process writes.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// tail returns the last n lines.
+func (b *logBuffer) tail(n int) string {
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// freePort returns a port of loopback that nobody listens on.
+func freePort(t *testing.T) int {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port
+}

@@ -1,0 +1,191 @@
+package integration_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// nodeDir holds the Node side.
+const nodeDir = "node"
+
+// needNode skips the test if the Node side isn't installed.
+func needNode(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("node"); err != nil {
+		skip(t, "node is not installed")
+	}
+	if _, err := os.Stat(filepath.Join(nodeDir, "node_modules", ".package-lock.json")); err != nil {
+		skip(t, "the Node side is not installed: run `npm ci` in integration_test/node, or `make test`")
+	}
+}
+
+// node returns a command that runs a script of the Node side, trusting ca.
+func node(ctx context.Context, ca, script string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "node", append([]string{script}, args...)...)
+	cmd.Dir = nodeDir
+	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+ca, "NODE_NO_WARNINGS=1")
+	return cmd
+}
+
+// serve runs a server of the Node side until the test ends and decodes its first
+// line into ready.
+func serve(t *testing.T, cmd *exec.Cmd, ready any) {
+	t.Helper()
+	var log logBuffer
+	cmd.Stderr = &log
+	// It ends with its standard input: this process can't leave it behind.
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s:\n%s", cmd.Args[1], log.tail(30))
+		}
+	})
+	lines := bufio.NewReader(stdout)
+	line, err := lines.ReadString('\n')
+	if err != nil || json.Unmarshal([]byte(line), ready) != nil {
+		t.Fatalf("%s did not start: %q %v\n%s", cmd.Args[1], line, err, log.String())
+	}
+	go io.Copy(io.Discard, lines)
+}
+
+// authServer is a running oidc-provider.
+type authServer struct {
+	t      *testing.T
+	Issuer string `json:"issuer"`
+}
+
+// startAuthServer runs oidc-provider. It trusts the certificate authority in the
+// file ca when it fetches client metadata.
+func startAuthServer(t *testing.T, ca string, config map[string]any) *authServer {
+	t.Helper()
+	needNode(t)
+	b, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &authServer{t: t}
+	serve(t, node(t.Context(), ca, "authserver.mjs", string(b)), s)
+	return s
+}
+
+// requests returns how often each method and path was asked for.
+func (s *authServer) requests() map[string]int {
+	s.t.Helper()
+	resp, err := http.Get(s.Issuer + "/test/requests")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var counts map[string]int
+	if err := json.NewDecoder(resp.Body).Decode(&counts); err != nil {
+		s.t.Fatal(err)
+	}
+	return counts
+}
+
+// machineToken returns an access token for resource by the client credentials
+// grant.
+func (s *authServer) machineToken(client, secret, resource, scope string) string {
+	s.t.Helper()
+	form := url.Values{
+		"grant_type": {"client_credentials"},
+		"resource":   {resource},
+		"scope":      {scope},
+	}
+	req, err := http.NewRequest(http.MethodPost, s.Issuer+"/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth(client, secret)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var grant struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&grant); err != nil || grant.AccessToken == "" {
+		s.t.Fatalf("token endpoint answered %d: %v", resp.StatusCode, err)
+	}
+	return grant.AccessToken
+}
+
+// clientLine is a line that client-v1.mjs and client-v2.mjs print.
+type clientLine struct {
+	ProtocolVersion string          `json:"protocolVersion"`
+	Tools           []string        `json:"tools"`
+	Result          json.RawMessage `json:"result"`
+	Registered      string          `json:"registered"`
+	Scope           string          `json:"scope"`
+	Authorizations  int             `json:"authorizations"`
+	Progress        json.RawMessage `json:"progress"`
+	Error           json.RawMessage `json:"error"`
+}
+
+// output runs cmd to its end and returns what it printed.
+func output(t *testing.T, cmd *exec.Cmd) []byte {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s\n%s", strings.Join(cmd.Args, " "), err, stdout.String(), stderr.String())
+	}
+	return stdout.Bytes()
+}
+
+// toolText returns the structured content of a tool's result, which must be the
+// same as its text.
+func toolText(t *testing.T, result []byte) map[string]any {
+	t.Helper()
+	var r struct {
+		Content []struct {
+			Text string `json:"text"`
+		} `json:"content"`
+		StructuredContent map[string]any `json:"structuredContent"`
+	}
+	if err := json.Unmarshal(result, &r); err != nil || len(r.Content) != 1 {
+		t.Fatalf("not a tool result: %s", result)
+	}
+	var text map[string]any
+	if err := json.Unmarshal([]byte(r.Content[0].Text), &text); err != nil {
+		t.Fatalf("the tool's text is not JSON: %s", r.Content[0].Text)
+	}
+	if got, want := mustJSON(t, r.StructuredContent), mustJSON(t, text); got != want {
+		t.Errorf("structured content %s, text %s", got, want)
+	}
+	return text
+}
+
+func mustJSON(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
