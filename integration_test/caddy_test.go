@@ -101,14 +101,16 @@ func (c *caddyServer) start(text string) {
 		close(c.exited)
 	}()
 	c.t.Cleanup(c.kill)
-	c.waitFor("the site to answer", func() bool {
-		conn, err := net.DialTimeout("tcp", c.Host, time.Second)
+	c.waitFor("the site to have a certificate", func() bool {
+		if _, err := os.Stat(c.CA); err != nil {
+			return false
+		}
+		conn, err := tls.Dial("tcp", c.Host, c.tls())
 		if err != nil {
 			return false
 		}
 		conn.Close()
-		_, err = os.Stat(c.CA)
-		return err == nil
+		return true
 	})
 }
 
@@ -258,6 +260,9 @@ func (b *logBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
+
+// contains reports whether s was written.
+func (b *logBuffer) contains(s string) bool { return strings.Contains(b.String(), s) }
 
 // tail returns the last n lines.
 func (b *logBuffer) tail(n int) string {
