@@ -130,6 +130,12 @@ func (c *caddyServer) kill() {
 		_ = c.cmd.Process.Kill()
 		<-c.exited
 	}
+	if c.log.contains("DATA RACE") {
+		c.t.Errorf("the race detector found something:\n%s", c.log.String())
+	}
+	if c.log.contains("panic: ") || c.log.contains("panic serving") {
+		c.t.Error("Caddy panicked")
+	}
 	if c.t.Failed() {
 		c.t.Logf("the end of Caddy's log:\n%s", c.log.tail(30))
 	}

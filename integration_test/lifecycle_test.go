@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 )
 
@@ -101,7 +103,20 @@ func (c *caddyServer) openStream(method, path, body string, headers ...string) <
 	return ended
 }
 
-// listen opens the long-lived stream of revision 2026-07-28 at whoami.
+// startListeningServer runs an MCP server of the Go SDK that keeps the stream of
+// subscriptions/listen open.
+func startListeningServer(t *testing.T) string {
+	server := mcp.NewServer(&mcp.Implementation{Name: "listening", Version: "1"}, &mcp.ServerOptions{
+		Capabilities: &mcp.ServerCapabilities{Tools: &mcp.ToolCapabilities{ListChanged: true}},
+	})
+	behind := httptest.NewServer(mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server },
+		&mcp.StreamableHTTPOptions{Stateless: true, DisableLocalhostProtection: true}))
+	// Not Close: it would wait for a stream that outlived Caddy.
+	t.Cleanup(func() { behind.Listener.Close(); behind.CloseClientConnections() })
+	return behind.Listener.Addr().String()
+}
+
+// listen opens the long-lived stream of revision 2026-07-28.
 func (c *caddyServer) listen(path, token string) <-chan struct{} {
 	return c.openStream(http.MethodPost, path,
 		`{"jsonrpc":"2.0","id":"s","method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}`,
@@ -124,27 +139,46 @@ const lifecycleSite = `
 	mcp_auth /mcp* SITE/mcp {
 		issuer ISSUER
 	}
+	mcp_auth /listen* SITE/listen {
+		issuer ISSUER
+	}
 	reverse_proxy /slow* SLOW
+	reverse_proxy /listen* LISTENING
 	mcp_whoami /mcp* {
 		sse /mcp/sse
 	}
 `
+
+func fillLifecycle(t *testing.T, f fakeIssuer, slow *slowServer) string {
+	return strings.NewReplacer(
+		"SLOW", slow.Listener.Addr().String(),
+		"LISTENING", startListeningServer(t),
+	).Replace(f.fill(lifecycleSite))
+}
 
 // SIGTERM ends Caddy although clients hold streams open, and not before
 // ordinary calls have finished.
 func TestShutdownWithOpenStreams(t *testing.T) {
 	t.Parallel()
 	f, slow := startFakeIssuer(t), startSlowServer(t)
-	c := startCaddy(t, strings.ReplaceAll(f.fill(lifecycleSite), "SLOW", slow.Listener.Addr().String()))
-	token := f.Mint(map[string]any{"aud": []string{c.URL + "/mcp", c.URL + "/slow"}})
+	c := startCaddy(t, fillLifecycle(t, f, slow))
+	token := f.Mint(map[string]any{"aud": []string{c.URL + "/mcp", c.URL + "/slow", c.URL + "/listen"}})
 
 	streams := map[string]<-chan struct{}{
 		"the proxied stream":       c.openStream(http.MethodGet, "/slow", "", mcpHeaders(token)...),
 		"the legacy stream":        c.openStream(http.MethodGet, "/mcp/sse", "", mcpHeaders(token)...),
-		"the subscriptions stream": c.listen("/mcp", token),
+		"the subscriptions stream": c.listen("/listen", token),
 	}
 	under := c.startCall("/slow", token)
 	<-slow.arrived
+
+	for name, ended := range streams {
+		select {
+		case <-ended:
+			t.Fatalf("%s did not stay open", name)
+		default:
+		}
+	}
 
 	exited := c.terminate()
 	for name, ended := range streams {
@@ -167,7 +201,7 @@ func TestShutdownWithOpenStreams(t *testing.T) {
 func TestReload(t *testing.T) {
 	t.Parallel()
 	f, slow := startFakeIssuer(t), startSlowServer(t)
-	site := strings.ReplaceAll(f.fill(lifecycleSite), "SLOW", slow.Listener.Addr().String())
+	site := fillLifecycle(t, f, slow)
 	c := startCaddy(t, site)
 	token := f.Mint(map[string]any{"aud": []string{c.URL + "/mcp", c.URL + "/slow"}})
 

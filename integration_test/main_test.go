@@ -14,8 +14,11 @@ import (
 	"testing"
 )
 
-// caddyBinary is the Caddy under test, built once per run.
-var caddyBinary string
+// caddyBinary is the Caddy under test, built once per run with buildFlags.
+var (
+	caddyBinary string
+	buildFlags  []string
+)
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -32,7 +35,7 @@ func run(m *testing.M) int {
 	if runtime.GOOS == "windows" {
 		caddyBinary += ".exe"
 	}
-	build := exec.Command("go", "build", "-o", caddyBinary, "../cmd/caddy")
+	build := exec.Command("go", append(append([]string{"build"}, buildFlags...), "-o", caddyBinary, "../cmd/caddy")...)
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "building Caddy:", err)

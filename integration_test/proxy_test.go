@@ -94,16 +94,31 @@ func TestIdentityReachesTheServerBehind(t *testing.T) {
 		headers    []string
 		want       map[string]string
 	}{
-		{"verified", "/mcp", []string{"Authorization", "Bearer " + token},
-			map[string]string{"X-User": "ada", "X-Name": "{env.HOME}", "Authorization": ""}},
-		{"spoofed", "/mcp", []string{"Authorization", "Bearer " + token, "X-User", "eve"},
-			map[string]string{"X-User": "ada"}},
-		{"aliases", "/mcp", []string{"Authorization", "Bearer " + token, "X_User", "eve", "X.User", "eve"},
-			map[string]string{"X-User": "ada", "X_user": "", "X.user": ""}},
-		{"dropped by Connection", "/mcp", []string{"Authorization", "Bearer " + token, "Connection", "close, X-User"},
-			map[string]string{"X-User": "ada"}},
-		{"on a path without a front door", "/public", []string{"X-User", "eve", "X_User", "eve"},
-			map[string]string{"X-User": "", "X_user": ""}},
+		{
+			"verified", "/mcp",
+			[]string{"Authorization", "Bearer " + token},
+			map[string]string{"X-User": "ada", "X-Name": "{env.HOME}", "Authorization": ""},
+		},
+		{
+			"spoofed", "/mcp",
+			[]string{"Authorization", "Bearer " + token, "X-User", "eve"},
+			map[string]string{"X-User": "ada"},
+		},
+		{
+			"aliases", "/mcp",
+			[]string{"Authorization", "Bearer " + token, "X_User", "eve", "X.User", "eve"},
+			map[string]string{"X-User": "ada", "X_user": "", "X.user": ""},
+		},
+		{
+			"dropped by Connection", "/mcp",
+			[]string{"Authorization", "Bearer " + token, "Connection", "close, X-User"},
+			map[string]string{"X-User": "ada"},
+		},
+		{
+			"on a path without a front door", "/public",
+			[]string{"X-User", "eve", "X_User", "eve"},
+			map[string]string{"X-User": "", "X_user": ""},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			// Over HTTP/1.1: the later versions have no Connection header.

@@ -1,0 +1,45 @@
+# `make test` installs what the tests need and runs them all. CI=1 makes a
+# missing piece an error instead of a skip.
+
+GO ?= go
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT = $(GO) run mvdan.cc/gofumpt@v0.12.0
+FUZZTIME ?= 5s
+NODE = integration_test/node
+
+.PHONY: test deps lint unit fuzz cross run
+
+test: deps lint unit fuzz cross
+	@echo "everything passed"
+
+run:
+	$(GO) run ./cmd/caddy run --config Caddyfile.example
+
+deps: $(NODE)/node_modules/.package-lock.json
+
+$(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
+	@command -v npm >/dev/null || { echo "the integration tests need Node.js 20 or newer, with npm"; exit 1; }
+	cd $(NODE) && npm ci
+
+lint:
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+	@unformatted=$$($(GOFUMPT) -l $$(git ls-files '*.go')); \
+		if [ -n "$$unformatted" ]; then echo "not formatted by gofumpt:"; echo "$$unformatted"; exit 1; fi
+	$(STATICCHECK) ./...
+
+unit:
+	$(GO) test -race -timeout 20m ./...
+
+# Every fuzz target for a little while: their seeds run with the unit tests.
+fuzz:
+	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | grep -v node_modules | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | sed 's/func //'); do \
+			echo "fuzzing $$dir $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$dir || exit 1; \
+		done; \
+	done
+
+cross:
+	GOOS=windows GOARCH=amd64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/caddy
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/caddy
