@@ -1,10 +1,13 @@
 package caddymcpauth
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
+
+	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -30,6 +33,7 @@ func init() {
 //	        discovery <url> | off
 //	        metadata  <field> <value...>
 //	        audience  <audiences...>
+//	        cache     off | { ... }
 //	    }]
 //	    scopes           <scopes...>
 //	    scopes_supported <scopes...>
@@ -52,7 +56,8 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkMatcher(h.Dispenser, matcher); err != nil {
+	paths, err := matcherPaths(h.Dispenser, matcher)
+	if err != nil {
 		return nil, err
 	}
 	handler := new(Handler)
@@ -63,6 +68,13 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if err != nil {
 		return nil, h.Errf("resource: %v", err)
 	}
+	if err := checkExact(h.Dispenser, paths); err != nil {
+		return nil, err
+	}
+	if err := checkBelow(h.Dispenser, paths, id); err != nil {
+		return nil, err
+	}
+	warnUncovered(h.Dispenser, paths, id)
 	route := caddyhttp.Route{
 		HandlersRaw: []json.RawMessage{caddyconfig.JSONModuleObject(handler, "handler", "mcp_auth", nil)},
 	}
@@ -88,28 +100,67 @@ func metadataPaths(id resource.Identifier) caddyhttp.MatchPath {
 	return caddyhttp.MatchPath{id.MetadataPath(), id.MetadataPath() + "/"}
 }
 
-// checkMatcher refuses a path that leaves its own subpaths open: servers answer
-// /mcp/ as they answer /mcp, and an exact matcher protects only one of them.
-func checkMatcher(d *caddyfile.Dispenser, matcher caddy.ModuleMap) error {
-	var paths caddyhttp.MatchPath
+// matcherPaths returns the paths of matcher, none if it isn't about paths.
+func matcherPaths(d *caddyfile.Dispenser, matcher caddy.ModuleMap) (paths caddyhttp.MatchPath, err error) {
 	if raw, ok := matcher["path"]; ok {
 		if err := json.Unmarshal(raw, &paths); err != nil {
-			return d.Errf("path matcher: %v", err)
+			return nil, d.Errf("path matcher: %v", err)
 		}
 	}
+	return paths, nil
+}
+
+// checkExact refuses a path that leaves its own subpaths open: servers answer
+// /mcp/ as they answer /mcp, and an exact matcher protects only one of them.
+func checkExact(d *caddyfile.Dispenser, paths caddyhttp.MatchPath) error {
 	for _, path := range paths {
-		if strings.Contains(path, "*") {
-			continue
-		}
-		below := strings.TrimSuffix(path, "/") + "/"
-		if !slices.ContainsFunc(paths, func(other string) bool {
-			prefix, isPrefix := strings.CutSuffix(other, "*")
-			return isPrefix && !strings.Contains(prefix, "*") && strings.HasPrefix(below, prefix)
-		}) {
-			return d.Errf("the matcher %s would leave %s open to anybody: write %s*", path, below, strings.TrimSuffix(path, "/"))
+		base := strings.TrimSuffix(path, "/")
+		if !strings.Contains(path, "*") && !coveredByPrefix(paths, base+"/") {
+			open := base + "/"
+			if path == open {
+				open = cmp.Or(base, "everything else")
+			}
+			return openError(d, path, open, cmp.Or(base, "/"))
 		}
 	}
 	return nil
+}
+
+// checkBelow refuses the opposite: /mcp/* leaves the resource /mcp itself open.
+func checkBelow(d *caddyfile.Dispenser, paths caddyhttp.MatchPath, id resource.Identifier) error {
+	path := strings.TrimPrefix(id.MetadataPath(), resource.WellKnown)
+	if path != "" && slices.Contains(paths, path+"/*") && !slices.Contains(paths, path) && !coveredByPrefix(paths, path) {
+		return openError(d, path+"/*", path, path)
+	}
+	return nil
+}
+
+// warnUncovered tells of paths that don't match the resource's own. There is a
+// reason for it if a rewrite changes paths before they get here; otherwise the
+// MCP server stands open.
+func warnUncovered(d *caddyfile.Dispenser, paths caddyhttp.MatchPath, id resource.Identifier) {
+	path := cmp.Or(strings.TrimPrefix(id.MetadataPath(), resource.WellKnown), "/")
+	if len(paths) == 0 || slices.Contains(paths, path) || coveredByPrefix(paths, path) {
+		return
+	}
+	caddy.Log().Named("caddyfile.mcp_auth").Warn("the matcher does not cover the resource's own path: unless a rewrite comes before, the MCP server is open to anybody",
+		zap.Strings("matcher", paths),
+		zap.String("resource", id.String()),
+		zap.String("file", d.File()),
+		zap.Int("line", d.Line()))
+}
+
+// coveredByPrefix reports whether one of paths is a prefix with * that matches
+// path.
+func coveredByPrefix(paths caddyhttp.MatchPath, path string) bool {
+	return slices.ContainsFunc(paths, func(pattern string) bool {
+		prefix, isPrefix := strings.CutSuffix(pattern, "*")
+		return isPrefix && !strings.Contains(prefix, "*") && strings.HasPrefix(path, prefix)
+	})
+}
+
+func openError(d *caddyfile.Dispenser, matcher, open, cure string) error {
+	return d.Errf("the matcher %s would leave %s open to anybody: write %s*", matcher, open, cure)
 }
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens, without a
@@ -196,6 +247,7 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 //	    discovery <url> | off
 //	    metadata  <field> <value...>
 //	    audience  <audiences...>
+//	    cache     off | { ... }
 //	}]
 func (iss *Issuer) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the option's name
@@ -215,14 +267,26 @@ func (iss *Issuer) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if err := listOption(d, &iss.Audience); err != nil {
 				return err
 			}
+		case "cache":
+			if iss.Cache != nil {
+				return d.Err("cache is given twice")
+			}
+			iss.Cache = new(Cache)
+			if err := iss.Cache.UnmarshalCaddyfile(d.NewFromNextSegment()); err != nil {
+				return err
+			}
 		case "metadata":
 			if err := metadataOption(d, &iss.Metadata, issuerField); err != nil {
 				return err
 			}
 		default:
-			module, err := caddyfile.UnmarshalModule(d, "http.mcp_auth.verifiers."+option)
+			id := "http.mcp_auth.verifiers." + option
+			if _, err := caddy.GetModule(id); err != nil {
+				return d.Errf("%s is neither an option of issuer (discovery, metadata, audience, cache) nor the name of a verifier", option)
+			}
+			module, err := caddyfile.UnmarshalModule(d, id)
 			if err != nil {
-				return d.Errf("%s is neither an option of issuer (discovery, metadata, audience) nor a verifier that works here: %v", option, err)
+				return err
 			}
 			iss.VerifiersRaw = append(iss.VerifiersRaw, caddyconfig.JSONModuleObject(module, "verifier", option, nil))
 		}

@@ -1,9 +1,9 @@
 package caddymcpauth
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
-	"net/textproto"
 	"slices"
 	"strings"
 
@@ -51,19 +51,29 @@ func userPlaceholder(t *token.Token) caddy.ReplacerFunc {
 // the user is. Only we set them.
 type identityHeaders []string
 
-// check returns an error for a header that can't carry an identity.
+// notIdentity are headers that mean something else to the next handler, or on
+// the way there.
+var notIdentity = []string{
+	"Accept", "Connection", "Content-Length", "Content-Type", "Cookie", "Host",
+	"Origin", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// check returns an error for a header that can't carry an identity. A name that
+// servers may take for another one counts as that one.
 func (names identityHeaders) check() error {
 	for i, name := range names {
-		if !httpguts.ValidHeaderFieldName(name) {
+		if !httpguts.ValidHeaderFieldName(name) || sameFolded(name, "") {
 			return fmt.Errorf("header %q is not a header name", name)
 		}
-		switch canonical := textproto.CanonicalMIMEHeaderKey(name); canonical {
-		case "Authorization":
-			return fmt.Errorf("header %s cannot be set here: use header_up of reverse_proxy for credentials of your own, or forward_token", canonical)
-		case "Connection", "Content-Length", "Host", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Origin", "Cookie", "Content-Type", "Accept":
-			return fmt.Errorf("header %s cannot carry an identity: choose a name of its own, such as X-User", canonical)
+		if sameFolded(name, "Authorization") {
+			return errors.New("header Authorization cannot be set here: use header_up of reverse_proxy for credentials of your own, or forward_token")
 		}
-		if strings.HasPrefix(textproto.CanonicalMIMEHeaderKey(name), "Mcp-") {
+		for _, other := range notIdentity {
+			if sameFolded(name, other) {
+				return fmt.Errorf("header %s cannot carry an identity: choose a name of its own, such as X-User", other)
+			}
+		}
+		if len(name) > 3 && strings.EqualFold(name[:3], "Mcp") && !isAlphanumeric(name[3]) {
 			return fmt.Errorf("header %q belongs to the MCP protocol: choose another name", name)
 		}
 		for _, other := range names[:i] {
@@ -89,11 +99,9 @@ func (names identityHeaders) scrub(r *http.Request) {
 			delete(r.Header, key)
 		}
 	}
-	for key := range r.Trailer {
-		if names.contain(key) {
-			delete(r.Trailer, key)
-		}
-	}
+	// Trailers arrive with the end of the body, when it is too late to look at
+	// them. MCP has no use for any.
+	r.Trailer = nil
 	if len(r.Header["Connection"]) == 0 {
 		return
 	}

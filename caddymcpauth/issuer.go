@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 )
 
@@ -41,8 +41,12 @@ type Issuer struct {
 	// token made for anybody else in this list passes.
 	Audience []string `json:"audience,omitempty"`
 
-	// poolKey is set while a reference to the shared state is held.
-	poolKey string
+	// How long the verdicts of this issuer's verifiers are kept. Default: until
+	// a JWT expires, 60s for an opaque token; 100000 of each verifier.
+	Cache *Cache `json:"cache,omitempty"`
+
+	state  pooled[issuerState]
+	caches []*pooled[cacheState]
 }
 
 // provision loads the issuer's verifiers for resource.
@@ -55,10 +59,17 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (token.IssuerVe
 	if err != nil {
 		return none, err
 	}
+	if iss.Cache != nil {
+		if err := iss.Cache.check(); err != nil {
+			return none, fmt.Errorf("cache: %w", err)
+		}
+	}
 	info := IssuerInfo{
 		Issuer:    iss.Issuer,
+		Resource:  resource,
 		Audience:  iss.Audience,
 		Discovery: state.Issuer,
+		Client:    state.Client(),
 	}
 	if len(info.Audience) == 0 {
 		info.Audience = []string{resource}
@@ -66,6 +77,7 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (token.IssuerVe
 	if len(iss.VerifiersRaw) == 0 {
 		iss.VerifiersRaw = []json.RawMessage{json.RawMessage(`{"verifier":"jwt"}`)}
 	}
+	settings := slices.Clone(iss.VerifiersRaw)
 	modules, err := ctx.LoadModule(iss, "VerifiersRaw")
 	if err != nil {
 		return none, fmt.Errorf("loading verifiers: %w", err)
@@ -76,7 +88,11 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (token.IssuerVe
 		if err != nil {
 			return none, fmt.Errorf("verifier %d: %w", i, err)
 		}
-		out.Verifiers = append(out.Verifiers, v)
+		cache, err := iss.acquireCache(info, settings[i])
+		if err != nil {
+			return none, fmt.Errorf("verifier %d: %w", i, err)
+		}
+		out.Verifiers = append(out.Verifiers, cache.Cached(v))
 	}
 	return out, nil
 }
@@ -119,60 +135,6 @@ func (iss *Issuer) replacePlaceholders() error {
 		iss.Metadata[name] = s
 	}
 	return nil
-}
-
-// issuerPool holds what is known of authorization servers: their metadata and
-// keys outlive a configuration, so that a reload asks nobody anything.
-var issuerPool = caddy.NewUsagePool()
-
-// issuerState is an authorization server in the pool.
-type issuerState struct {
-	*discovery.Issuer
-}
-
-// Destruct implements [caddy.Destructor].
-func (s issuerState) Destruct() error {
-	s.Close()
-	return nil
-}
-
-// acquire takes a reference to the issuer's shared state; release gives it
-// back.
-func (iss *Issuer) acquire() (issuerState, error) {
-	config := discovery.Config{
-		Issuer:   iss.Issuer,
-		Metadata: iss.Metadata,
-		OnFetch:  fetchObserver(iss.Issuer),
-	}
-	if iss.Discovery == "off" {
-		config.Off = true
-	} else {
-		config.Location = iss.Discovery
-	}
-	// Whatever could make two configurations learn different things of the same
-	// issuer is part of the key.
-	key, err := json.Marshal([]any{iss.Issuer, iss.Discovery, iss.Metadata})
-	if err != nil {
-		return issuerState{}, fmt.Errorf("metadata: %w", err)
-	}
-	state, _, err := issuerPool.LoadOrNew(string(key), func() (caddy.Destructor, error) {
-		issuer, err := discovery.New(config)
-		return issuerState{issuer}, err
-	})
-	if err != nil {
-		return issuerState{}, err
-	}
-	iss.poolKey = string(key)
-	return state.(issuerState), nil
-}
-
-func (iss *Issuer) release() error {
-	if iss.poolKey == "" {
-		return nil
-	}
-	_, err := issuerPool.Delete(iss.poolKey)
-	iss.poolKey = ""
-	return err
 }
 
 // fetchObserver counts fetches and says what an operator should mend. A failing

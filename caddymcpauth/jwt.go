@@ -1,6 +1,7 @@
 package caddymcpauth
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,6 +48,9 @@ func (JWT) CaddyModule() caddy.ModuleInfo {
 func (v *JWT) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 	if leeway := time.Duration(v.Leeway); leeway < 0 || leeway > maxLeeway {
 		return nil, fmt.Errorf("leeway %s is not between 0 and %s", leeway, maxLeeway)
+	}
+	if !iss.Discovery.Knows("jwks_uri") {
+		return nil, errors.New("discovery is off, so the issuer's keys must be given: metadata jwks_uri <url>")
 	}
 	return token.NewJWT(token.JWTConfig{
 		Issuer:     iss.Issuer,

@@ -160,7 +160,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	if origin != "" {
-		w = newCORSWriter(w, origin)
+		cors := newCORSWriter(w, origin)
+		defer cors.commit() // for a handler that sets headers and writes nothing
+		w = cors
 	}
 	raw, ref := bearerToken(r)
 	if ref != nil {

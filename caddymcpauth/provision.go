@@ -58,7 +58,7 @@ func (h *Handler) provisionOrigins() error {
 	h.allowedOrigins = []string{h.resource.Origin()}
 	for _, origin := range h.Origins {
 		u, err := parseOrigin(origin)
-		if err != nil {
+		if err != nil || strings.Contains(origin, "*") {
 			return fmt.Errorf("origins: %q is not an origin: write scheme and host, as in https://inspector.example.com", origin)
 		}
 		h.allowedOrigins = append(h.allowedOrigins, resource.Origin(u))

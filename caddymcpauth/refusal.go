@@ -88,9 +88,13 @@ const defaultRetryAfter = 5 * time.Second
 // send their users to an authorization server that is not there.
 func refuseToken(err error) *refusal {
 	if inv, ok := errors.AsType[*token.InvalidError](err); ok {
+		reason := inv.Reason
+		if !reason.Known() {
+			reason = "other" // of somebody's own verifier: labels are a closed set
+		}
 		return &refusal{
 			status:    http.StatusUnauthorized,
-			reason:    string(inv.Reason),
+			reason:    string(reason),
 			code:      codeInvalidToken,
 			sentence:  invalidSentence(inv.Reason),
 			challenge: true,

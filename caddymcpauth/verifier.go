@@ -1,6 +1,9 @@
 package caddymcpauth
 
 import (
+	"context"
+	"net/http"
+
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 )
 
@@ -21,6 +24,9 @@ type IssuerInfo struct {
 	// Issuer is the issuer identifier, as configured.
 	Issuer string
 
+	// Resource is the resource identifier of the MCP server.
+	Resource string
+
 	// Audience lists the audiences of which a token must name one. Never
 	// empty.
 	Audience []string
@@ -28,9 +34,23 @@ type IssuerInfo struct {
 	// Discovery has the issuer's metadata and keys, fetched at first need and
 	// shared with every other verifier of this issuer.
 	Discovery Discovery
+
+	// Client is for talking to the issuer: bounded in time to connect and in
+	// headers, without cookies, never redirected to another origin. Bodies
+	// are for the caller to bound.
+	Client *http.Client
 }
 
-// Discovery has the keys of an authorization server.
+// Discovery has the metadata and keys of an authorization server.
 type Discovery interface {
 	token.KeySource
+
+	// Knows reports whether the metadata field name is set by hand, or could
+	// be discovered. A verifier that needs one which isn't refuses the
+	// configuration.
+	Knows(name string) bool
+
+	// Endpoint returns the URL in the metadata field name, such as
+	// introspection_endpoint. Its error means that it can't be known now.
+	Endpoint(ctx context.Context, name string) (string, error)
 }

@@ -33,6 +33,9 @@ type caddyServer struct {
 	log    *logBuffer
 	exited chan struct{}
 
+	shared       sync.Once
+	sharedClient *http.Client
+
 	// Host is the host and port of the site; URL is its address.
 	Host, URL string
 	// CA is the file with the root certificate of Caddy's own authority.
@@ -216,14 +219,16 @@ func (c *caddyServer) do(method, path, body string, headers ...string) answer {
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
 	}
-	resp, err := c.client().Do(req)
+	c.shared.Do(func() { c.sharedClient = c.client() })
+	resp, err := c.sharedClient.Do(req)
 	if err != nil {
-		c.t.Fatalf("%s %s: %v", method, path, err)
+		c.t.Errorf("%s %s: %v", method, path, err)
+		return answer{}
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
-		c.t.Fatalf("%s %s: reading the answer: %v", method, path, err)
+		c.t.Errorf("%s %s: reading the answer: %v", method, path, err)
 	}
 	return answer{resp.StatusCode, resp.Header, string(b)}
 }

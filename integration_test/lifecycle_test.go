@@ -61,6 +61,7 @@ func (c *caddyServer) startCall(path, token string) *call {
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	client, under := c.client(), &call{done: make(chan struct{})}
+	client.Timeout = 0
 	go func() {
 		defer close(under.done)
 		resp, err := client.Do(req)
@@ -86,7 +87,9 @@ func (c *caddyServer) openStream(method, path, body string, headers ...string) <
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	resp, err := c.client().Do(req)
+	client := c.client()
+	client.Timeout = 0 // it would end the stream
+	resp, err := client.Do(req)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 )
@@ -121,29 +124,53 @@ func mcpHeaders(token string) []string {
 func TestHostileTokens(t *testing.T) {
 	t.Parallel()
 	f := startFakeIssuer(t)
-	c := startCaddy(t, f.fill(whoamiSite))
+	c := startCaddy(t, f.fill(strings.Replace(whoamiSite, "scopes read", "", 1)))
 	resource := c.URL + "/mcp"
 	hostile := oauthtest.Hostile(f.Server, resource)
 	benign := oauthtest.Benign(f.Server, resource)
-	for _, test := range hostile {
-		got := c.do("POST", "/mcp", initialize, mcpHeaders(test.Token)...)
-		// 400 where it isn't even a token68.
-		if got.status != 401 && got.status != 400 {
-			t.Errorf("%s: got %d, want 401: %s", test.Name, got.status, test.Want)
-		}
-		if len(test.Token) > 20 && (strings.Contains(got.body, test.Token) || c.log.contains(test.Token)) {
-			t.Errorf("%s: the token is in the answer or in the log", test.Name)
-		}
+	// Some can't be sent in a header at all, or not in one that Caddy reads: the
+	// unit tests have them.
+	sendable := slices.DeleteFunc(slices.Clone(hostile), func(test oauthtest.Case) bool {
+		return len(test.Token) > 32<<10 || !httpguts.ValidHeaderFieldValue(test.Token) ||
+			strings.TrimSpace(test.Token) != test.Token // HTTP trims it
+	})
+	if len(sendable) < len(hostile)*9/10 {
+		t.Errorf("only %d of %d hostile tokens can be sent", len(sendable), len(hostile))
 	}
+	// Many at once: those that send the front door back to the issuer for its
+	// keys wait for the same answer.
+	var wg sync.WaitGroup
+	limit := make(chan struct{}, 32)
+	for _, test := range sendable {
+		limit <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-limit }()
+			got := c.do("POST", "/mcp", initialize, mcpHeaders(test.Token)...)
+			// 400 where it isn't even a token68.
+			if got.status != 401 && got.status != 400 {
+				t.Errorf("%s: got %d, want 401: %s", test.Name, got.status, test.Want)
+			}
+			if len(test.Token) > 20 && strings.Contains(got.body, test.Token) {
+				t.Errorf("%s: the token is in the answer", test.Name)
+			}
+		})
+	}
+	wg.Wait()
 	for _, test := range benign {
 		if got := c.do("POST", "/mcp", initialize, mcpHeaders(test.Token)...); got.status != 200 {
 			t.Errorf("%s: got %d, want 200: %s", test.Name, got.status, test.Want)
 		}
 	}
+	log := c.log.String()
+	for _, test := range slices.Concat(sendable, benign) {
+		if len(test.Token) > 20 && strings.Contains(log, test.Token) {
+			t.Errorf("%s: the token is in the log", test.Name)
+		}
+	}
 	if n := f.Count(oauthtest.Other); n != 0 {
 		t.Errorf("%d requests went to addresses in tokens", n)
 	}
-	t.Logf("%d hostile and %d benign tokens", len(hostile), len(benign))
+	t.Logf("%d hostile and %d benign tokens", len(sendable), len(benign))
 }
 
 // An authorization server that can't be asked makes good tokens wait, not fail.
@@ -226,7 +253,6 @@ func TestMetadata(t *testing.T) {
 	f := startFakeIssuer(t)
 	const basicAuth = `
 		basic_auth {
-			# The password is "secret".
 			ada $2a$04$xkrOwVi.5hF2kzBcT1Z17eOEInOaHDgMKhtMB0oVLMjOFkr62kVAy
 		}
 	`

@@ -57,25 +57,30 @@ func TestPOST(t *testing.T) {
 		{"2026-07-28: call", modernCall, modernHeader, 200, `"sub":"alice"`},
 		{
 			"2026-07-28: discover", modern("2026-07-28", "server/discover", ""),
-			[]string{"MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "server/discover"}, 200, `"2025-03-26"`,
+			[]string{"MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "server/discover"},
+			200, `"2025-03-26"`,
 		},
 		{
 			"2026-07-28: method differs", modernCall,
-			[]string{"MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "ping", "Mcp-Name", "whoami"}, 400, "-32020",
+			[]string{"MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "ping", "Mcp-Name", "whoami"},
+			400, "-32020",
 		},
 		{"2026-07-28: method missing", modernCall, []string{"MCP-Protocol-Version", "2026-07-28"}, 400, "-32020"},
 		{
 			"2026-07-28: name differs", modernCall,
-			[]string{"MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "other"}, 400, "-32020",
+			[]string{"MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "other"},
+			400, "-32020",
 		},
 		{"2026-07-28: version only in the body", modernCall, nil, 400, "-32020"},
 		{
 			"2026-07-28: unknown method", modern("2026-07-28", "nonsense", ""),
-			[]string{"MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "nonsense"}, 404, "-32601",
+			[]string{"MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "nonsense"},
+			404, "-32601",
 		},
 		{
 			"later revision", modern("2099-01-01", "tools/call", `"name":"whoami",`),
-			[]string{"MCP-Protocol-Version", "2099-01-01", "Mcp-Method", "tools/call", "Mcp-Name", "whoami"}, 400, "-32022",
+			[]string{"MCP-Protocol-Version", "2099-01-01", "Mcp-Method", "tools/call", "Mcp-Name", "whoami"},
+			400, "-32022",
 		},
 		{"unknown revision", call, []string{"MCP-Protocol-Version", "2025-01-01"}, 400, "Unsupported protocol version"},
 		{"too large", oversized, nil, 413, ""},
@@ -168,7 +173,8 @@ func TestListenEndsAtOnce(t *testing.T) {
 		},
 		{
 			"legacy", `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{` + strings.TrimSuffix(notifications, ",") + `}}`,
-			[]string{"MCP-Protocol-Version", "2025-06-18"}, `"id":1`,
+			[]string{"MCP-Protocol-Version", "2025-06-18"},
+			`"id":1`,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -60,15 +60,12 @@ func sameOriginOnly(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// statusError is an answer other than 200.
-type statusError struct {
-	url        string
-	status     int
+// throttledError is an answer other than 200 that says when to come again. It
+// is a type of its own so that errors.As finds it among the refusals of several
+// locations.
+type throttledError struct {
+	error
 	retryAfter time.Duration
-}
-
-func (e *statusError) Error() string {
-	return fmt.Sprintf("%s answered %d", e.url, e.status)
 }
 
 // document is what a fetch brought.
@@ -92,7 +89,11 @@ func fetch(ctx context.Context, client *http.Client, address string) (document, 
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return document{}, &statusError{address, resp.StatusCode, retryAfter(resp.Header)}
+		err := fmt.Errorf("%s answered %d", address, resp.StatusCode)
+		if after := retryAfter(resp.Header); after > 0 {
+			err = &throttledError{err, after}
+		}
+		return document{}, err
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {

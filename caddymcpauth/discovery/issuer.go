@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
@@ -84,6 +85,15 @@ func New(config Config) (*Issuer, error) {
 		}
 		locations = []string{config.Location}
 	}
+	for name, value := range config.Metadata {
+		if name != "jwks_uri" && !strings.HasSuffix(name, "_endpoint") {
+			continue
+		}
+		address, _ := value.(string)
+		if err := checkEndpoint("metadata "+name, address); err != nil {
+			return nil, err
+		}
+	}
 	if config.Client == nil {
 		config.Client = NewClient()
 	}
@@ -118,6 +128,9 @@ func (iss *Issuer) Close() {
 	iss.config.Client.CloseIdleConnections()
 }
 
+// Client returns the HTTP client that talks to the authorization server.
+func (iss *Issuer) Client() *http.Client { return iss.config.Client }
+
 // Metadata returns the authorization server's metadata, corrected by hand. Its
 // error is a [*token.UnavailableError].
 func (iss *Issuer) Metadata(ctx context.Context) (*Metadata, error) {
@@ -129,8 +142,9 @@ func (iss *Issuer) KeySet(ctx context.Context, since time.Time) (*token.KeySet, 
 	return iss.keys.load(ctx, since)
 }
 
-// endpoint returns the URL in the metadata field name.
-func (iss *Issuer) endpoint(ctx context.Context, name string) (string, error) {
+// Endpoint returns the URL in the metadata field name, such as
+// introspection_endpoint. One that is set by hand needs no metadata.
+func (iss *Issuer) Endpoint(ctx context.Context, name string) (string, error) {
 	byHand := &Metadata{fields: iss.config.Metadata}
 	if byHand.Text(name) != "" {
 		return byHand.endpoint(name)
@@ -139,7 +153,20 @@ func (iss *Issuer) endpoint(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if m.Text(name) == "" {
+		// Somebody may just be mending it: what lacks a thing that is needed
+		// is not worth keeping for as long as what doesn't.
+		if m, err = iss.metadata.load(ctx, iss.config.Now()); err != nil {
+			return "", err
+		}
+	}
 	return m.endpoint(name)
+}
+
+// Knows reports whether the metadata field name is set by hand, or could be
+// discovered.
+func (iss *Issuer) Knows(name string) bool {
+	return !iss.config.Off || iss.config.Metadata[name] != nil
 }
 
 func (iss *Issuer) fetchMetadata(ctx context.Context) (_ *Metadata, _ time.Duration, err error) {
@@ -157,11 +184,14 @@ func (iss *Issuer) fetchMetadata(ctx context.Context) (_ *Metadata, _ time.Durat
 }
 
 func (iss *Issuer) fetchKeys(ctx context.Context) (_ *token.KeySet, _ time.Duration, err error) {
-	address, err := iss.endpoint(ctx, "jwks_uri")
+	address, err := iss.Endpoint(ctx, "jwks_uri")
+	if unavailable, ok := errors.AsType[*token.UnavailableError](err); ok {
+		return nil, 0, unavailable.Err // the metadata's failure, told already
+	}
+	defer func() { iss.config.OnFetch(KeysDocument, err) }()
 	if err != nil {
 		return nil, 0, err
 	}
-	defer func() { iss.config.OnFetch(KeysDocument, err) }()
 	doc, err := fetch(ctx, iss.config.Client, address)
 	if err != nil {
 		return nil, 0, err

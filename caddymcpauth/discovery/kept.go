@@ -17,16 +17,17 @@ const (
 	// minCooldown is the least time between two fetches. Somebody who sends
 	// tokens with invented key ids doesn't get more out of us.
 	minCooldown = 1 * time.Second
-	// maxCooldown is what it grows to while fetches fail, or bring nothing new
-	// to those who force them.
+	// maxCooldown is what it grows to while fetches fail.
 	maxCooldown = 30 * time.Second
-	// patience is how many fetches in a row may be forced for nothing before
-	// the cooldown grows.
-	patience = 8
+	// maxForcedCooldown is what it grows to while fetches are forced and bring
+	// nothing new, after patience of them.
+	maxForcedCooldown = 5 * time.Second
+	patience          = 8
 
 	// maxWait is how long a request waits for the cooldown to pass, rather than
-	// be told that nobody knows.
-	maxWait = 2 * time.Second
+	// be told that nobody knows: long enough for a token whose key is new, or
+	// that has none, to be judged in the end even while others hammer the door.
+	maxWait = maxForcedCooldown
 	// maxWaiters bounds how many do.
 	maxWaiters = 64
 )
@@ -159,31 +160,33 @@ func (k *kept[T]) land(f *flight, value T, asOf time.Time, freshFor time.Duratio
 	if err != nil {
 		k.failures++
 		k.lastErr = err
-		k.next = now.Add(backoff(k.failures))
-		var status *statusError
-		if errors.As(err, &status) && status.retryAfter > 0 {
-			k.next = now.Add(min(status.retryAfter, maxCooldown))
+		k.next = now.Add(backoff(k.failures, maxCooldown))
+		var throttled *throttledError
+		if errors.As(err, &throttled) {
+			k.next = now.Add(min(throttled.retryAfter, maxCooldown))
 		}
 		return
 	}
 	switch {
 	case k.asOf.IsZero() || !k.same(k.value, value):
-		k.useless = 0
+		// The very value is replaced only by another one: verdicts on tokens
+		// hang on it.
+		k.value, k.useless = value, 0
 	case f.forced:
 		k.useless++
 	}
 	k.failures, k.lastErr = 0, nil
-	k.value, k.asOf, k.fresh = value, asOf, now.Add(freshFor)
-	k.next = now.Add(backoff(k.useless - patience))
+	k.asOf, k.fresh = asOf, now.Add(freshFor)
+	k.next = now.Add(backoff(k.useless-patience, maxForcedCooldown))
 }
 
-// backoff doubles from minCooldown for every n beyond 1, up to maxCooldown.
-func backoff(n int) time.Duration {
+// backoff doubles from minCooldown for every n beyond 1, up to limit.
+func backoff(n int, limit time.Duration) time.Duration {
 	d := minCooldown
-	for ; n > 1 && d < maxCooldown; n-- {
+	for ; n > 1 && d < limit; n-- {
 		d *= 2
 	}
-	return min(d, maxCooldown)
+	return min(d, limit)
 }
 
 // unavailable says why there is no value, and when to try again. k.mu must be

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"path"
 	"strings"
 )
 
@@ -42,14 +43,38 @@ func Parse(raw string) (Identifier, error) {
 		return Identifier{}, fmt.Errorf("%q has a fragment: remove it, clients never send it", raw)
 	case u.RawQuery != "" || u.ForceQuery:
 		return Identifier{}, fmt.Errorf("%q has a query: remove it", raw)
-	case strings.Contains(u.Path, "//") || strings.Contains(u.EscapedPath(), "%2F") || u.JoinPath().Path != u.Path && u.Path != "":
-		return Identifier{}, fmt.Errorf("the path of %q is not in its simplest form: remove dot segments and doubled slashes", raw)
+	case !plainHost(u.Hostname()):
+		return Identifier{}, fmt.Errorf("%q has a host that clients don't dial: write it in ASCII, as in xn--bcher-kva.example", raw)
+	case !simplePath(u):
+		return Identifier{}, fmt.Errorf("the path of %q is not in its simplest form: remove dot segments, doubled and encoded slashes", raw)
 	}
 	return Identifier{
 		raw:    raw,
 		origin: Origin(u),
 		path:   strings.TrimSuffix(u.EscapedPath(), "/"),
 	}, nil
+}
+
+// plainHost reports whether host is a host name in ASCII or an IP address.
+// Anything else would not survive in a challenge, and what is left of it there
+// could name another host.
+func plainHost(host string) bool {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Zone() == ""
+	}
+	return host != "" && !strings.ContainsFunc(host, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '.' || r == '_')
+	})
+}
+
+// simplePath reports whether everybody reads the path of u in the same way:
+// decoding or cleaning it changes nothing about its segments.
+func simplePath(u *url.URL) bool {
+	if u.Path == "" || u.Path == "/" {
+		return true
+	}
+	return path.Clean(u.Path) == strings.TrimSuffix(u.Path, "/") && !strings.Contains(u.Path, "//") &&
+		strings.Count(u.Path, "/") == strings.Count(u.EscapedPath(), "/")
 }
 
 // String returns the identifier as it was written: what clients, and the
@@ -108,7 +133,16 @@ func Same(a, b string) bool {
 	restA, okA := afterOrigin(a, ua)
 	restB, okB := afterOrigin(b, ub)
 	return okA && okB && Origin(ua) == Origin(ub) && ua.User == nil && ub.User == nil &&
-		strings.TrimSuffix(restA, "/") == strings.TrimSuffix(restB, "/")
+		withoutSlash(restA) == withoutSlash(restB)
+}
+
+// withoutSlash returns rest without the slash at the end of its path. One at the
+// end of a query or a fragment belongs to that.
+func withoutSlash(rest string) string {
+	if strings.ContainsAny(rest, "?#") {
+		return rest
+	}
+	return strings.TrimSuffix(rest, "/")
 }
 
 // afterOrigin returns what follows the authority in raw.

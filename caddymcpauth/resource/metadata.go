@@ -69,7 +69,7 @@ func ParseField(name string, words []string) (any, error) {
 	if instead, ok := reserved[base]; ok {
 		return nil, fmt.Errorf("metadata field %q cannot be set: %s", name, instead)
 	}
-	if len(words) == 0 || slices.Contains(words, "") {
+	if name == "" || len(words) == 0 || slices.Contains(words, "") {
 		return nil, fmt.Errorf("metadata field %q needs a value", name)
 	}
 	kind, known := fields[base]

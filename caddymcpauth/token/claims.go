@@ -117,6 +117,10 @@ func identifier(v jsontext.Value) (string, error) {
 	if strings.ContainsFunc(s, unicode.IsControl) {
 		return "", errControl
 	}
+	if strings.TrimSpace(s) != s {
+		// Whoever reads it from a header reads it without the blanks.
+		return "", errBlank
+	}
 	return s, nil
 }
 

@@ -47,5 +47,8 @@ func text(value jsontext.Value) string {
 	case 'n':
 		return ""
 	}
+	// Issuers may write line breaks between members; headers can't have them.
+	value = value.Clone()
+	_ = value.Compact() // valid: it was read as a member
 	return string(value)
 }

@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Selector is implemented by a [Verifier] that judges only some forms of
@@ -19,56 +20,139 @@ type IssuerVerifiers struct {
 	Verifiers []Verifier
 }
 
+// hedgeDelay is how long a verifier is waited for before the next one is asked
+// as well: a slow issuer must not slow the tokens of another.
+const hedgeDelay = 250 * time.Millisecond
+
 // Issuers is a [Verifier] for the tokens of several issuers. The token alone
 // decides who is asked: a signed JWT is for the issuer that it names, and one
 // of an issuer not in the list is invalid without anybody being asked. An opaque
-// token names nobody, so the issuers are asked in order.
+// token names nobody, so the issuers are asked in order; a [Local] verifier
+// before all others.
 type Issuers []IssuerVerifiers
 
 // Verify implements [Verifier].
 func (list Issuers) Verify(ctx context.Context, p *Presented) (*Token, error) {
-	if p.JWS == nil {
-		return list.first(ctx, p)
+	if p.JWS != nil {
+		return list.verifySigned(ctx, p)
 	}
-	for i := range list {
-		if list[i].Issuer == p.JWS.Issuer {
-			return list[i:i+1].first(ctx, p)
+	local, remote := list.accepting(p)
+	o := outcome{refusal: invalid(Opaque, "not a signed JWT, and no verifier takes opaque tokens")}
+	for _, v := range local {
+		if o.add(v.Verify(ctx, p)) {
+			return o.token, nil
 		}
 	}
-	return nil, invalid(UnknownIssuer, "iss is not a configured issuer")
+	o.hedge(ctx, remote, p)
+	return o.result()
 }
 
-// first asks every verifier that accepts p until one says that the token is
-// good. If none does but one could not find out, the token may yet be good.
-func (list Issuers) first(ctx context.Context, p *Presented) (*Token, error) {
-	var refusal, unavailable error
+func (list Issuers) verifySigned(ctx context.Context, p *Presented) (*Token, error) {
+	for i := range list {
+		if list[i].Issuer != p.JWS.Issuer {
+			continue
+		}
+		local, remote := list[i : i+1].accepting(p)
+		o := outcome{refusal: invalid(WrongType, "a signed JWT, and its issuer has no verifier for these")}
+		for _, v := range append(local, remote...) {
+			if o.add(v.Verify(ctx, p)) {
+				break
+			}
+		}
+		return o.result()
+	}
+	configured := make([]string, len(list))
+	for i := range list {
+		configured[i] = list[i].Issuer
+	}
+	return nil, invalid(UnknownIssuer, "iss is not, to the letter, one of the configured issuers %q", configured)
+}
+
+// accepting returns the verifiers to ask about p.
+func (list Issuers) accepting(p *Presented) (local, remote []Verifier) {
 	for _, issuer := range list {
 		for _, v := range issuer.Verifiers {
 			if s, ok := v.(Selector); ok && !s.Accepts(p) {
 				continue
 			}
-			t, err := v.Verify(ctx, p)
-			var inv *InvalidError
-			switch {
-			case err == nil && t != nil:
-				return t, nil
-			case errors.As(err, &inv):
-				refusal = err
-			case err == nil:
-				unavailable = errors.New("verifier returned neither a token nor an error")
-			default:
-				unavailable = err
+			if isLocal(v) {
+				local = append(local, v)
+			} else {
+				remote = append(remote, v)
 			}
 		}
 	}
+	return local, remote
+}
+
+// outcome sums up what several verifiers said. One that says the token is good
+// settles it. If none does but one could not find out, the token may yet be good.
+type outcome struct {
+	token       *Token
+	refusal     error
+	unavailable error
+}
+
+// add takes in a verifier's answer and reports whether it settles the matter.
+func (o *outcome) add(t *Token, err error) bool {
+	var inv *InvalidError
 	switch {
-	case unavailable != nil:
-		return nil, unavailable
-	case refusal != nil:
-		return nil, refusal
-	case p.JWS == nil:
-		return nil, invalid(Malformed, "not a signed JWT, and no verifier takes opaque tokens")
+	case err == nil && t != nil:
+		o.token = t
+	case errors.As(err, &inv):
+		o.refusal = err
+	case err == nil:
+		o.unavailable = errors.New("verifier returned neither a token nor an error")
 	default:
-		return nil, invalid(WrongType, "a signed JWT, and its issuer has no verifier for these")
+		o.unavailable = err
+	}
+	return o.token != nil
+}
+
+func (o *outcome) result() (*Token, error) {
+	switch {
+	case o.token != nil:
+		return o.token, nil
+	case o.unavailable != nil:
+		return nil, o.unavailable
+	default:
+		return nil, o.refusal
+	}
+}
+
+// hedge asks verifiers in order, the next one when the last has refused or takes
+// its time, until one settles the matter or all have answered.
+func (o *outcome) hedge(ctx context.Context, verifiers []Verifier, p *Presented) {
+	if len(verifiers) == 1 {
+		o.add(verifiers[0].Verify(ctx, p))
+		return
+	}
+	type answer struct {
+		token *Token
+		err   error
+	}
+	answers := make(chan answer, len(verifiers))
+	for asked, answered := 0, 0; answered < len(verifiers); {
+		var late <-chan time.Time
+		if asked < len(verifiers) {
+			v := verifiers[asked]
+			go func() {
+				t, err := v.Verify(ctx, p)
+				answers <- answer{t, err}
+			}()
+			asked++
+			late = time.After(hedgeDelay)
+		}
+		select {
+		case a := <-answers:
+			answered++
+			if o.add(a.token, a.err) {
+				return
+			}
+		case <-late:
+		case <-ctx.Done():
+			o.add(nil, &UnavailableError{Err: context.Cause(ctx)})
+			return
+		}
 	}
 }

@@ -93,7 +93,8 @@ func (v *JWT) Verify(ctx context.Context, p *Presented) (*Token, error) {
 	if err := v.check(p.JWS, now); err != nil {
 		return nil, err
 	}
-	if err := v.checkSignature(ctx, p.JWS, now); err != nil {
+	keys, err := v.checkSignature(ctx, p.JWS, now)
+	if err != nil {
 		return nil, err
 	}
 	c := &p.JWS.claims
@@ -104,6 +105,7 @@ func (v *JWT) Verify(ctx context.Context, p *Presented) (*Token, error) {
 		Audience: c.audience,
 		Scopes:   c.scopes,
 		Expiry:   c.expiry,
+		keys:     keys,
 	}
 	if t.Subject == "" {
 		t.Subject = c.clientID
@@ -157,31 +159,43 @@ func (v *JWT) audience(aud []string) bool {
 }
 
 // checkSignature tries the keys at hand and, if none fits, asks the issuer
-// once: it may have a new key, even under an old kid.
-func (v *JWT) checkSignature(ctx context.Context, jws *JWS, now time.Time) error {
+// once: it may have a new key, even under an old kid. It returns the keys among
+// which the right one was.
+func (v *JWT) checkSignature(ctx context.Context, jws *JWS, now time.Time) (*KeySet, error) {
 	set, err := v.config.Keys.KeySet(ctx, time.Time{})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	refusal := set.verify(jws)
 	if refusal == nil {
-		return nil
+		return set, nil
 	}
 	newer, err := v.config.Keys.KeySet(ctx, now)
 	switch {
 	case err == nil && newer == set:
-		return refusal
+		return nil, refusal
 	case err == nil:
-		return newer.verify(jws)
-	case errors.Is(refusal, errBadSignature):
+		return newer, newer.verify(jws)
+	case set.has(jws.KeyID):
 		// There is a key of this kid and it did not sign this. Issuers are not
 		// supposed to change a key under its kid, so this needs no proof that
 		// they didn't in the last moments, and a forged token is told so even
 		// while others hammer the door.
-		return refusal
+		return nil, refusal
 	default:
-		return err
+		return nil, err
 	}
+}
+
+// Local implements [Local].
+func (v *JWT) Local() {}
+
+// StillGood implements [Revalidator]: a verdict falls with its key. While the
+// issuer publishes the same keys, the set is the same; when it changes, the token
+// is judged anew.
+func (v *JWT) StillGood(ctx context.Context, t *Token) bool {
+	set, err := v.config.Keys.KeySet(ctx, time.Time{})
+	return err == nil && set == t.keys
 }
 
 var (
@@ -210,7 +224,8 @@ func (v *JWT) Accepts(p *Presented) bool { return p.JWS != nil }
 
 // Interface guards
 var (
-	_ Verifier = (*JWT)(nil)
-	_ Selector = (*JWT)(nil)
-	_ Verifier = (Issuers)(nil)
+	_ Verifier    = (*JWT)(nil)
+	_ Selector    = (*JWT)(nil)
+	_ Revalidator = (*JWT)(nil)
+	_ Verifier    = Issuers(nil)
 )

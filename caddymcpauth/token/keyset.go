@@ -11,6 +11,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"encoding/hex"
 	"errors"
 	"math/big"
 	"slices"
@@ -87,6 +88,11 @@ func (s *KeySet) Equal(other *KeySet) bool {
 	})
 }
 
+// has reports whether there is a key of this kid, whatever it is for.
+func (s *KeySet) has(kid string) bool {
+	return kid != "" && slices.ContainsFunc(s.keys, func(k key) bool { return k.id == kid })
+}
+
 // candidates returns the keys that may have signed jws.
 func (s *KeySet) candidates(jws *JWS, a *algorithm) []key {
 	var found []key
@@ -117,6 +123,9 @@ type jwk struct {
 	Y     string `json:"y"`
 	N     string `json:"n"`
 	E     string `json:"e"`
+
+	// D is the private part of any asymmetric key, here to be found out.
+	D jsontext.Value `json:"d"`
 }
 
 var errUnusableKey = errors.New("unusable key")
@@ -127,6 +136,10 @@ func parseKey(raw jsontext.Value) (key, error) {
 		return key{}, errUnusableKey
 	}
 	if j.Use != "" && j.Use != "sig" || j.KeyOps != nil && !slices.Contains(j.KeyOps, "verify") {
+		return key{}, errUnusableKey
+	}
+	// Published, a private key proves nothing: everybody can sign with it.
+	if j.D != nil {
 		return key{}, errUnusableKey
 	}
 	k := key{id: j.KeyID, algorithm: j.Algorithm, keyType: j.KeyType}
@@ -185,8 +198,28 @@ func (j *jwk) ec() (crypto.PublicKey, elliptic.Curve, error) {
 
 func (j *jwk) ed25519() (crypto.PublicKey, error) {
 	x, err := base64url.DecodeString(j.X)
-	if err != nil || len(x) != ed25519.PublicKeySize {
+	if err != nil || len(x) != ed25519.PublicKeySize || smallOrder(x) {
 		return nil, errUnusableKey
 	}
 	return ed25519.PublicKey(x), nil
+}
+
+// smallOrder reports whether x is one of the encodings of the eight points whose
+// order divides 8. Under such a key one signature fits one message in eight, so
+// anybody can sign. The list is libsodium's (ge25519_has_small_order); the sign
+// in the last bit doesn't matter.
+func smallOrder(x []byte) bool {
+	x = slices.Clone(x)
+	x[len(x)-1] &^= 0x80
+	switch hex.EncodeToString(x) {
+	case "0000000000000000000000000000000000000000000000000000000000000000", // order 4
+		"0100000000000000000000000000000000000000000000000000000000000000", // order 1
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", // order 8
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", // order 8
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // p-1, order 2
+		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // p, for 0
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f": // p+1, for 1
+		return true
+	}
+	return false
 }

@@ -111,5 +111,6 @@ func numericDate(v jsontext.Value) (time.Time, error) {
 
 var (
 	errEmpty   = errors.New("empty")
+	errBlank   = errors.New("begins or ends with a blank")
 	errControl = errors.New("contains a control character")
 )

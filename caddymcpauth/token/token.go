@@ -40,6 +40,9 @@ type Token struct {
 	// claims is the verified JSON object: a JWT's payload, an introspection
 	// answer, a userinfo answer.
 	claims jsontext.Value
+
+	// keys is the key set in which the key of a JWT was found.
+	keys *KeySet
 }
 
 // New returns t with the verified claims it was read from, which must be a JSON

@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -30,6 +31,7 @@ type Reason string
 // The reasons for which a token is refused.
 const (
 	Malformed         Reason = "malformed"
+	Opaque            Reason = "opaque"
 	UnknownIssuer     Reason = "unknown_issuer"
 	WrongAlgorithm    Reason = "wrong_algorithm"
 	WrongType         Reason = "wrong_type"
@@ -42,6 +44,15 @@ const (
 	BadSignature      Reason = "bad_signature"
 	Inactive          Reason = "inactive"
 )
+
+// known lists the reasons.
+var known = []Reason{
+	Malformed, Opaque, UnknownIssuer, WrongAlgorithm, WrongType, WrongAudience, Expired,
+	NotYetValid, BadClaims, SenderConstrained, UnknownKey, BadSignature, Inactive,
+}
+
+// Known reports whether r is one of the constants.
+func (r Reason) Known() bool { return slices.Contains(known, r) }
 
 // InvalidError says that a token is bad: another try will not change that.
 type InvalidError struct {

@@ -135,9 +135,9 @@ func TestIntrospectionAndUserinfo(t *testing.T) {
 	}
 }
 
-func opaqueToken(s *Server) string { return s.Opaque(nil) }
-func jwtToken(s *Server) string    { return s.Mint(nil) }
-func unknownToken(*Server) string  { return "unknown" }
+func opaqueToken(s *Server) string  { return s.Opaque(nil) }
+func jwtToken(s *Server) string     { return s.Mint(nil) }
+func unknownToken(*Server) string   { return "unknown" }
 func expiredToken(s *Server) string { return s.Opaque(map[string]any{"exp": time.Now().Unix() - 60}) }
 
 func revokedToken(s *Server) string {

@@ -1,0 +1,139 @@
+package caddymcpauth_test
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+)
+
+// While the issuer can't be asked, a token may be good: the client is told to
+// keep it and come back. When the issuer is there again, so are we.
+func TestIssuerAway(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name     string
+		endpoint oauthtest.Endpoint
+		fault    oauthtest.Fault
+	}{
+		{"metadata 500", oauthtest.Metadata, oauthtest.Status(500)},
+		{"metadata 404", oauthtest.Metadata, oauthtest.Status(404)},
+		{"metadata of another issuer", oauthtest.Metadata, oauthtest.WrongIssuer("https://evil.example")},
+		{"metadata drops the connection", oauthtest.Metadata, oauthtest.Close()},
+		{"metadata is a web page", oauthtest.Metadata, oauthtest.Garbage()},
+		{"keys 500", oauthtest.JWKS, oauthtest.Status(500)},
+		{"keys 401", oauthtest.JWKS, oauthtest.Status(401)},
+		{"keys are empty", oauthtest.JWKS, oauthtest.EmptyKeys()},
+		{"keys are a web page", oauthtest.JWKS, oauthtest.Garbage()},
+		{"keys are cut off", oauthtest.JWKS, oauthtest.Truncate()},
+		{"keys elsewhere", oauthtest.JWKS, oauthtest.Redirect(302, "http://127.0.0.1:1/jwks")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			issuer := newIssuer(t)
+			s := serve(t, frontDoor(issuer.Issuer(), "scopes read"), nil)
+			issuer.SetFault(test.endpoint, test.fault)
+			token := bearer(issuer.Mint(nil))
+			for _, method := range []string{"POST", "GET"} {
+				checkUnavailable(t, s.do(t, method, "/mcp", token...))
+			}
+			// What needs nobody's help still works.
+			noCredentials.check(t, s.do(t, "POST", "/mcp"), "read")
+			invalidToken.check(t, s.do(t, "POST", "/mcp", bearer("x")...), "read")
+			if got := s.do(t, "GET", wellKnown+"/mcp"); got.StatusCode != 200 {
+				t.Errorf("metadata: got %d", got.StatusCode)
+			}
+
+			issuer.SetFault(test.endpoint, nil)
+			deadline := time.Now().Add(testPatience)
+			for {
+				got := s.do(t, "POST", "/mcp", token...)
+				if got.StatusCode == http.StatusOK {
+					return
+				}
+				checkUnavailable(t, got)
+				if time.Now().After(deadline) {
+					t.Fatal("does not recover")
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+		})
+	}
+}
+
+func checkUnavailable(t *testing.T, got answer) {
+	t.Helper()
+	wantAnswer{503, "temporarily_unavailable", false, false}.check(t, got, "")
+	if seconds, err := strconv.Atoi(got.Header.Get("Retry-After")); err != nil || seconds < 1 || seconds > 60 {
+		t.Errorf("Retry-After: got %q", got.Header.Get("Retry-After"))
+	}
+	for _, inside := range []string{"127.0.0.1", "upstream-secret", "issuer", "jwks"} {
+		if strings.Contains(got.body, inside) {
+			t.Errorf("the body tells about the inside: %q", got.body)
+		}
+	}
+}
+
+// An issuer that hangs costs a request some seconds, not for ever.
+func TestIssuerHangs(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	s := serve(t, frontDoor(issuer.Issuer(), ""), nil)
+	issuer.SetFault(oauthtest.JWKS, oauthtest.Hang())
+	start := time.Now()
+	checkUnavailable(t, s.do(t, "POST", "/mcp", bearer(issuer.Mint(nil))...))
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %s", took)
+	}
+	start = time.Now()
+	checkUnavailable(t, s.do(t, "POST", "/mcp", bearer(issuer.Mint(nil))...))
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("the failure was forgotten: the next took %s", took)
+	}
+}
+
+// The issuer is down already at the start: that is nobody's configuration error.
+func TestIssuerDownAtStart(t *testing.T) {
+	t.Parallel()
+	gone := serveHTTP(t, nil)
+	gone.Close()
+	s := serve(t, frontDoor(gone.URL, ""), nil)
+	noCredentials.check(t, s.do(t, "GET", "/mcp"), "")
+	issuer := newIssuer(t)
+	checkUnavailable(t, s.do(t, "POST", "/mcp", bearer(issuer.Mint(map[string]any{"iss": gone.URL}))...))
+}
+
+// Metadata that names no key set tells nothing about a token.
+func TestIssuerWithoutKeySet(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	s := serve(t, frontDoor(issuer.Issuer(), ""), nil)
+	issuer.SetFault(oauthtest.Metadata, oauthtest.Rewrite(map[string]any{"jwks_uri": oauthtest.Absent}))
+	checkUnavailable(t, s.do(t, "POST", "/mcp", bearer(issuer.Mint(nil))...))
+
+	// Mended, it works without a restart.
+	issuer.SetFault(oauthtest.Metadata, nil)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		if s.do(t, "POST", "/mcp", bearer(issuer.Mint(nil))...).StatusCode == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the issuer was mended, and nobody noticed")
+		}
+	}
+}
+
+// Once the keys are known, an outage is nobody's business.
+func TestIssuerGoesAwayLater(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	s := serve(t, frontDoor(issuer.Issuer(), ""), nil)
+	served.check(t, s.do(t, "POST", "/mcp", bearer(issuer.Mint(nil))...), "")
+	issuer.SetFault(oauthtest.Any, oauthtest.Status(500))
+	for range 20 {
+		served.check(t, s.do(t, "POST", "/mcp", bearer(issuer.Mint(nil))...), "")
+	}
+}

@@ -1,0 +1,118 @@
+package caddymcpauth
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
+
+// What is known of authorization servers, and what verifiers said of tokens,
+// outlives a configuration, so that a reload asks nobody anything.
+var (
+	issuerPool = caddy.NewUsagePool()
+	cachePool  = caddy.NewUsagePool()
+)
+
+// pooled is a reference to a value in a pool. The zero value refers to nothing.
+type pooled[T caddy.Destructor] struct {
+	pool *caddy.UsagePool
+	key  string
+}
+
+// acquire takes a reference to the value for key, which construct makes if there
+// is none. Whatever could make two values differ has to be part of the key.
+func (p *pooled[T]) acquire(pool *caddy.UsagePool, key []any, construct func() (T, error)) (T, error) {
+	var none T
+	b, err := json.Marshal(key)
+	if err != nil {
+		return none, err
+	}
+	value, _, err := pool.LoadOrNew(string(b), func() (caddy.Destructor, error) { return construct() })
+	if err != nil {
+		return none, err
+	}
+	p.pool, p.key = pool, string(b)
+	return value.(T), nil
+}
+
+// release gives the reference back. It may be called twice.
+func (p *pooled[T]) release() error {
+	if p.pool == nil {
+		return nil
+	}
+	_, err := p.pool.Delete(p.key)
+	p.pool = nil
+	return err
+}
+
+// issuerState is what is known of an authorization server.
+type issuerState struct {
+	*discovery.Issuer
+}
+
+// Destruct implements [caddy.Destructor].
+func (s issuerState) Destruct() error {
+	s.Close()
+	return nil
+}
+
+// acquire takes a reference to what is known of the issuer.
+func (iss *Issuer) acquire() (issuerState, error) {
+	config := discovery.Config{
+		Issuer:   iss.Issuer,
+		Metadata: iss.Metadata,
+		OnFetch:  fetchObserver(iss.Issuer),
+	}
+	if iss.Discovery == "off" {
+		config.Off = true
+	} else {
+		config.Location = iss.Discovery
+	}
+	key := []any{iss.Issuer, iss.Discovery, iss.Metadata}
+	return iss.state.acquire(issuerPool, key, func() (issuerState, error) {
+		issuer, err := discovery.New(config)
+		return issuerState{issuer}, err
+	})
+}
+
+// cacheState holds the verdicts of one verifier.
+type cacheState struct {
+	*token.Cache
+	// issuer is whose tokens the verdicts are on.
+	issuer string
+}
+
+// Destruct implements [caddy.Destructor].
+func (s cacheState) Destruct() error { return nil }
+
+// acquireCache takes a reference to the verdicts of a verifier with the given
+// settings. Two sites share them only if they would judge alike: a token that
+// one site accepted must not pass at another for that (Oathkeeper,
+// GHSA-4mq7-pvjg-xp2r).
+func (iss *Issuer) acquireCache(info IssuerInfo, settings json.RawMessage) (cacheState, error) {
+	reference := new(pooled[cacheState])
+	key := []any{iss.Issuer, iss.Discovery, iss.Metadata, info.Resource, info.Audience, settings, iss.Cache}
+	state, err := reference.acquire(cachePool, key, func() (cacheState, error) {
+		cache, err := token.NewCache(iss.Cache.config())
+		return cacheState{cache, iss.Issuer}, err
+	})
+	if err != nil {
+		return cacheState{}, fmt.Errorf("making cache: %w", err)
+	}
+	iss.caches = append(iss.caches, reference)
+	return state, nil
+}
+
+// release gives back every reference that the issuer holds.
+func (iss *Issuer) release() error {
+	errs := []error{iss.state.release()}
+	for _, reference := range iss.caches {
+		errs = append(errs, reference.release())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,292 @@
+package token
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+)
+
+const (
+	// DefaultTTL is how long a verdict on an opaque token is kept: revocation
+	// takes that long to bite.
+	DefaultTTL = 60 * time.Second
+
+	// DefaultMaxEntries is how many verdicts are kept.
+	DefaultMaxEntries = 100_000
+
+	// refusalTTL is how long a refusal is kept that cost a request to the
+	// issuer: a client that insists doesn't cost one each time.
+	refusalTTL = 5 * time.Second
+
+	// verifyTimeout bounds one call of a verifier.
+	verifyTimeout = 5 * time.Second
+)
+
+// Revalidator is implemented by a [Verifier] whose verdicts can fall before they
+// expire.
+type Revalidator interface {
+	// StillGood reports whether t, a verdict of this verifier, stands. If it
+	// doesn't, the token is judged anew. It is asked on every hit, so it must
+	// be fast.
+	StillGood(ctx context.Context, t *Token) bool
+}
+
+// CacheConfig says how long a [Cache] keeps what.
+type CacheConfig struct {
+	// MaxEntries bounds the number of verdicts. Zero means
+	// [DefaultMaxEntries].
+	MaxEntries int
+
+	// TTL is how long a verdict is kept, at most until the token expires. Zero
+	// means [DefaultTTL] for opaque tokens and no limit of its own for JWTs;
+	// negative, that nothing is kept.
+	TTL time.Duration
+
+	// Now returns the time. Nil means [time.Now].
+	Now func() time.Time
+}
+
+// Local is implemented by a [Verifier] that asks nobody about a token: what it
+// needs, keys for example, serves for all tokens. It is called for each caller
+// that misses the cache, and its refusals are not kept: they may have been
+// judged by keys that are about to change, and judging again costs nobody
+// anything. Other than the others it is asked first about opaque tokens, so that
+// what it knows goes to nobody.
+type Local interface {
+	// Local does nothing.
+	Local()
+}
+
+func isLocal(v Verifier) bool {
+	if c, ok := v.(*cached); ok {
+		v = c.verifier
+	}
+	_, ok := v.(Local)
+	return ok
+}
+
+// Cache remembers a verifier's verdicts, not decisions: scopes are judged for
+// each request. It makes one call of however many wait for the same token, and
+// none while the issuer has failed too often. It is made to outlive the verifier
+// that it is called with.
+type Cache struct {
+	config   CacheConfig
+	verdicts *otter.Cache[[sha256.Size]byte, *verdict]
+	breaker  breaker
+
+	mu      sync.Mutex
+	flights map[[sha256.Size]byte]*flight
+
+	// forgotten counts what was forgotten: a verdict whose making began before
+	// is not kept.
+	forgotten atomic.Int64
+}
+
+// verdict is what a verifier said of a token.
+type verdict struct {
+	token   *Token        // nil if it was refused
+	refusal *InvalidError // nil if it was not
+	until   time.Time
+}
+
+// flight is a call under way.
+type flight struct {
+	done    chan struct{}
+	verdict *verdict
+	err     error
+}
+
+// NewCache returns an empty cache.
+func NewCache(config CacheConfig) (*Cache, error) {
+	if config.MaxEntries < 0 {
+		return nil, errors.New("negative number of entries")
+	}
+	if config.MaxEntries == 0 {
+		config.MaxEntries = DefaultMaxEntries
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	verdicts, err := otter.New(&otter.Options[[sha256.Size]byte, *verdict]{
+		MaximumSize: config.MaxEntries,
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[[sha256.Size]byte, *verdict]) time.Duration {
+			return max(e.Value.until.Sub(config.Now()), time.Nanosecond)
+		}),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making cache: %w", err)
+	}
+	return &Cache{
+		config:   config,
+		verdicts: verdicts,
+		breaker:  breaker{now: config.Now},
+		flights:  make(map[[sha256.Size]byte]*flight),
+	}, nil
+}
+
+// Cached returns v with its verdicts remembered in c. The cache must not be
+// used with a verifier that judges differently.
+func (c *Cache) Cached(v Verifier) Verifier {
+	return &cached{cache: c, verifier: v}
+}
+
+// cached is a [Verifier] with a [Cache] before it.
+type cached struct {
+	cache    *Cache
+	verifier Verifier
+}
+
+// Accepts implements [Selector].
+func (v *cached) Accepts(p *Presented) bool {
+	s, ok := v.verifier.(Selector)
+	return !ok || s.Accepts(p)
+}
+
+// Verify implements [Verifier].
+func (v *cached) Verify(ctx context.Context, p *Presented) (*Token, error) {
+	c := v.cache
+	key := sha256.Sum256([]byte(p.Raw))
+	if hit, ok := c.verdicts.GetIfPresent(key); ok && c.config.Now().Before(hit.until) {
+		if hit.refusal != nil {
+			return nil, hit.refusal
+		}
+		if r, ok := v.verifier.(Revalidator); !ok || r.StillGood(ctx, hit.token) {
+			return hit.token, nil
+		}
+	}
+	if isLocal(v.verifier) {
+		began := c.forgotten.Load()
+		t, err := v.verifier.Verify(ctx, p)
+		if err == nil && t != nil {
+			c.keep(key, &verdict{token: t, until: c.until(p, t)}, began)
+		}
+		return t, err
+	}
+	f := v.join(ctx, key, p)
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return nil, &UnavailableError{Err: context.Cause(ctx)}
+	}
+	switch {
+	case f.err != nil:
+		return nil, f.err
+	case f.verdict.refusal != nil:
+		return nil, f.verdict.refusal
+	default:
+		return f.verdict.token, nil
+	}
+}
+
+// join returns the call for key, which it begins if none is under way. The call
+// has a context of its own: it goes on for the others when this caller leaves.
+func (v *cached) join(ctx context.Context, key [sha256.Size]byte, p *Presented) *flight {
+	c := v.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.flights[key]; f != nil {
+		return f
+	}
+	f := &flight{done: make(chan struct{})}
+	c.flights[key] = f
+	shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
+	began := c.forgotten.Load()
+	go func() {
+		defer cancel()
+		f.verdict, f.err = v.ask(shared, p)
+		if f.err == nil {
+			c.keep(key, f.verdict, began)
+		}
+		c.mu.Lock()
+		delete(c.flights, key)
+		c.mu.Unlock()
+		close(f.done)
+	}()
+	return f
+}
+
+// ask has the verifier judge p, unless it has failed too often.
+func (v *cached) ask(ctx context.Context, p *Presented) (*verdict, error) {
+	c := v.cache
+	if err := c.breaker.allow(); err != nil {
+		return nil, err
+	}
+	t, err := v.verifier.Verify(ctx, p)
+	var refusal *InvalidError
+	switch {
+	case err == nil && t != nil:
+		c.breaker.succeeded()
+		return &verdict{token: t, until: c.until(p, t)}, nil
+	case errors.As(err, &refusal):
+		c.breaker.succeeded()
+		return &verdict{refusal: refusal, until: c.config.Now().Add(refusalTTL)}, nil
+	case err == nil:
+		err = errors.New("verifier returned neither a token nor an error")
+	}
+	return nil, c.breaker.failed(err)
+}
+
+// keep remembers a verdict whose making began when began things were forgotten.
+func (c *Cache) keep(key [sha256.Size]byte, v *verdict, began int64) {
+	if c.config.TTL < 0 {
+		return
+	}
+	c.verdicts.Set(key, v)
+	if c.forgotten.Load() != began {
+		c.verdicts.Invalidate(key)
+	}
+}
+
+// Forget drops all verdicts, and returns how many.
+func (c *Cache) Forget() int {
+	return c.forget(func([sha256.Size]byte, *verdict) bool { return true })
+}
+
+// ForgetToken drops the verdict on the token with the given SHA-256, and returns
+// how many that were.
+func (c *Cache) ForgetToken(hash [sha256.Size]byte) int {
+	return c.forget(func(key [sha256.Size]byte, _ *verdict) bool { return key == hash })
+}
+
+// ForgetSubject drops the verdicts on the tokens of subject, and returns how
+// many that were.
+func (c *Cache) ForgetSubject(subject string) int {
+	return c.forget(func(_ [sha256.Size]byte, v *verdict) bool { return v.token != nil && v.token.Subject == subject })
+}
+
+func (c *Cache) forget(match func([sha256.Size]byte, *verdict) bool) int {
+	c.forgotten.Add(1)
+	n := 0
+	for key, v := range c.verdicts.All() {
+		if match(key, v) {
+			c.verdicts.Invalidate(key)
+			n++
+		}
+	}
+	return n
+}
+
+// until returns how long the verdict on a good token is kept.
+func (c *Cache) until(p *Presented, t *Token) time.Time {
+	ttl := c.config.TTL
+	if ttl == 0 && (p.JWS == nil || t.Expiry.IsZero()) {
+		ttl = DefaultTTL
+	}
+	limit := c.config.Now().Add(ttl)
+	if !t.Expiry.IsZero() && (ttl == 0 || t.Expiry.Before(limit)) {
+		return t.Expiry
+	}
+	return limit
+}
+
+// Interface guards
+var (
+	_ Verifier = (*cached)(nil)
+	_ Selector = (*cached)(nil)
+)

@@ -1,0 +1,182 @@
+package streams
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+)
+
+// provisioning serializes caddy.ProvisionContext, which sets Caddy's globals.
+var provisioning sync.Mutex
+
+// newCloser returns a closer and what ends its configuration.
+func newCloser(t *testing.T) (c *Closer, stop func()) {
+	t.Helper()
+	provisioning.Lock()
+	defer provisioning.Unlock()
+	ctx, err := caddy.ProvisionContext(&caddy.Config{
+		Admin:   &caddy.AdminConfig{Disabled: true},
+		AppsRaw: caddy.ModuleMap{"events": json.RawMessage(`{}`)},
+		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "FATAL"}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = new(Closer)
+	if err := c.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	app, err := ctx.App("events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, func() { app.(*caddyevents.App).Emit(ctx, "stopping", nil) }
+}
+
+var requests = []struct {
+	name, method, mcpMethod string
+	stream                  bool
+}{
+	{"GET", "GET", "", true},
+	{"GET that names a method", "GET", "tools/call", true},
+	{"listen", "POST", "subscriptions/listen", true},
+	{"call", "POST", "tools/call", false},
+	{"call that names no method", "POST", "", false},
+	{"method in another case", "POST", "Subscriptions/Listen", false},
+	{"other subscription", "POST", "subscriptions/listen/x", false},
+	{"DELETE", "DELETE", "", false},
+	{"DELETE that names listen", "DELETE", "subscriptions/listen", false},
+	{"HEAD", "HEAD", "", false},
+}
+
+func newRequest(ctx context.Context, method, mcpMethod string) *http.Request {
+	r := httptest.NewRequestWithContext(ctx, method, "/mcp", nil)
+	if mcpMethod != "" {
+		r.Header.Set("Mcp-Method", mcpMethod)
+	}
+	return r
+}
+
+// Streams end with the configuration, ordinary calls don't.
+func TestStopping(t *testing.T) {
+	t.Parallel()
+	for _, test := range requests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c, stop := newCloser(t)
+			r, release := c.Wrap(newRequest(t.Context(), test.method, test.mcpMethod))
+			defer release()
+			if err := r.Context().Err(); err != nil {
+				t.Fatalf("ended before its time: %v", err)
+			}
+			stop()
+			if test.stream {
+				select {
+				case <-r.Context().Done():
+				case <-time.After(10 * time.Second):
+					t.Fatal("the stream goes on")
+				}
+				if cause := context.Cause(r.Context()); !errors.Is(cause, errStopping) {
+					t.Errorf("cause: got %v, want %v", cause, errStopping)
+				}
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+			if err := r.Context().Err(); err != nil {
+				t.Errorf("the call was ended: %v", err)
+			}
+		})
+	}
+}
+
+// A stream that comes when the configuration has already stopped ends at once.
+func TestAfterStopping(t *testing.T) {
+	t.Parallel()
+	c, stop := newCloser(t)
+	stop()
+	stop() // a second event changes nothing
+	r, release := c.Wrap(newRequest(t.Context(), "GET", ""))
+	defer release()
+	select {
+	case <-r.Context().Done():
+	case <-time.After(10 * time.Second):
+		t.Fatal("the stream goes on")
+	}
+}
+
+// A client that hangs up ends its own stream, and no other.
+func TestClientLeaves(t *testing.T) {
+	t.Parallel()
+	c, _ := newCloser(t)
+	ctx, leave := context.WithCancel(t.Context())
+	mine, release := c.Wrap(newRequest(ctx, "GET", ""))
+	defer release()
+	other, releaseOther := c.Wrap(newRequest(t.Context(), "GET", ""))
+	defer releaseOther()
+	leave()
+	<-mine.Context().Done()
+	if cause := context.Cause(mine.Context()); !errors.Is(cause, context.Canceled) {
+		t.Errorf("cause: got %v, want %v", cause, context.Canceled)
+	}
+	if err := other.Context().Err(); err != nil {
+		t.Errorf("another stream ended: %v", err)
+	}
+}
+
+// Values of the request's context stay, the request itself is left as it was.
+func TestWrapKeepsRequest(t *testing.T) {
+	t.Parallel()
+	c, stop := newCloser(t)
+	type key struct{}
+	r := newRequest(context.WithValue(t.Context(), key{}, "x"), "GET", "")
+	wrapped, release := c.Wrap(r)
+	defer release()
+	if got := wrapped.Context().Value(key{}); got != "x" {
+		t.Errorf("value: got %v", got)
+	}
+	stop()
+	<-wrapped.Context().Done()
+	if err := r.Context().Err(); err != nil {
+		t.Errorf("the request that was wrapped ended, too: %v", err)
+	}
+	call := newRequest(t.Context(), "POST", "")
+	if got, release := c.Wrap(call); got != call {
+		t.Error("an ordinary call was changed")
+	} else {
+		release()
+	}
+}
+
+// What is released is forgotten. Not parallel: it counts goroutines and bytes.
+func TestReleaseLeaksNothing(t *testing.T) {
+	c, _ := newCloser(t)
+	once := func(n int) {
+		for range n {
+			_, release := c.Wrap(newRequest(context.Background(), "GET", ""))
+			release()
+			release() // harmless
+		}
+	}
+	measure := func() (goroutines int, heap uint64) {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return runtime.NumGoroutine(), m.HeapAlloc
+	}
+	once(1000)
+	goroutines, heap := measure()
+	once(20_000)
+	if after, heapAfter := measure(); after > goroutines || heapAfter > heap+1<<20 {
+		t.Errorf("after 20000 streams: %d goroutines, %d bytes; before %d, %d", after, heapAfter, goroutines, heap)
+	}
+}
