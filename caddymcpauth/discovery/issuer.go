@@ -153,7 +153,7 @@ func (iss *Issuer) Endpoint(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if m.Text(name) == "" {
+	if m.Text(name) == "" && !iss.config.Off {
 		// Somebody may just be mending it: what lacks a thing that is needed
 		// is not worth keeping for as long as what doesn't.
 		if m, err = iss.metadata.load(ctx, iss.config.Now()); err != nil {

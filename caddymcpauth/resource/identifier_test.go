@@ -229,8 +229,13 @@ func FuzzParse(f *testing.F) {
 
 func FuzzSame(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"https://mcp.example.com/mcp", "HTTPS://MCP.example.com:443/mcp/"}, {"https://h", "https://h/"}, {"", "/"}, {"a", "a/"},
-		{"https://h/?a", "https://h?a"}, {"https://u@h/", "https://h/"}, {"https://[::1]", "https://[::1]:443"},
+		{"https://mcp.example.com/mcp", "HTTPS://MCP.example.com:443/mcp/"},
+		{"https://h", "https://h/"},
+		{"", "/"},
+		{"a", "a/"},
+		{"https://h/?a", "https://h?a"},
+		{"https://u@h/", "https://h/"},
+		{"https://[::1]", "https://[::1]:443"},
 	} {
 		f.Add(seed[0], seed[1])
 	}

@@ -138,7 +138,8 @@ func TestMetadataJSON(t *testing.T) {
 		want string
 	}{
 		{
-			"least", resource.Metadata{Resource: id, AuthorizationServers: []string{"https://as.example"}},
+			"least",
+			resource.Metadata{Resource: id, AuthorizationServers: []string{"https://as.example"}},
 			`{"authorization_servers":["https://as.example"],"bearer_methods_supported":["header"],"resource":"https://MCP.example.com/mcp/"}`,
 		},
 		{
