@@ -26,7 +26,7 @@ const userPlaceholders = "http.auth.user."
 // issuer's dialect, every other name is looked up among the verified claims. A
 // claim that isn't there is empty. Values are made when asked for, and not
 // expanded again: {env.SECRET} in a claim stays what it is.
-func userPlaceholder(t *token.Token) caddy.ReplacerFunc {
+func userPlaceholder(t *token.Token, raw string) caddy.ReplacerFunc {
 	return func(key string) (any, bool) {
 		name, ok := strings.CutPrefix(key, userPlaceholders)
 		if !ok {
@@ -42,7 +42,7 @@ func userPlaceholder(t *token.Token) caddy.ReplacerFunc {
 		case "scope":
 			return strings.Join(t.Scopes, " "), true
 		default:
-			return t.ClaimText(name), true
+			return t.Restore(raw).ClaimText(name), true
 		}
 	}
 }

@@ -97,7 +97,7 @@ type Handler struct {
 
 	resource       resource.Identifier
 	metadata       []byte
-	verifier       token.Verifier
+	issuers        token.Issuers
 	hierarchy      *token.ScopeHierarchy
 	allowedOrigins []string
 	headerNames    identityHeaders
@@ -168,14 +168,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if ref != nil {
 		return h.refuse(w, r, ref)
 	}
-	t, err := h.verify(r, raw)
+	t, err := h.issuers.Judge(r.Context(), raw)
 	if err != nil {
 		return h.refuse(w, r, refuseToken(err))
 	}
 	if !h.hierarchy.Satisfied(t.Scopes, h.Scopes) {
 		return h.refuse(w, r, refuseScope())
 	}
-	return h.admit(w, r, t, next)
+	return h.admit(w, r, t, raw, next)
 }
 
 // Cleanup gives the shared state of the issuers back. Requests may still be
@@ -190,28 +190,20 @@ func (h *Handler) Cleanup() error {
 	return errors.Join(errs...)
 }
 
-func (h *Handler) verify(r *http.Request, raw string) (*token.Token, error) {
-	presented, err := token.Present(raw)
-	if err != nil {
-		return nil, err
-	}
-	return h.verifier.Verify(r.Context(), presented)
-}
-
 // admit hands the request on with the identity of its sender.
-func (h *Handler) admit(w http.ResponseWriter, r *http.Request, t *token.Token, next caddyhttp.Handler) error {
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request, t *token.Token, raw string, next caddyhttp.Handler) error {
 	decisions.WithLabelValues(h.Resource, "accepted").Inc()
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	// An authentication before this one would otherwise answer for the same
 	// placeholders.
 	repl.DeleteByPrefix(userPlaceholders)
-	repl.Map(userPlaceholder(t))
+	repl.Map(userPlaceholder(t, raw))
 
 	h.setHeaders(r, repl)
 	if !h.ForwardToken {
 		r.Header.Del("Authorization")
 	}
-	r, release := h.streams.Wrap(r.WithContext(token.NewContext(r.Context(), t)))
+	r, release := h.streams.Wrap(r.WithContext(token.NewContext(r.Context(), t, raw)))
 	defer release()
 	return next.ServeHTTP(w, r)
 }

@@ -64,9 +64,10 @@ func (s issuerState) Destruct() error {
 // acquire takes a reference to what is known of the issuer.
 func (iss *Issuer) acquire() (issuerState, error) {
 	config := discovery.Config{
-		Issuer:   iss.Issuer,
-		Metadata: iss.Metadata,
-		OnFetch:  fetchObserver(iss.Issuer),
+		Issuer:     iss.Issuer,
+		Metadata:   iss.Metadata,
+		OnFetch:    fetchObserver(iss.Issuer),
+		OnMetadata: metadataObserver(iss.Issuer),
 	}
 	if iss.Discovery == "off" {
 		config.Off = true
@@ -94,9 +95,10 @@ func (s cacheState) Destruct() error { return nil }
 // settings. Two sites share them only if they would judge alike: a token that
 // one site accepted must not pass at another for that (Oathkeeper,
 // GHSA-4mq7-pvjg-xp2r).
-func (iss *Issuer) acquireCache(info IssuerInfo, settings json.RawMessage) (cacheState, error) {
+func (iss *Issuer) acquireCache(info IssuerInfo, settings json.RawMessage, module any) (cacheState, error) {
 	reference := new(pooled[cacheState])
-	key := []any{iss.Issuer, iss.Discovery, iss.Metadata, info.Resource, info.Audience, settings, iss.Cache}
+	// The module too: what its placeholders stood for may have changed.
+	key := []any{iss.Issuer, iss.Discovery, iss.Metadata, info.Resource, info.Audience, settings, module, iss.Cache}
 	state, err := reference.acquire(cachePool, key, func() (cacheState, error) {
 		cache, err := token.NewCache(iss.Cache.config())
 		return cacheState{cache, iss.Issuer}, err

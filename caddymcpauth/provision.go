@@ -84,6 +84,6 @@ func (h *Handler) provisionIssuers(ctx caddy.Context) error {
 		}
 		list = append(list, verifiers)
 	}
-	h.verifier = list
+	h.issuers = list
 	return nil
 }

@@ -55,6 +55,10 @@ type Config struct {
 	// OnFetch, if not nil, is told the outcome of every fetch.
 	OnFetch func(document string, err error)
 
+	// OnMetadata, if not nil, is given fetched metadata that is new or has
+	// changed, corrected by hand.
+	OnMetadata func(*Metadata)
+
 	// Now returns the time. Nil means [time.Now].
 	Now func() time.Time
 }
@@ -67,6 +71,7 @@ type Issuer struct {
 	stop      context.CancelFunc
 	metadata  kept[*Metadata]
 	keys      kept[*token.KeySet]
+	told      *Metadata // what OnMetadata got last; one fetch at a time
 }
 
 // New returns the authorization server of config without asking it anything
@@ -180,6 +185,10 @@ func (iss *Issuer) fetchMetadata(ctx context.Context) (_ *Metadata, _ time.Durat
 		return nil, 0, err
 	}
 	maps.Copy(m.fields, iss.config.Metadata)
+	if tell := iss.config.OnMetadata; tell != nil && (iss.told == nil || !iss.told.equal(m)) {
+		iss.told = m
+		tell(m)
+	}
 	return m, metadataFresh, nil
 }
 
@@ -194,6 +203,7 @@ func (iss *Issuer) fetchKeys(ctx context.Context) (_ *token.KeySet, _ time.Durat
 	}
 	doc, err := fetch(ctx, iss.config.Client, address)
 	if err != nil {
+		iss.metadata.doubt() // the keys may have moved
 		return nil, 0, err
 	}
 	set, err := token.ParseKeySet(doc.body)

@@ -180,6 +180,13 @@ func (k *kept[T]) land(f *flight, value T, asOf time.Time, freshFor time.Duratio
 	k.next = now.Add(backoff(k.useless-patience, maxForcedCooldown))
 }
 
+// doubt has the value refreshed when it is next asked for.
+func (k *kept[T]) doubt() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.fresh = time.Time{}
+}
+
 // backoff doubles from minCooldown for every n beyond 1, up to limit.
 func backoff(n int, limit time.Duration) time.Duration {
 	d := minCooldown

@@ -55,8 +55,11 @@ func (b *breaker) succeeded() {
 func (b *breaker) failed(err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.failures++
 	b.probing = false
+	if inner, ok := errors.AsType[*UnavailableError](err); ok && inner.TokenOnly {
+		return err
+	}
+	b.failures++
 	pause := minBreak
 	for n := breakAfter; n < b.failures && pause < maxBreak; n++ {
 		pause *= 2

@@ -151,20 +151,17 @@ func (v *cached) Accepts(p *Presented) bool {
 // Verify implements [Verifier].
 func (v *cached) Verify(ctx context.Context, p *Presented) (*Token, error) {
 	c := v.cache
-	key := sha256.Sum256([]byte(p.Raw))
-	if hit, ok := c.verdicts.GetIfPresent(key); ok && c.config.Now().Before(hit.until) {
-		if hit.refusal != nil {
-			return nil, hit.refusal
-		}
-		if r, ok := v.verifier.(Revalidator); !ok || r.StillGood(ctx, hit.token) {
-			return hit.token, nil
-		}
+	key := cacheKey(p.Raw)
+	if hit := v.look(ctx, key); hit != nil {
+		return hit.result()
 	}
 	if isLocal(v.verifier) {
 		began := c.forgotten.Load()
 		t, err := v.verifier.Verify(ctx, p)
 		if err == nil && t != nil {
-			c.keep(key, &verdict{token: t, until: c.until(p, t)}, began)
+			slim := *t
+			slim.claims = nil // see Restore
+			c.keep(key, &verdict{token: &slim, until: c.until(p, t)}, began)
 		}
 		return t, err
 	}
@@ -174,14 +171,40 @@ func (v *cached) Verify(ctx context.Context, p *Presented) (*Token, error) {
 	case <-ctx.Done():
 		return nil, &UnavailableError{Err: context.Cause(ctx)}
 	}
-	switch {
-	case f.err != nil:
+	if f.err != nil {
 		return nil, f.err
-	case f.verdict.refusal != nil:
-		return nil, f.verdict.refusal
-	default:
-		return f.verdict.token, nil
 	}
+	return f.verdict.result()
+}
+
+// cacheKey returns the SHA-256 of a token. It is taken for every request, so
+// tokens of usual length are not copied to the heap for it.
+func cacheKey(raw string) [sha256.Size]byte {
+	var buf [2048]byte
+	if len(raw) <= len(buf) {
+		return sha256.Sum256(buf[:copy(buf[:], raw)])
+	}
+	return sha256.Sum256([]byte(raw))
+}
+
+// look returns the verdict that is remembered for key, nil if there is none that
+// stands.
+func (v *cached) look(ctx context.Context, key [sha256.Size]byte) *verdict {
+	hit, ok := v.cache.verdicts.GetIfPresent(key)
+	if !ok || !v.cache.config.Now().Before(hit.until) {
+		return nil
+	}
+	if r, ok := v.verifier.(Revalidator); ok && hit.token != nil && !r.StillGood(ctx, hit.token) {
+		return nil
+	}
+	return hit
+}
+
+func (v *verdict) result() (*Token, error) {
+	if v.refusal != nil {
+		return nil, v.refusal
+	}
+	return v.token, nil
 }
 
 // join returns the call for key, which it begins if none is under way. The call

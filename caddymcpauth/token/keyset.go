@@ -80,12 +80,27 @@ func ParseKeySet(data []byte) (*KeySet, error) {
 // Len returns the number of usable keys.
 func (s *KeySet) Len() int { return len(s.keys) }
 
-// Equal reports whether both sets hold the same keys in the same order.
+// Equal reports whether both sets hold the same keys, in whatever order: some
+// issuers shuffle them.
 func (s *KeySet) Equal(other *KeySet) bool {
-	return s == other || s != nil && other != nil && slices.EqualFunc(s.keys, other.keys, func(a, b key) bool {
-		pub, ok := a.public.(interface{ Equal(crypto.PublicKey) bool })
-		return ok && a.id == b.id && a.algorithm == b.algorithm && pub.Equal(b.public)
-	})
+	if s == nil || other == nil {
+		return s == other
+	}
+	return len(s.keys) == len(other.keys) && s.contains(other) && other.contains(s)
+}
+
+func (s *KeySet) contains(other *KeySet) bool {
+	for _, k := range other.keys {
+		if !slices.ContainsFunc(s.keys, k.equal) {
+			return false
+		}
+	}
+	return true
+}
+
+func (k key) equal(other key) bool {
+	pub, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.id == other.id && k.algorithm == other.algorithm && pub.Equal(other.public)
 }
 
 // has reports whether there is a key of this kid, whatever it is for.

@@ -5,6 +5,7 @@ package token
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -38,7 +39,8 @@ type Token struct {
 	Expiry time.Time
 
 	// claims is the verified JSON object: a JWT's payload, an introspection
-	// answer, a userinfo answer.
+	// answer, a userinfo answer. A verdict on a JWT is remembered without it:
+	// the token itself, which every request brings along, has it.
 	claims jsontext.Value
 
 	// keys is the key set in which the key of a JWT was found.
@@ -62,12 +64,43 @@ func (t *Token) Claims() map[string]any {
 	return claims
 }
 
+// Restore returns t with its claims, if t is a remembered verdict on the JWT
+// raw; otherwise t itself.
+func (t *Token) Restore(raw string) *Token {
+	if t.claims != nil || t.keys == nil {
+		return t
+	}
+	_, payload, _ := strings.Cut(raw, ".")
+	payload, _, _ = strings.Cut(payload, ".")
+	claims, err := base64url.DecodeString(payload)
+	if err != nil {
+		return t // not the token that t is about
+	}
+	return New(*t, claims)
+}
+
 // contextKey is the key of the verified token in a request's context.
 type contextKey struct{}
 
-// NewContext returns a copy of ctx that carries t.
-func NewContext(ctx context.Context, t *Token) context.Context {
-	return context.WithValue(ctx, contextKey{}, t)
+// carrier is a context with a verified token. Its claims are restored when
+// somebody asks for the token: most requests are let in without.
+type carrier struct {
+	context.Context
+	token *Token
+	raw   string
+}
+
+// Value implements [context.Context].
+func (c *carrier) Value(key any) any {
+	if key == (contextKey{}) {
+		return c.token.Restore(c.raw)
+	}
+	return c.Context.Value(key)
+}
+
+// NewContext returns a copy of ctx that carries t, the verdict on raw.
+func NewContext(ctx context.Context, t *Token, raw string) context.Context {
+	return &carrier{ctx, t, raw}
 }
 
 // FromContext returns the verified token of the request that ctx belongs to.

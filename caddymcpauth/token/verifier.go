@@ -79,7 +79,11 @@ type UnavailableError struct {
 	// RetryAfter is how long to wait before another try makes sense. Zero if
 	// unknown.
 	RetryAfter time.Duration
-	Err        error
+	// TokenOnly says that the trouble is with this token alone, at an issuer
+	// that otherwise works: no reason to leave the issuer alone, or one user
+	// could shut out all.
+	TokenOnly bool
+	Err       error
 }
 
 func (e *UnavailableError) Error() string { return "cannot judge token: " + e.Err.Error() }

@@ -1,0 +1,135 @@
+package caddymcpauth
+
+import (
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
+
+func init() {
+	caddy.RegisterModule(GitHub{})
+}
+
+// GitHub verifies the opaque tokens that users of GitHub give to an application,
+// an OAuth app or a GitHub App, of yours.
+//
+// GitHub's tokens name no audience. The application takes its place: GitHub is
+// asked whether it issued the token to the application, then who the user is. The
+// subject is the user's number; the claims are sub, id, login, type, name, email,
+// company, avatar_url and html_url. Scopes are those that GitHub reports; tokens
+// of GitHub Apps have none.
+type GitHub struct {
+	// Where the REST API is: an https URL, or http on loopback. Default:
+	// `https://api.github.com` if the issuer is of github.com; for any other,
+	// such as a GitHub Enterprise Server with `https://<host>/api/v3`, it is
+	// required. Placeholders are replaced once, at provision.
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// The client id of the application whose tokens are accepted. Placeholders
+	// are replaced once, at provision.
+	ClientID string `json:"client_id,omitempty"`
+
+	// A client secret of the application. Write it as a placeholder, such as
+	// `{env.GITHUB_CLIENT_SECRET}` or `{file./run/secrets/github}`.
+	ClientSecret string `json:"client_secret,omitempty"`
+
+	// Accept tokens of any application, instead of client_id and client_secret.
+	// Insecure: the owner of any application that one of your users signs in
+	// to can act as that user here.
+	InsecureAnyApplication bool `json:"insecure_any_application,omitempty"`
+
+	logger *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (GitHub) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.mcp_auth.verifiers.github",
+		New: func() caddy.Module { return new(GitHub) },
+	}
+}
+
+// Provision sets up the verifier.
+func (v *GitHub) Provision(ctx caddy.Context) error {
+	v.logger = ctx.Logger()
+	return nil
+}
+
+// TokenVerifier implements [Verifier].
+func (v *GitHub) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
+	config := token.GitHubConfig{
+		Issuer:                 iss.Issuer,
+		InsecureAnyApplication: v.InsecureAnyApplication,
+		Client:                 iss.Client,
+	}
+	var err error
+	if config.Endpoint, err = replaceGlobal("endpoint", v.Endpoint); err != nil {
+		return nil, err
+	}
+	if config.ClientID, err = replaceGlobal("client_id", v.ClientID); err != nil {
+		return nil, err
+	}
+	if config.ClientSecret, err = replaceGlobal("client_secret", v.ClientSecret); err != nil {
+		return nil, err
+	}
+	verifier, err := token.NewGitHub(config)
+	if err != nil {
+		return nil, err
+	}
+	if v.InsecureAnyApplication {
+		v.logger.Warn("insecure_any_application is on: any GitHub token passes, whichever application it was issued to",
+			zap.String("issuer", iss.Issuer),
+			zap.String("resource", iss.Resource))
+	}
+	return verifier, nil
+}
+
+// UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:
+//
+//	github {
+//	    client_id     <id>
+//	    client_secret <secret>
+//	    endpoint      <url>
+//	    insecure_any_application
+//	}
+func (v *GitHub) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the verifier's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		var err error
+		switch d.Val() {
+		case "endpoint":
+			err = textOption(d, &v.Endpoint)
+		case "client_id":
+			err = textOption(d, &v.ClientID)
+		case "client_secret":
+			err = textOption(d, &v.ClientSecret)
+		case "insecure_any_application":
+			if d.NextArg() {
+				return d.ArgErr()
+			}
+			if v.InsecureAnyApplication {
+				return d.Err("insecure_any_application is given twice")
+			}
+			v.InsecureAnyApplication = true
+		default:
+			err = d.Errf("unrecognized option of github: %s (known: client_id, client_secret, endpoint, insecure_any_application)", d.Val())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ Verifier              = (*GitHub)(nil)
+	_ caddy.Provisioner     = (*GitHub)(nil)
+	_ caddyfile.Unmarshaler = (*GitHub)(nil)
+)

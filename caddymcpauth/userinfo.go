@@ -1,0 +1,157 @@
+package caddymcpauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
+
+func init() {
+	caddy.RegisterModule(Userinfo{})
+}
+
+// Userinfo verifies opaque access tokens by asking the issuer's userinfo endpoint
+// (OpenID Connect Core 1.0, section 5.3) whose they are. Signed JWTs are left to
+// `jwt`.
+//
+// The answer doesn't say for whom a token was made: any token of the issuer
+// passes, whichever application got it. A warning at provision says so. Prefer
+// `introspection` where the issuer offers it. Nor does it say which scopes a
+// token has, so that a resource that needs scopes lets none of these tokens in.
+type Userinfo struct {
+	// The userinfo endpoint: an https URL, or http on loopback. Default:
+	// `userinfo_endpoint` of the issuer's metadata. Placeholders are replaced
+	// once, at provision.
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// Claims that the answer must have, and for each the values of which it
+	// must be one; of a list, one element must be. `true`, `false` and numbers
+	// are written as in JSON. A dot in a name leads into an object. A token
+	// that lacks one is refused.
+	Require map[string][]string `json:"require,omitempty"`
+
+	logger *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (Userinfo) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.mcp_auth.verifiers.userinfo",
+		New: func() caddy.Module { return new(Userinfo) },
+	}
+}
+
+// Provision sets up the verifier.
+func (v *Userinfo) Provision(ctx caddy.Context) error {
+	v.logger = ctx.Logger()
+	return nil
+}
+
+// TokenVerifier implements [Verifier].
+func (v *Userinfo) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
+	config := token.UserinfoConfig{
+		Issuer:  iss.Issuer,
+		Require: v.Require,
+		Client:  iss.Client,
+	}
+	if v.Endpoint == "" {
+		if !iss.Discovery.Knows("userinfo_endpoint") {
+			return nil, errors.New("discovery is off, so the userinfo endpoint must be given: endpoint <url>")
+		}
+		config.Discover = userinfoEndpoint(iss.Discovery)
+	} else {
+		var err error
+		if config.Endpoint, err = replaceGlobal("endpoint", v.Endpoint); err != nil {
+			return nil, err
+		}
+	}
+	verifier, err := token.NewUserinfo(config)
+	if err != nil {
+		return nil, err
+	}
+	v.logger.Warn("userinfo cannot check for whom a token was made: any token of this issuer passes, whoever it was made for",
+		zap.String("issuer", iss.Issuer),
+		zap.String("resource", iss.Resource))
+	return verifier, nil
+}
+
+// UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:
+//
+//	userinfo {
+//	    endpoint <url>
+//	    require  <claim> <values...>
+//	}
+func (v *Userinfo) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the verifier's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "endpoint":
+			if err := textOption(d, &v.Endpoint); err != nil {
+				return err
+			}
+		case "require":
+			args := d.RemainingArgs()
+			if len(args) < 2 || slices.Contains(args, "") {
+				return d.Err("require takes a claim and the values that it may have, for example: require email_verified true")
+			}
+			if _, ok := v.Require[args[0]]; ok {
+				return d.Errf("require %s is given twice: list all its values in one", args[0])
+			}
+			if v.Require == nil {
+				v.Require = make(map[string][]string)
+			}
+			v.Require[args[0]] = args[1:]
+		default:
+			return d.Errf("unrecognized option of userinfo: %s (known: endpoint, require)", d.Val())
+		}
+	}
+	return nil
+}
+
+// userinfoEndpoint returns a function that says where the issuer's metadata has
+// the endpoint.
+func userinfoEndpoint(discovery Discovery) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		return discovery.Endpoint(ctx, "userinfo_endpoint")
+	}
+}
+
+// textOption reads an option that takes one word.
+func textOption(d *caddyfile.Dispenser, text *string) error {
+	name := d.Val()
+	if *text != "" {
+		return d.Errf("%s is given twice", name)
+	}
+	if !d.AllArgs(text) || *text == "" {
+		return d.Errf("%s takes one value", name)
+	}
+	return nil
+}
+
+// replaceGlobal replaces the placeholders in the setting what. The value may be
+// a secret: it is not in the error.
+func replaceGlobal(what, value string) (string, error) {
+	replaced, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", what, err)
+	}
+	return replaced, nil
+}
+
+// Interface guards
+var (
+	_ Verifier              = (*Userinfo)(nil)
+	_ caddy.Provisioner     = (*Userinfo)(nil)
+	_ caddyfile.Unmarshaler = (*Userinfo)(nil)
+)

@@ -1,0 +1,169 @@
+package caddymcpauth_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+)
+
+// guestDoorOf is a front door with an issuer that has only the given verifier.
+func guestDoorOf(issuer, verifier string) string {
+	return "mcp_auth " + testResource + " {\n\tissuer " + issuer + " {\n" + verifier + "\n\t}\n}"
+}
+
+// tellIdentity answers with who the request is from.
+func tellIdentity(w http.ResponseWriter, r *http.Request) error {
+	tok, ok := caddymcpauth.FromContext(r.Context())
+	if !ok {
+		return json.NewEncoder(w).Encode("nobody")
+	}
+	return json.NewEncoder(w).Encode([]any{tok.Issuer, tok.Subject, tok.ClientID, tok.Scopes})
+}
+
+// warnings provisions the site and returns the log of level WARN and above.
+func warnings(t *testing.T, body string) string {
+	t.Helper()
+	routes, err := adapt(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "log")
+	raw, err := json.Marshal(map[string]any{
+		"admin":   map[string]any{"disabled": true},
+		"storage": map[string]any{"module": "file_system", "root": t.TempDir()},
+		"logging": map[string]any{"logs": map[string]any{"default": map[string]any{
+			"level": "WARN", "writer": map[string]any{"output": "file", "filename": file},
+		}}},
+		"apps": map[string]any{"http": map[string]any{"servers": map[string]any{"srv0": map[string]any{"routes": routes}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config caddy.Config
+	if err := json.Unmarshal(raw, &config); err != nil {
+		t.Fatal(err)
+	}
+	provisioning.Lock()
+	defer provisioning.Unlock()
+	if err := caddy.Validate(&config); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.ReadFile(file)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return string(log)
+}
+
+func TestUserinfo(t *testing.T) {
+	t.Parallel()
+	srv := oauthtest.New(t, oauthtest.Options{Personality: oauthtest.Logto})
+	s := serve(t, guestDoorOf(srv.Issuer(), "jwt\nuserinfo {\nrequire email_verified true\n}"), tellIdentity)
+	good := srv.Opaque(map[string]any{"sub": "u1"})
+	for _, test := range []struct {
+		name, token string
+		fault       oauthtest.Fault
+		status      int
+		body        string
+	}{
+		{"opaque", good, nil, 200, `"u1"`},
+		{"JWT", srv.Mint(map[string]any{"sub": "u2"}), nil, 200, `"u2"`},
+		{"garbage", "garbage", nil, 401, "invalid_token"},
+		{"without the claim", srv.Opaque(map[string]any{"email_verified": false}), nil, 401, "invalid_token"},
+		{"endpoint down", srv.Opaque(nil), oauthtest.Status(500), 503, "temporarily_unavailable"},
+	} {
+		srv.SetFault(oauthtest.Userinfo, test.fault)
+		got := s.do(t, "POST", "/mcp", bearer(test.token)...)
+		if got.StatusCode != test.status || !strings.Contains(got.body, test.body) {
+			t.Errorf("%s: got %d %s, want %d and %s", test.name, got.StatusCode, got.body, test.status, test.body)
+		}
+	}
+	for _, r := range srv.Requests() {
+		if r.Endpoint == oauthtest.Userinfo && strings.Count(r.Header.Get("Authorization"), ".") == 2 {
+			t.Error("a JWT was sent to userinfo")
+		}
+	}
+}
+
+// Where no audience is checked, the log says so, once, without being asked.
+func TestWarnings(t *testing.T) {
+	for _, test := range []struct{ name, verifier, want string }{
+		{"userinfo", "userinfo", "any token of this issuer passes, whoever it was made for"},
+		{"github", "github {\nendpoint https://api.example.com\ninsecure_any_application\n}", "insecure_any_application is on"},
+		{"github with an application", "github {\nendpoint https://api.example.com\nclient_id a\nclient_secret hush-hush\n}", ""},
+		{"static", "static {\nkey ci " + strings.Repeat("0a", 32) + "\n}", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			log := warnings(t, guestDoorOf("https://as.example.com", test.verifier))
+			if test.want == "" {
+				if strings.Contains(log, "mcp_auth") {
+					t.Errorf("got the log %s", log)
+				}
+				return
+			}
+			if strings.Count(log, test.want) != 1 {
+				t.Errorf("got the log %s, want once in it %q", log, test.want)
+			}
+			for _, field := range []string{`"issuer":"https://as.example.com"`, `"resource":"` + testResource + `"`, `"level":"warn"`} {
+				if !strings.Contains(log, field) {
+					t.Errorf("got the log %s, want in it %s", log, field)
+				}
+			}
+		})
+	}
+}
+
+func TestUserinfoErrors(t *testing.T) {
+	t.Parallel()
+	options := func(lines string) string {
+		return guestDoorOf("https://as.example.com", "userinfo {\n"+lines+"\n}")
+	}
+	for _, test := range []struct{ name, site, adapting, provisioning string }{
+		{"argument", guestDoorOf("https://as.example.com", "userinfo x"), "wrong argument count", ""},
+		{"unknown option", options("endpiont https://as.example.com/me"), "unrecognized option of userinfo: endpiont (known: endpoint, require)", ""},
+		{"endpoint twice", options("endpoint https://as.example.com/me\nendpoint https://as.example.com/me"), "endpoint is given twice", ""},
+		{"endpoint without value", options("endpoint"), "endpoint takes one value", ""},
+		{"endpoint empty", options(`endpoint ""`), "endpoint takes one value", ""},
+		{"two endpoints", options("endpoint https://as.example.com/a https://as.example.com/b"), "endpoint takes one value", ""},
+		{"require without value", options("require hd"), "require takes a claim and the values that it may have, for example: require email_verified true", ""},
+		{"require with an empty value", options(`require hd ""`), "require takes a claim", ""},
+		{"require twice", options("require hd a\nrequire hd b"), "require hd is given twice: list all its values in one", ""},
+		{"endpoint not https", options("endpoint http://as.example.com/me"), "", "verifier 0: endpoint: not https"},
+		{"endpoint not a URL", options("endpoint as.example.com/me"), "", "endpoint: not an absolute URL: write it with https://"},
+		{"endpoint with an unset placeholder", options("endpoint {env.NOT_SET}"), "", "endpoint: "},
+		{"no discovery, no endpoint", guestDoorOf("https://as.example.com", "discovery off\nuserinfo"), "", "discovery is off, so the userinfo endpoint must be given: endpoint <url>"},
+	} {
+		t.Run(test.name, func(t *testing.T) { checkSiteError(t, test.site, test.adapting, test.provisioning) })
+	}
+}
+
+// checkSiteError fails the test unless site is refused, either when adapted or
+// when provisioned, without the text hush-hush in the message.
+func checkSiteError(t *testing.T, site, adapting, provisioning string) {
+	t.Helper()
+	want := adapting
+	routes, err := adapt(site)
+	if adapting == "" {
+		if err != nil {
+			t.Fatalf("adapting: %v", err)
+		}
+		want = provisioning
+		_, err = provision(t, routes)
+	}
+	switch {
+	case err == nil:
+		t.Error("got no error")
+	case !strings.Contains(err.Error(), want):
+		t.Errorf("got %q, want in it %q", err, want)
+	case strings.Contains(err.Error(), "hush-hush"):
+		t.Errorf("a secret is in the message: %q", err)
+	}
+}
