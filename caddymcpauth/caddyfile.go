@@ -39,6 +39,7 @@ func init() {
 //	    scopes_supported <scopes...>
 //	    scope_implies    <scope> <scopes...>
 //	    metadata         <field> <value...>
+//	    legacy_metadata
 //	    origins          <origins...>
 //	    header           <name> <value>
 //	    forward_token
@@ -83,7 +84,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	}
 	route.MatcherSetsRaw = []caddy.ModuleMap{
 		matcher,
-		{"path": h.JSON(metadataPaths(id))},
+		{"path": h.JSON(handler.metadataPaths(id))},
 	}
 	values := []httpcaddyfile.ConfigValue{{Class: "route", Value: route}}
 	if len(handler.Header) > 0 {
@@ -95,9 +96,13 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	return values, nil
 }
 
-// metadataPaths matches the requests that [Handler.isMetadata] looks at.
-func metadataPaths(id resource.Identifier) caddyhttp.MatchPath {
-	return caddyhttp.MatchPath{id.MetadataPath(), id.MetadataPath() + "/"}
+// metadataPaths matches the requests for metadata.
+func (h *Handler) metadataPaths(id resource.Identifier) caddyhttp.MatchPath {
+	paths := caddyhttp.MatchPath{id.MetadataPath(), id.MetadataPath() + "/"}
+	if h.LegacyMetadata {
+		paths = append(paths, legacyMetadataPath)
+	}
+	return paths
 }
 
 // matcherPaths returns the paths of matcher, none if it isn't about paths.
@@ -226,17 +231,12 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		}
 		h.Header[name] = value
 		return nil
+	case "legacy_metadata":
+		return flagOption(d, &h.LegacyMetadata)
 	case "forward_token":
-		if d.NextArg() {
-			return d.ArgErr()
-		}
-		if h.ForwardToken {
-			return d.Err("forward_token is given twice")
-		}
-		h.ForwardToken = true
-		return nil
+		return flagOption(d, &h.ForwardToken)
 	default:
-		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, scope_implies, metadata, origins, header, forward_token)", d.Val())
+		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, scope_implies, metadata, legacy_metadata, origins, header, forward_token)", d.Val())
 	}
 }
 
@@ -300,6 +300,19 @@ func issuerField(name string, words []string) (any, error) {
 		return words[0], nil
 	}
 	return words, nil
+}
+
+// flagOption reads an option that is there or not.
+func flagOption(d *caddyfile.Dispenser, flag *bool) error {
+	name := d.Val()
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	if *flag {
+		return d.Errf("%s is given twice", name)
+	}
+	*flag = true
+	return nil
 }
 
 // listOption reads an option that takes one or more words.

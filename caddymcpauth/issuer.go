@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 )
 
@@ -45,6 +46,8 @@ type Issuer struct {
 	// a JWT expires, 60s for an opaque token; 100000 of each verifier.
 	Cache *Cache `json:"cache,omitempty"`
 
+	discovery *discovery.Issuer
+
 	state  pooled[issuerState]
 	caches []*pooled[cacheState]
 }
@@ -59,6 +62,7 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (token.IssuerVe
 	if err != nil {
 		return none, err
 	}
+	iss.discovery = state.Issuer
 	if iss.Cache != nil {
 		if err := iss.Cache.check(); err != nil {
 			return none, fmt.Errorf("cache: %w", err)

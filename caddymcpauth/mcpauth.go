@@ -80,6 +80,11 @@ type Handler struct {
 	// resource_name or resource_documentation.
 	Metadata map[string]any `json:"metadata,omitempty"`
 
+	// Serve the metadata of the first issuer, as it is, at this origin's
+	// /.well-known/oauth-authorization-server as well: for clients of revision
+	// 2025-03-26, which look for their authorization server there.
+	LegacyMetadata bool `json:"legacy_metadata,omitempty"`
+
 	// Origins of web pages that may use this resource, besides its own and
 	// those on loopback, such as https://inspector.example.com.
 	Origins []string `json:"origins,omitempty"`
@@ -148,7 +153,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if h.isMetadata(r) {
-		return h.serveMetadata(w, r)
+		return h.serveDocument(w, r, "metadata", h.metadata)
+	}
+	if h.isLegacyMetadata(r) {
+		return h.serveLegacyMetadata(w, r)
 	}
 	origin, allowed := h.checkOrigin(r)
 	if !allowed {

@@ -47,21 +47,22 @@ func (h *Handler) isMetadata(r *http.Request) bool {
 	return path == resource.WellKnown || strings.TrimSuffix(path, "/") == h.resource.MetadataPath()
 }
 
-// serveMetadata answers with the metadata. Anybody may read it, web pages of
-// any origin included (RFC 9728, section 3; browser clients start here).
-func (h *Handler) serveMetadata(w http.ResponseWriter, r *http.Request) error {
-	decisions.WithLabelValues(h.Resource, "metadata").Inc()
+// serveDocument answers with a public document of metadata. Anybody may read it,
+// web pages of any origin included: browser clients start here (RFC 9728, section
+// 3).
+func (h *Handler) serveDocument(w http.ResponseWriter, r *http.Request, decision string, document []byte) error {
+	decisions.WithLabelValues(h.Resource, decision).Inc()
 	header := w.Header()
 	header.Set("Access-Control-Allow-Origin", "*")
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		header.Set("Content-Type", "application/json")
-		header.Set("Content-Length", strconv.Itoa(len(h.metadata)))
+		header.Set("Content-Length", strconv.Itoa(len(document)))
 		// Short: an operator who mends the configuration wants to see it work.
 		header.Set("Cache-Control", "public, max-age=60")
 		header.Set("X-Content-Type-Options", "nosniff")
 		if r.Method == http.MethodGet {
-			_, _ = w.Write(h.metadata) // the client may be gone
+			_, _ = w.Write(document) // the client may be gone
 		}
 	case http.MethodOptions:
 		header.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")

@@ -24,7 +24,17 @@ func TestBuildAsXcaddyDoes(t *testing.T) {
 		name, path string
 		want       []string
 	}{
-		{"the whole module", module, []string{"http.handlers.mcp_auth", "http.handlers.mcp_auth_scrub", "http.handlers.mcp_whoami", "http.mcp_auth.verifiers.jwt"}},
+		{"the whole module", module, []string{
+			"admin.api.mcp_auth",
+			"http.handlers.mcp_auth",
+			"http.handlers.mcp_auth_scrub",
+			"http.handlers.mcp_whoami",
+			"http.mcp_auth.verifiers.github",
+			"http.mcp_auth.verifiers.introspection",
+			"http.mcp_auth.verifiers.jwt",
+			"http.mcp_auth.verifiers.static",
+			"http.mcp_auth.verifiers.userinfo",
+		}},
 		{"whoami alone", module + "/whoami", []string{"http.handlers.mcp_whoami"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

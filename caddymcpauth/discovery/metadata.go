@@ -26,6 +26,11 @@ func (m *Metadata) Text(name string) string {
 	return s
 }
 
+// JSON returns the metadata as a document.
+func (m *Metadata) JSON() ([]byte, error) {
+	return json.Marshal(m.fields, json.Deterministic(true))
+}
+
 // endpoint returns the URL in the field name, checked.
 func (m *Metadata) endpoint(name string) (string, error) {
 	address := m.Text(name)

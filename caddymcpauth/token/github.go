@@ -228,7 +228,7 @@ func (v *GitHub) failure(what string, a *answer) error {
 		RetryAfter: wait,
 		// The rate that /user counts is the token's own.
 		TokenOnly: what == "/user" && (a.status == http.StatusForbidden || a.status == http.StatusTooManyRequests),
-		Err:        fmt.Errorf("GitHub: %s answered %d%s", what, a.status, cure),
+		Err:       fmt.Errorf("GitHub: %s answered %d%s", what, a.status, cure),
 	}
 }
 
