@@ -66,15 +66,16 @@ func (v *GitHub) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 		Client:                 iss.Client,
 	}
 	var err error
-	if config.Endpoint, err = replaceGlobal("endpoint", v.Endpoint); err != nil {
+	if v.Endpoint, err = replaceGlobal("endpoint", v.Endpoint); err != nil {
 		return nil, err
 	}
-	if config.ClientID, err = replaceGlobal("client_id", v.ClientID); err != nil {
+	if v.ClientID, err = replaceGlobal("client_id", v.ClientID); err != nil {
 		return nil, err
 	}
-	if config.ClientSecret, err = replaceGlobal("client_secret", v.ClientSecret); err != nil {
+	if v.ClientSecret, err = replaceGlobal("client_secret", v.ClientSecret); err != nil {
 		return nil, err
 	}
+	config.Endpoint, config.ClientID, config.ClientSecret = v.Endpoint, v.ClientID, v.ClientSecret
 	verifier, err := token.NewGitHub(config)
 	if err != nil {
 		return nil, err

@@ -86,6 +86,9 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (token.IssuerVe
 	if err != nil {
 		return none, fmt.Errorf("loading verifiers: %w", err)
 	}
+	if err := checkVerifiers(modules.([]any)); err != nil {
+		return none, err
+	}
 	out := token.IssuerVerifiers{Issuer: iss.Issuer}
 	for i, module := range modules.([]any) {
 		v, err := module.(Verifier).TokenVerifier(info)
@@ -99,6 +102,24 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (token.IssuerVe
 		out.Verifiers = append(out.Verifiers, cache.Cached(v))
 	}
 	return out, nil
+}
+
+// checkVerifiers refuses verifiers of which one undoes what another is for: the
+// first that says yes settles it.
+func checkVerifiers(modules []any) error {
+	var jwt, confirms bool
+	for _, module := range modules {
+		switch v := module.(type) {
+		case *JWT:
+			jwt = true
+		case *Introspection:
+			confirms = confirms || v.ConfirmJWT
+		}
+	}
+	if jwt && confirms {
+		return errors.New("jwt would let revoked tokens pass that confirm_jwt is there to stop: remove jwt, introspection checks the signature itself")
+	}
+	return nil
 }
 
 func (iss *Issuer) replacePlaceholders() error {

@@ -82,22 +82,29 @@ func (v *JWT) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return d.ArgErr()
 			}
 		case "leeway":
-			if v.Leeway != 0 {
-				return d.Errf("leeway is given twice")
+			if err := leewayOption(d, &v.Leeway); err != nil {
+				return err
 			}
-			var arg string
-			if !d.AllArgs(&arg) {
-				return d.ArgErr()
-			}
-			leeway, err := caddy.ParseDuration(arg)
-			if err != nil || leeway <= 0 {
-				return d.Errf("leeway %q is not a duration such as 30s", arg)
-			}
-			v.Leeway = caddy.Duration(leeway)
 		default:
 			return d.Errf("unrecognized option of jwt: %s (known: algorithms, leeway)", d.Val())
 		}
 	}
+	return nil
+}
+
+func leewayOption(d *caddyfile.Dispenser, leeway *caddy.Duration) error {
+	if *leeway != 0 {
+		return d.Errf("leeway is given twice")
+	}
+	var arg string
+	if !d.AllArgs(&arg) {
+		return d.ArgErr()
+	}
+	duration, err := caddy.ParseDuration(arg)
+	if err != nil || duration <= 0 {
+		return d.Errf("leeway %q is not a duration such as 30s", arg)
+	}
+	*leeway = caddy.Duration(duration)
 	return nil
 }
 

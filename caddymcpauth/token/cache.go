@@ -161,7 +161,7 @@ func (v *cached) Verify(ctx context.Context, p *Presented) (*Token, error) {
 		if err == nil && t != nil {
 			slim := *t
 			slim.claims = nil // see Restore
-			c.keep(key, &verdict{token: &slim, until: c.until(p, t)}, began)
+			c.keep(key, &verdict{token: &slim, until: c.until(t, true)}, began)
 		}
 		return t, err
 	}
@@ -245,10 +245,14 @@ func (v *cached) ask(ctx context.Context, p *Presented) (*verdict, error) {
 	switch {
 	case err == nil && t != nil:
 		c.breaker.succeeded()
-		return &verdict{token: t, until: c.until(p, t)}, nil
+		return &verdict{token: t, until: c.until(t, false)}, nil
 	case errors.As(err, &refusal):
 		c.breaker.succeeded()
-		return &verdict{refusal: refusal, until: c.config.Now().Add(refusalTTL)}, nil
+		until := c.config.Now()
+		if p.JWS == nil || refusal.Reason == Inactive {
+			until = until.Add(refusalTTL)
+		} // what keys said isn't kept, they may be about to change
+		return &verdict{refusal: refusal, until: until}, nil
 	case err == nil:
 		err = errors.New("verifier returned neither a token nor an error")
 	}
@@ -257,7 +261,7 @@ func (v *cached) ask(ctx context.Context, p *Presented) (*verdict, error) {
 
 // keep remembers a verdict whose making began when began things were forgotten.
 func (c *Cache) keep(key [sha256.Size]byte, v *verdict, began int64) {
-	if c.config.TTL < 0 {
+	if c.config.TTL < 0 || !v.until.After(c.config.Now()) {
 		return
 	}
 	c.verdicts.Set(key, v)
@@ -295,10 +299,11 @@ func (c *Cache) forget(match func([sha256.Size]byte, *verdict) bool) int {
 	return n
 }
 
-// until returns how long the verdict on a good token is kept.
-func (c *Cache) until(p *Presented, t *Token) time.Time {
+// until returns how long the verdict on a good token is kept. One that was got by
+// asking is for a short time: the answer may change.
+func (c *Cache) until(t *Token, local bool) time.Time {
 	ttl := c.config.TTL
-	if ttl == 0 && (p.JWS == nil || t.Expiry.IsZero()) {
+	if ttl == 0 && (!local || t.Expiry.IsZero()) {
 		ttl = DefaultTTL
 	}
 	limit := c.config.Now().Add(ttl)

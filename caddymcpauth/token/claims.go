@@ -47,6 +47,12 @@ func (c *claims) read(payload []byte) error {
 		}
 		return invalid(Malformed, "payload: %v", err)
 	}
+	c.settle()
+	return nil
+}
+
+// settle fills what issuers of another dialect write elsewhere.
+func (c *claims) settle() {
 	if c.clientID == "" {
 		c.clientID = c.azp
 	}
@@ -55,7 +61,6 @@ func (c *claims) read(payload []byte) error {
 			c.scopes = other
 		}
 	}
-	return nil
 }
 
 func (c *claims) member(name string, value jsontext.Value) (err error) {
@@ -111,17 +116,20 @@ func identifier(v jsontext.Value) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if s == "" {
-		return "", errEmpty
-	}
-	if strings.ContainsFunc(s, unicode.IsControl) {
-		return "", errControl
-	}
-	if strings.TrimSpace(s) != s {
+	return s, checkIdentifier(s)
+}
+
+func checkIdentifier(s string) error {
+	switch {
+	case s == "":
+		return errEmpty
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return errControl
+	case strings.TrimSpace(s) != s:
 		// Whoever reads it from a header reads it without the blanks.
-		return "", errBlank
+		return errBlank
 	}
-	return s, nil
+	return nil
 }
 
 // scopeValue returns the scopes of a space-separated string (RFC 6749, section

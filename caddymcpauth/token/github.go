@@ -84,7 +84,7 @@ func NewGitHub(config GitHubConfig) (*GitHub, error) {
 		}
 		config.Endpoint = gitHubAPI
 	}
-	if err := checkAddress(config.Endpoint); err != nil {
+	if err := CheckAddress(config.Endpoint); err != nil {
 		return nil, fmt.Errorf("endpoint: %w", err)
 	}
 	if strings.Contains(config.Endpoint, "?") {

@@ -128,7 +128,7 @@ func (v *JWT) check(jws *JWS, now time.Time) error {
 	if err := c.kind(jws.Type); err != nil {
 		return err
 	}
-	if !v.audience(c.audience) {
+	if !matchAudience(c.audience, v.config.Audience) {
 		return invalid(WrongAudience, "aud names none of %q", v.config.Audience)
 	}
 	switch latest := now.Add(v.config.Leeway); {
@@ -150,11 +150,10 @@ func (v *JWT) check(jws *JWS, now time.Time) error {
 	return nil
 }
 
-func (v *JWT) audience(aud []string) bool {
+// matchAudience reports whether aud names one of the wanted audiences.
+func matchAudience(aud, wanted []string) bool {
 	return slices.ContainsFunc(aud, func(claimed string) bool {
-		return slices.ContainsFunc(v.config.Audience, func(wanted string) bool {
-			return resource.Same(claimed, wanted)
-		})
+		return slices.ContainsFunc(wanted, func(w string) bool { return resource.Same(claimed, w) })
 	})
 }
 

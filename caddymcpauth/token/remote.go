@@ -90,9 +90,9 @@ func retryAfter(h http.Header) time.Duration {
 	return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 }
 
-// checkAddress returns an error unless address, which an operator configured, is
+// CheckAddress returns an error unless address, which an operator configured, is
 // one that tokens and credentials may be sent to.
-func checkAddress(address string) error {
+func CheckAddress(address string) error {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":

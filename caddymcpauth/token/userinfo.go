@@ -58,7 +58,7 @@ func NewUserinfo(config UserinfoConfig) (*Userinfo, error) {
 	case config.Endpoint == "" && config.Discover == nil:
 		return nil, errors.New("no userinfo endpoint")
 	case config.Endpoint != "":
-		if err := checkAddress(config.Endpoint); err != nil {
+		if err := CheckAddress(config.Endpoint); err != nil {
 			return nil, fmt.Errorf("endpoint: %w", err)
 		}
 	}

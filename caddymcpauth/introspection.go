@@ -1,0 +1,242 @@
+package caddymcpauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
+
+func init() {
+	caddy.RegisterModule(Introspection{})
+}
+
+// Introspection verifies opaque tokens by asking the authorization server whether
+// they are active (RFC 7662). The front door authenticates there as a client of
+// its own, which the operator of the authorization server registers.
+//
+// The user is the answer's sub, else its username, else its client_id.
+type Introspection struct {
+	// The introspection endpoint. Default: introspection_endpoint of the
+	// issuer's metadata. Give the final address: redirects are not followed.
+	// Placeholders are replaced once, at provision.
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// The front door's client id at the authorization server. Required.
+	// Placeholders are replaced once, at provision.
+	ClientID string `json:"client_id,omitempty"`
+
+	// The client secret. Write it as a placeholder, such as `{env.SECRET}` or
+	// `{file./run/secrets/introspection}`. Required, but with private_key_jwt.
+	ClientSecret string `json:"client_secret,omitempty"`
+
+	// How the front door authenticates: `client_secret_basic`,
+	// `client_secret_post` or `private_key_jwt`. Default: private_key_jwt if
+	// there is a private key, else client_secret_basic.
+	ClientAuth string `json:"client_auth,omitempty"`
+
+	// The file with the private key for private_key_jwt: PEM, without a
+	// passphrase; RSA, EC or Ed25519.
+	PrivateKey string `json:"private_key,omitempty"`
+
+	// The kid of the private key, if the authorization server wants one.
+	KeyID string `json:"key_id,omitempty"`
+
+	// Introspect signed JWTs of the issuer as well, after their signature and
+	// claims have been checked here: where a revocation must bite before the
+	// token expires. It takes the place of the jwt verifier.
+	ConfirmJWT bool `json:"confirm_jwt,omitempty"`
+
+	// Accept answers that name no audience, for authorization servers that know
+	// none. Insecure: every active token of the issuer passes, whoever it was
+	// made for.
+	InsecureAllowMissingAudience bool `json:"insecure_allow_missing_audience,omitempty"`
+
+	// How far nbf and iat may lie in the future. At most 5m. Default: 30s.
+	Leeway caddy.Duration `json:"leeway,omitempty"`
+
+	logger *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (Introspection) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.mcp_auth.verifiers.introspection",
+		New: func() caddy.Module { return new(Introspection) },
+	}
+}
+
+// Provision sets up the verifier.
+func (v *Introspection) Provision(ctx caddy.Context) error {
+	v.logger = ctx.Logger()
+	return nil
+}
+
+// TokenVerifier implements [Verifier].
+func (v *Introspection) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
+	if leeway := time.Duration(v.Leeway); leeway < 0 || leeway > maxLeeway {
+		return nil, fmt.Errorf("leeway %s is not between 0 and %s", leeway, maxLeeway)
+	}
+	if err := v.replacePlaceholders(); err != nil {
+		return nil, err
+	}
+	auth, err := v.clientAuth(iss)
+	if err != nil {
+		return nil, err
+	}
+	if v.Endpoint == "" && !iss.Discovery.Knows("introspection_endpoint") {
+		return nil, errors.New("discovery is off, so the endpoint must be given: endpoint <url>")
+	}
+	config := token.IntrospectionConfig{
+		Issuer:               iss.Issuer,
+		Auth:                 auth,
+		Audience:             iss.Audience,
+		AllowMissingAudience: v.InsecureAllowMissingAudience,
+		Client:               iss.Client,
+		Leeway:               time.Duration(v.Leeway),
+		Endpoint: func(ctx context.Context) (string, error) {
+			if v.Endpoint != "" {
+				return v.Endpoint, nil
+			}
+			return iss.Discovery.Endpoint(ctx, "introspection_endpoint")
+		},
+	}
+	if v.Endpoint != "" {
+		if err := token.CheckAddress(v.Endpoint); err != nil {
+			return nil, fmt.Errorf("endpoint: %w", err)
+		}
+	}
+	if v.ConfirmJWT {
+		verifier, err := (&JWT{Leeway: v.Leeway}).TokenVerifier(iss)
+		if err != nil {
+			return nil, err
+		}
+		config.JWT = verifier.(*token.JWT)
+	}
+	if v.InsecureAllowMissingAudience {
+		v.logger.Warn("insecure_allow_missing_audience is on: tokens that the issuer made for somebody else pass",
+			zap.String("issuer", iss.Issuer),
+			zap.String("resource", iss.Resource))
+	}
+	return token.NewIntrospection(config)
+}
+
+func (v *Introspection) replacePlaceholders() (err error) {
+	for _, setting := range []struct {
+		name  string
+		value *string
+	}{
+		{"endpoint", &v.Endpoint},
+		{"client_id", &v.ClientID},
+		{"client_secret", &v.ClientSecret},
+		{"private_key", &v.PrivateKey},
+	} {
+		if *setting.value, err = replaceGlobal(setting.name, *setting.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clientAuth returns how the front door authenticates.
+func (v *Introspection) clientAuth(iss IssuerInfo) (token.ClientAuth, error) {
+	method := v.ClientAuth
+	if method == "" {
+		method = "client_secret_basic"
+		if v.PrivateKey != "" {
+			method = "private_key_jwt"
+		}
+	}
+	if v.ClientID == "" {
+		return nil, errors.New("client_id is missing: the front door needs credentials of its own at the authorization server")
+	}
+	switch method {
+	case "client_secret_basic", "client_secret_post":
+		switch {
+		case v.ClientSecret == "":
+			return nil, errors.New("client_secret is missing or empty")
+		case v.PrivateKey != "" || v.KeyID != "":
+			return nil, fmt.Errorf("private_key and key_id are for private_key_jwt, not for %s", method)
+		case method == "client_secret_post":
+			return token.ClientSecretPost(v.ClientID, v.ClientSecret), nil
+		}
+		return token.ClientSecretBasic(v.ClientID, v.ClientSecret), nil
+	case "private_key_jwt":
+		switch {
+		case v.ClientSecret != "":
+			return nil, errors.New("client_secret is not for private_key_jwt: remove one of the two")
+		case v.PrivateKey == "":
+			return nil, errors.New("private_key is missing: name the file with the PEM key")
+		}
+		key, err := os.ReadFile(v.PrivateKey)
+		if err != nil {
+			return nil, fmt.Errorf("private_key: %w", err)
+		}
+		return token.PrivateKeyJWT(v.ClientID, iss.Issuer, v.KeyID, key, time.Now)
+	}
+	return nil, fmt.Errorf("client_auth %q is none of client_secret_basic, client_secret_post, private_key_jwt", method)
+}
+
+// UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:
+//
+//	introspection {
+//	    endpoint      <url>
+//	    client_id     <id>
+//	    client_secret <secret>
+//	    client_auth   client_secret_basic | client_secret_post | private_key_jwt
+//	    private_key   <file>
+//	    key_id        <kid>
+//	    confirm_jwt
+//	    insecure_allow_missing_audience
+//	    leeway        <duration>
+//	}
+func (v *Introspection) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the verifier's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		var err error
+		switch d.Val() {
+		case "endpoint":
+			err = textOption(d, &v.Endpoint)
+		case "client_id":
+			err = textOption(d, &v.ClientID)
+		case "client_secret":
+			err = textOption(d, &v.ClientSecret)
+		case "client_auth":
+			err = textOption(d, &v.ClientAuth)
+		case "private_key":
+			err = textOption(d, &v.PrivateKey)
+		case "key_id":
+			err = textOption(d, &v.KeyID)
+		case "confirm_jwt":
+			err = flagOption(d, &v.ConfirmJWT)
+		case "insecure_allow_missing_audience":
+			err = flagOption(d, &v.InsecureAllowMissingAudience)
+		case "leeway":
+			err = leewayOption(d, &v.Leeway)
+		default:
+			err = d.Errf("unrecognized option of introspection: %s (known: endpoint, client_id, client_secret, client_auth, private_key, key_id, confirm_jwt, insecure_allow_missing_audience, leeway)", d.Val())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ Verifier              = (*Introspection)(nil)
+	_ caddy.Provisioner     = (*Introspection)(nil)
+	_ caddyfile.Unmarshaler = (*Introspection)(nil)
+)

@@ -1,0 +1,295 @@
+package token
+
+// This file asks an authorization server's introspection endpoint about tokens
+// (RFC 7662). Not supported: signed answers (RFC 9701).
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// IntrospectionConfig says whom an [Introspection] asks and what it accepts.
+type IntrospectionConfig struct {
+	// Issuer is the issuer that the tokens are taken to be from. An answer that
+	// names another one is refused. Required.
+	Issuer string
+
+	// Endpoint returns the introspection endpoint's URL. Required.
+	Endpoint func(ctx context.Context) (string, error)
+
+	// Auth authenticates us to the endpoint. Required: an endpoint open to all
+	// would tell anybody about any token.
+	Auth ClientAuth
+
+	// Audience lists the values of which one must be in aud. Required.
+	Audience []string
+
+	// AllowMissingAudience accepts answers without aud: from servers that know
+	// no audiences. Every active token of the issuer passes then, whoever it was
+	// made for. A wrong aud is refused all the same.
+	AllowMissingAudience bool
+
+	// JWT, if not nil, is what a signed JWT must pass before it is introspected:
+	// where a revocation must bite before the token expires. Without it, signed
+	// JWTs are left to others.
+	JWT *JWT
+
+	// Client talks to the endpoint. Nil means a client of net/http's defaults.
+	// Redirects are not followed, whatever it would do.
+	Client *http.Client
+
+	// Leeway is how far nbf and iat may lie in the future. Zero means
+	// [DefaultLeeway].
+	Leeway time.Duration
+
+	// Now returns the time. Nil means [time.Now].
+	Now func() time.Time
+}
+
+// Introspection verifies tokens by asking the issuer whether they are active.
+type Introspection struct {
+	config IntrospectionConfig
+	client *http.Client
+}
+
+// NewIntrospection returns a verifier, or an error that says what is wrong with
+// config.
+func NewIntrospection(config IntrospectionConfig) (*Introspection, error) {
+	switch {
+	case config.Issuer == "":
+		return nil, errors.New("no issuer")
+	case config.Endpoint == nil:
+		return nil, errors.New("no introspection endpoint")
+	case config.Auth == nil:
+		return nil, errors.New("no client credentials")
+	case len(config.Audience) == 0:
+		return nil, errors.New("no audience")
+	}
+	if config.Leeway == 0 {
+		config.Leeway = DefaultLeeway
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	return &Introspection{config: config, client: noRedirects(config.Client)}, nil
+}
+
+// Accepts implements [Selector].
+func (v *Introspection) Accepts(p *Presented) bool {
+	return p.JWS == nil || v.config.JWT != nil
+}
+
+// Verify implements [Verifier].
+func (v *Introspection) Verify(ctx context.Context, p *Presented) (*Token, error) {
+	if p.JWS == nil {
+		return v.introspect(ctx, p.Raw)
+	}
+	if v.config.JWT == nil {
+		return nil, invalid(WrongType, "a signed JWT, which is not introspected")
+	}
+	// What the signature already says is bad isn't worth a request.
+	t, err := v.config.JWT.Verify(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	confirmed, err := v.introspect(ctx, p.Raw)
+	if err != nil {
+		return nil, err
+	}
+	if confirmed.Subject != t.Subject && confirmed.ClientID != t.ClientID {
+		return nil, invalid(BadClaims, "introspection speaks of somebody else than the token")
+	}
+	return t, nil
+}
+
+// StillGood implements [Revalidator].
+func (v *Introspection) StillGood(ctx context.Context, t *Token) bool {
+	return t.keys == nil || v.config.JWT != nil && v.config.JWT.StillGood(ctx, t)
+}
+
+func (v *Introspection) introspect(ctx context.Context, raw string) (*Token, error) {
+	endpoint, err := v.config.Endpoint(ctx)
+	if err != nil {
+		if unavailable, ok := errors.AsType[*UnavailableError](err); ok {
+			return nil, unavailable
+		}
+		return nil, &UnavailableError{Err: err}
+	}
+	a, err := v.ask(ctx, endpoint, raw)
+	if err != nil {
+		return nil, &UnavailableError{Err: fmt.Errorf("introspection: %w", err)}
+	}
+	if a.status != http.StatusOK {
+		return nil, &UnavailableError{
+			RetryAfter: retryAfter(a.header),
+			// A server that works otherwise says so of tokens of a form that
+			// it doesn't introspect.
+			TokenOnly: a.status == http.StatusBadRequest,
+			Err:       fmt.Errorf("introspection: %s answered %d%s", endpoint, a.status, introspectionCure(a)),
+		}
+	}
+	answer, err := parseIntrospection(a.body, raw)
+	if err != nil {
+		return nil, &UnavailableError{Err: fmt.Errorf("introspection: the answer of %s is not usable: %w", endpoint, err)}
+	}
+	return v.judge(answer)
+}
+
+// ask sends the request of RFC 7662, section 2.1.
+func (v *Introspection) ask(ctx context.Context, endpoint, raw string) (*answer, error) {
+	header := http.Header{
+		"Accept":       {"application/json"},
+		"Content-Type": {"application/x-www-form-urlencoded"},
+		"User-Agent":   {userAgent},
+	}
+	form := url.Values{"token": {raw}, "token_type_hint": {"access_token"}}
+	if err := v.config.Auth(form, header); err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	req.Header = header
+	resp, err := v.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	return readAnswer(resp)
+}
+
+func introspectionCure(a *answer) string {
+	switch {
+	case a.redirect():
+		return ": redirects are not followed, so give the final address, with or without a slash at its end: endpoint <url>"
+	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
+		return ": the front door's own credentials were refused, check client_id, client_secret and client_auth"
+	case a.status == http.StatusBadRequest:
+		return ": the server does not introspect a token of this form, or refuses the front door's own credentials"
+	case a.status == http.StatusNotFound, a.status == http.StatusMethodNotAllowed:
+		return ": is that the introspection endpoint? Set it with endpoint <url>"
+	}
+	return ""
+}
+
+// introspection is an answer (RFC 7662, section 2.2).
+type introspection struct {
+	claims
+	active    bool
+	username  string
+	tokenType string
+	// kept is the answer without active: the claims of the token.
+	kept []byte
+}
+
+var errNoActive = errors.New("no member active")
+
+// parseIntrospection reads the answer about raw.
+func parseIntrospection(body []byte, raw string) (*introspection, error) {
+	in := new(introspection)
+	hasActive := false
+	fields := make(map[string]jsontext.Value)
+	exact := []string{"active", "iss", "sub", "username", "client_id", "scope", "aud", "exp", "nbf", "iat", "token_type", "cnf"}
+	err := answerMembers(body, exact, func(name string, value jsontext.Value) (err error) {
+		switch name {
+		case "active":
+			if kind := value.Kind(); kind != 't' && kind != 'f' {
+				return errors.New("active is not true or false")
+			}
+			in.active, hasActive = value.Kind() == 't', true
+			return nil
+		case "token", "access_token":
+			return nil // some servers repeat it; it is nobody's claim
+		}
+		fields[name] = value.Clone()
+		if value.Kind() == 'n' {
+			return nil // servers write null for what they don't know
+		}
+		switch name {
+		case "username":
+			in.username, err = stringValue(value)
+		case "token_type":
+			in.tokenType, err = stringValue(value)
+		default:
+			err = in.member(name, value)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case !hasActive:
+		return nil, errNoActive
+	case !in.active:
+		return in, nil
+	}
+	in.settle()
+	if in.kept, err = json.Marshal(fields, json.Deterministic(true)); err != nil {
+		return nil, err
+	}
+	return in, checkRepeat(in.kept, raw)
+}
+
+// judge decides on a well-formed answer.
+func (v *Introspection) judge(in *introspection) (*Token, error) {
+	if !in.active {
+		return nil, invalid(Inactive, "the issuer says that the token is not active")
+	}
+	now := v.config.Now()
+	latest := now.Add(v.config.Leeway)
+	switch {
+	case in.issuer != "" && in.issuer != v.config.Issuer:
+		return nil, invalid(UnknownIssuer, "introspection names another issuer than %q", v.config.Issuer)
+	case strings.EqualFold(in.tokenType, "DPoP"), in.constrained:
+		return nil, invalid(SenderConstrained, "bound to a key, which is not supported")
+	// RFC 7662 means bearer here; some servers write what kind of token it is.
+	case in.tokenType != "" && !strings.EqualFold(in.tokenType, "bearer") && !strings.EqualFold(in.tokenType, "access_token"):
+		return nil, invalid(WrongType, "token_type is not that of an access token")
+	case !in.expiry.IsZero() && !now.Before(in.expiry):
+		return nil, invalid(Expired, "expired %s ago", now.Sub(in.expiry).Round(time.Second))
+	case in.notBefore.After(latest), in.issuedAt.After(latest):
+		return nil, invalid(NotYetValid, "nbf or iat lies ahead")
+	case len(in.audience) == 0 && !v.config.AllowMissingAudience:
+		return nil, invalid(WrongAudience, "introspection names no aud: if the issuer knows no audiences, insecure_allow_missing_audience accepts that")
+	case len(in.audience) > 0 && !matchAudience(in.audience, v.config.Audience):
+		return nil, invalid(WrongAudience, "aud names none of %q", v.config.Audience)
+	}
+	if err := in.kind(""); err != nil {
+		return nil, err
+	}
+	subject := in.subject
+	for _, other := range []string{in.username, in.clientID} {
+		if subject == "" {
+			subject = other
+		}
+	}
+	if err := checkIdentifier(subject); err != nil {
+		return nil, invalid(BadClaims, "neither sub nor username nor client_id says who it is: %v", err)
+	}
+	return New(Token{
+		Issuer:   v.config.Issuer,
+		Subject:  subject,
+		ClientID: in.clientID,
+		Audience: in.audience,
+		Scopes:   in.scopes,
+		Expiry:   in.expiry,
+	}, in.kept), nil
+}
+
+// Interface guards
+var (
+	_ Verifier    = (*Introspection)(nil)
+	_ Selector    = (*Introspection)(nil)
+	_ Revalidator = (*Introspection)(nil)
+)
