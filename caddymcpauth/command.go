@@ -13,6 +13,8 @@ func init() {
 		Short: "Commands for the authorization front door of MCP servers",
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(newKeyCommand())
+			cmd.AddCommand(checkCommand())
+			cmd.AddCommand(explainCommand())
 		},
 	})
 }

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -195,7 +196,8 @@ func (iss *Issuer) fetchMetadata(ctx context.Context) (_ *Metadata, _ time.Durat
 func (iss *Issuer) fetchKeys(ctx context.Context) (_ *token.KeySet, _ time.Duration, err error) {
 	address, err := iss.Endpoint(ctx, "jwks_uri")
 	if unavailable, ok := errors.AsType[*token.UnavailableError](err); ok {
-		return nil, 0, unavailable.Err // the metadata's failure, told already
+		// The metadata's failure, told already, and to be put into context again.
+		return nil, 0, cmp.Or(errors.Unwrap(unavailable.Err), unavailable.Err)
 	}
 	defer func() { iss.config.OnFetch(KeysDocument, err) }()
 	if err != nil {

@@ -59,16 +59,21 @@ func (b *breaker) failed(err error) error {
 	if inner, ok := errors.AsType[*UnavailableError](err); ok && inner.TokenOnly {
 		return err
 	}
+	unavailable := &UnavailableError{Err: err}
+	if inner, ok := errors.AsType[*UnavailableError](err); ok {
+		*unavailable = *inner
+	}
+	if b.failures >= breakAfter && b.now().Before(b.until) {
+		// It was under way when the pause began. How many were hit by an
+		// outage doesn't say how long it lasts.
+		return unavailable
+	}
 	b.failures++
 	pause := minBreak
 	for n := breakAfter; n < b.failures && pause < maxBreak; n++ {
 		pause *= 2
 	}
-	unavailable := &UnavailableError{Err: err}
-	if inner, ok := errors.AsType[*UnavailableError](err); ok {
-		*unavailable = *inner
-		pause = max(pause, min(inner.RetryAfter, maxBreak))
-	}
+	pause = max(pause, min(unavailable.RetryAfter, maxBreak))
 	b.lastErr = unavailable.Err
 	b.until = b.now().Add(min(pause, maxBreak))
 	return unavailable

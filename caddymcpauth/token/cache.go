@@ -159,9 +159,7 @@ func (v *cached) Verify(ctx context.Context, p *Presented) (*Token, error) {
 		began := c.forgotten.Load()
 		t, err := v.verifier.Verify(ctx, p)
 		if err == nil && t != nil {
-			slim := *t
-			slim.claims = nil // see Restore
-			c.keep(key, &verdict{token: &slim, until: c.until(t, true)}, began)
+			c.keep(key, &verdict{token: t.slim(), until: c.until(t, true)}, began)
 		}
 		return t, err
 	}
@@ -221,15 +219,23 @@ func (v *cached) join(ctx context.Context, key [sha256.Size]byte, p *Presented) 
 	shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
 	began := c.forgotten.Load()
 	go func() {
-		defer cancel()
+		defer func() {
+			// Outside of the request's goroutine a panic would end the process.
+			if p := recover(); p != nil {
+				f.verdict, f.err = nil, c.breaker.failed(fmt.Errorf("verifier panicked: %v", p))
+			}
+			cancel()
+			c.mu.Lock()
+			if c.flights[key] == f {
+				delete(c.flights, key)
+			}
+			c.mu.Unlock()
+			close(f.done)
+		}()
 		f.verdict, f.err = v.ask(shared, p)
 		if f.err == nil {
 			c.keep(key, f.verdict, began)
 		}
-		c.mu.Lock()
-		delete(c.flights, key)
-		c.mu.Unlock()
-		close(f.done)
 	}()
 	return f
 }
@@ -261,7 +267,7 @@ func (v *cached) ask(ctx context.Context, p *Presented) (*verdict, error) {
 
 // keep remembers a verdict whose making began when began things were forgotten.
 func (c *Cache) keep(key [sha256.Size]byte, v *verdict, began int64) {
-	if c.config.TTL < 0 || !v.until.After(c.config.Now()) {
+	if c.config.TTL < 0 || !v.until.After(c.config.Now()) || c.forgotten.Load() != began {
 		return
 	}
 	c.verdicts.Set(key, v)
@@ -289,6 +295,9 @@ func (c *Cache) ForgetSubject(subject string) int {
 
 func (c *Cache) forget(match func([sha256.Size]byte, *verdict) bool) int {
 	c.forgotten.Add(1)
+	c.mu.Lock()
+	clear(c.flights) // who comes from now on isn't told what was asked before
+	c.mu.Unlock()
 	n := 0
 	for key, v := range c.verdicts.All() {
 		if match(key, v) {

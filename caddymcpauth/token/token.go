@@ -64,6 +64,16 @@ func (t *Token) Claims() map[string]any {
 	return claims
 }
 
+// slim returns t without claims if they can be restored.
+func (t *Token) slim() *Token {
+	if t.keys == nil {
+		return t
+	}
+	s := *t
+	s.claims = nil
+	return &s
+}
+
 // Restore returns t with its claims, if t is a remembered verdict on the JWT
 // raw; otherwise t itself.
 func (t *Token) Restore(raw string) *Token {

@@ -1,0 +1,68 @@
+package check
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+)
+
+// Clients read challenges with regular expressions, so that is what they are
+// judged by: the first challenge counts, and quotes are needed.
+var (
+	quotedParam = map[string]*regexp.Regexp{
+		"resource_metadata": regexp.MustCompile(`(?i)[\s,]resource_metadata="([^"]*)"`),
+		"scope":             regexp.MustCompile(`(?i)[\s,]scope="([^"]*)"`),
+	}
+	bareParam = regexp.MustCompile(`(?i)[\s,](resource_metadata|scope)=[^"\s]`)
+)
+
+// param returns the quoted parameter name of a challenge.
+func param(challenge, name string) string {
+	match := quotedParam[name].FindStringSubmatch(challenge)
+	if match == nil {
+		return ""
+	}
+	return match[1]
+}
+
+// challenge judges the challenge of a 401, and returns the address of the
+// metadata that it names.
+func (w *walker) challenge(id resource.Identifier, header http.Header) (metadata string) {
+	const step = "challenge"
+	values := header.Values("WWW-Authenticate")
+	all := strings.Join(values, ", ")
+	scheme, _, _ := strings.Cut(all, " ")
+	switch {
+	case all == "":
+		w.fail(step, "challenge_missing", "the 401 has no WWW-Authenticate header", "send WWW-Authenticate: Bearer resource_metadata=\"…\", scope=\"…\" with it (RFC 9728, section 5.1)")
+		return ""
+	case !strings.EqualFold(scheme, "Bearer"):
+		w.fail(step, "challenge_not_bearer", "the first challenge is "+discovery.Quote(scheme)+": clients look at that only", "send the Bearer challenge first")
+	case bareParam.MatchString(all):
+		w.fail(step, "challenge_not_quoted", "a parameter of the challenge is not in quotes, which clients don't read", "quote every parameter of the challenge")
+	default:
+		w.ok(step, "bearer_challenge", "Bearer")
+	}
+	metadata = param(all, "resource_metadata")
+	switch u, err := url.Parse(metadata); {
+	case metadata == "":
+		w.warn(step, "resource_metadata_not_named", "the challenge has no resource_metadata: clients have to guess where it is", "add resource_metadata=\"<URL of the metadata>\"")
+	case err != nil || w.reachable(metadata) != nil:
+		w.fail(step, "resource_metadata_misplaced", "the challenge's resource_metadata is "+discovery.Quote(metadata)+", where clients don't go", "have it name an https URL of this server; one behind TLS may take itself for http: give it its public URL")
+		metadata = ""
+	case resource.Origin(u) != id.Origin():
+		w.warn(step, "resource_metadata_elsewhere", "the challenge's resource_metadata is on another host, "+discovery.Quote(metadata), "serve the metadata on the resource's own host")
+	default:
+		w.ok(step, "resource_metadata_named", "resource_metadata")
+	}
+	if scope := param(all, "scope"); scope != "" {
+		w.ok(step, "challenge_scope", "scope %s", discovery.Quote(scope))
+	} else {
+		w.ok(step, "challenge_no_scope", "no scope: clients ask for all of scopes_supported, or for none")
+	}
+	return metadata
+}

@@ -1,0 +1,133 @@
+// Package check walks the way of an MCP client, from the first request without a
+// token to the point where its user would sign in, and says what works, what
+// doesn't, and what to do about it. It registers no client and needs no token. It
+// knows nothing of Caddy.
+package check
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+)
+
+// DefaultTimeout bounds one request.
+const DefaultTimeout = 10 * time.Second
+
+// Config says how to walk.
+type Config struct {
+	// Roots are the certificate authorities to trust. Nil means the system's.
+	Roots *x509.CertPool
+
+	// Timeout bounds each request. Zero means [DefaultTimeout].
+	Timeout time.Duration
+}
+
+// Kind is what a URL turned out to be.
+type Kind string
+
+// A URL is one of these.
+const (
+	Resource Kind = "resource"
+	Issuer   Kind = "issuer"
+)
+
+// Finding is one step of the way.
+type Finding struct {
+	// About is the URL of the resource or the issuer that it is about.
+	About string `json:"about"`
+	// Step is which part of the way it is, in a few words.
+	Step string `json:"step"`
+	discovery.Finding
+}
+
+// Report is what was found on the way, in the order of the way.
+type Report struct {
+	Target   string    `json:"target"`
+	Kind     Kind      `json:"kind"`
+	Findings []Finding `json:"findings"`
+}
+
+// Count returns the number of findings of a level.
+func (r *Report) Count(level discovery.Level) int {
+	n := 0
+	for _, f := range r.Findings {
+		if f.Level == level {
+			n++
+		}
+	}
+	return n
+}
+
+// Run walks from target, the URL of an MCP server or of an authorization server.
+// What goes wrong on the way is a finding; an error means that target is not a
+// URL to start from.
+//
+// A URL that resource metadata names is a resource, and one that authorization
+// server metadata names is an issuer. Where neither names it, one that answers
+// with 401, or has resource metadata, is a resource; then one that has
+// authorization server metadata is an issuer; what is left is a resource.
+func Run(ctx context.Context, target string, config Config) (*Report, error) {
+	id, err := resource.Parse(target)
+	if err != nil {
+		return nil, err
+	}
+	w := newWalker(target, id, config)
+	defer w.client.CloseIdleConnections()
+	post, err := w.probe(ctx, "POST", target)
+	if err != nil {
+		w.unreachable(err)
+		return w.report, nil
+	}
+	if w.report.Kind = w.kind(ctx, id, post); w.report.Kind == Issuer {
+		w.issuer(ctx, target)
+	} else {
+		w.resource(ctx, id, post)
+	}
+	return w.report, nil
+}
+
+func (w *walker) kind(ctx context.Context, id resource.Identifier, post *answer) Kind {
+	var doc resourceMetadata
+	hasMetadata := w.read(ctx, id.MetadataURL(), &doc) == nil
+	if hasMetadata && resource.Same(doc.Resource, id.String()) {
+		return Resource
+	}
+	locations, _ := discovery.Locations(id.String())
+	issuer := false
+	for _, location := range locations {
+		var doc struct {
+			Issuer string `json:"issuer"`
+		}
+		if w.read(ctx, location, &doc) == nil && doc.Issuer != "" {
+			if doc.Issuer == id.String() {
+				return Issuer
+			}
+			issuer = true
+		}
+	}
+	if post.status == 401 || hasMetadata && doc.Resource != "" || !issuer {
+		return Resource
+	}
+	return Issuer
+}
+
+// found adds a finding about what is looked at.
+func (w *walker) found(step string, f discovery.Finding) {
+	w.report.Findings = append(w.report.Findings, Finding{w.about, step, f})
+}
+
+func (w *walker) ok(step, code, format string, args ...any) {
+	w.found(step, discovery.Finding{Code: code, Level: discovery.OK, Message: fmt.Sprintf(format, args...)})
+}
+
+func (w *walker) warn(step, code, message, cure string) {
+	w.found(step, discovery.Finding{Code: code, Level: discovery.Warning, Message: message, Cure: cure})
+}
+
+func (w *walker) fail(step, code, message, cure string) {
+	w.found(step, discovery.Finding{Code: code, Level: discovery.Error, Message: message, Cure: cure})
+}

@@ -1,0 +1,169 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+)
+
+// maxIssuers bounds how many authorization servers of a resource are visited.
+const maxIssuers = 8
+
+// resourceMetadata has the members of RFC 9728, section 2 that clients use.
+type resourceMetadata struct {
+	Resource             string   `json:"resource"`
+	AuthorizationServers []string `json:"authorization_servers"`
+	ScopesSupported      []string `json:"scopes_supported"`
+	BearerMethods        []string `json:"bearer_methods_supported"`
+}
+
+// resource walks from an MCP server, which has answered post already.
+func (w *walker) resource(ctx context.Context, id resource.Identifier, post *answer) {
+	w.challenged(http.MethodPost, post, nil)
+	get, err := w.probe(ctx, http.MethodGet, id.String())
+	w.challenged(http.MethodGet, get, err)
+	named := ""
+	if post.status == http.StatusUnauthorized {
+		named = w.challenge(id, post.header)
+	}
+	w.webPage(ctx, id)
+
+	doc := w.resourceMetadata(ctx, id, named)
+	if doc == nil {
+		return
+	}
+	servers := doc.AuthorizationServers
+	w.metadataContent(id, doc)
+	for i, issuer := range servers {
+		if i == maxIssuers {
+			w.warn("servers", "too_many_authorization_servers", fmt.Sprintf("only the first %d authorization servers are looked at", maxIssuers), "check the others by their URL")
+			break
+		}
+		if !slices.Contains(servers[:i], issuer) {
+			w.issuer(ctx, issuer)
+		}
+	}
+	w.about = id.String()
+}
+
+// challenged judges the answer to a request without a token.
+func (w *walker) challenged(method string, a *answer, err error) {
+	step := method + " without token"
+	code := strings.ToLower(method) + "_not_challenged"
+	switch {
+	case err != nil:
+		w.fail(step, code, "no answer: "+cause(err), "answer every request without a token with 401 and a challenge, at once")
+	case a.status == http.StatusUnauthorized:
+		w.ok(step, strings.ToLower(method)+"_challenged", "401")
+	case a.status >= 300 && a.status < 400:
+		w.fail(step, code, fmt.Sprintf("%d to %s", a.status, discovery.Quote(a.header.Get("Location"))),
+			"have clients dial the address that works: many don't follow redirects, and none may take a token along")
+	case a.status == http.StatusMethodNotAllowed:
+		w.fail(step, code, "405 comes before 401", "challenge every method without a token, whether it is allowed or not: some clients, mcp-remote and Codex among them, begin with GET")
+	case a.status >= 200 && a.status < 300:
+		w.fail(step, code, fmt.Sprintf("%d: anybody may use this server", a.status), "protect it: put mcp_auth before it, with a matcher that covers this path, or none")
+	case a.status == http.StatusNotFound:
+		w.fail(step, code, "404: there is nothing at this URL", "check the URL, and a slash at its end")
+	default:
+		w.fail(step, code, fmt.Sprintf("%d instead of 401", a.status), "see the server's log; clients begin to sign in at 401 only")
+	}
+}
+
+// resourceMetadata finds the metadata where the challenge says it is, else in
+// the well-known place, which some clients go to straight away. It returns nil if
+// there is none.
+func (w *walker) resourceMetadata(ctx context.Context, id resource.Identifier, named string) *resourceMetadata {
+	const step = "metadata"
+	wellKnown := id.MetadataURL()
+	doc, err := w.readResourceMetadata(ctx, wellKnown)
+	if err == nil {
+		w.ok(step, "resource_metadata_found", "at %s", discovery.Quote(wellKnown))
+	} else {
+		w.fail(step, "resource_metadata_not_found", fmt.Sprintf("%s: %s", discovery.Quote(wellKnown), cause(err)),
+			"serve the metadata there as well: the well-known string, then the path of the resource (RFC 9728, section 3.1); some clients look nowhere else")
+	}
+	if named == "" || named == wellKnown {
+		return doc
+	}
+	atNamed, err := w.readResourceMetadata(ctx, named)
+	if err != nil {
+		w.fail(step, "resource_metadata_misplaced", fmt.Sprintf("the challenge's %s: %s", discovery.Quote(named), cause(err)), "have resource_metadata name an address that works")
+		return doc
+	}
+	w.ok(step, "resource_metadata_found", "at %s, as the challenge says", discovery.Quote(named))
+	return atNamed
+}
+
+func (w *walker) readResourceMetadata(ctx context.Context, address string) (*resourceMetadata, error) {
+	a, err := w.document(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	if a.status != http.StatusOK {
+		return nil, fmt.Errorf("answered %d", a.status)
+	}
+	doc := new(resourceMetadata)
+	if err := json.Unmarshal(a.body, doc); err != nil {
+		return nil, fmt.Errorf("answered 200 with something else than resource metadata (%s)", contentType(a.header))
+	}
+	if !strings.HasPrefix(contentType(a.header), "application/json") {
+		w.warn("metadata", "resource_metadata_content_type", "the metadata is sent as "+contentType(a.header), "send it as application/json")
+	}
+	w.readable("metadata CORS", "resource_metadata", a.header)
+	return doc, nil
+}
+
+// contentType is the media type of an answer, as far as it has one.
+func contentType(header http.Header) string {
+	mediaType, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	if err != nil || len(mediaType) > 100 {
+		return "no Content-Type"
+	}
+	return mediaType
+}
+
+// metadataContent judges what the metadata says.
+func (w *walker) metadataContent(id resource.Identifier, doc *resourceMetadata) {
+	const step = "resource"
+	switch found := discovery.Quote(doc.Resource); {
+	case doc.Resource == id.String():
+		w.ok(step, "resource_matches", "the metadata names this URL, to the letter")
+	case doc.Resource == "":
+		w.fail(step, "resource_mismatch", "the metadata names no resource", "have it name the URL that clients dial")
+	case resource.Same(doc.Resource, id.String()):
+		w.fail(step, "resource_mismatch", fmt.Sprintf("the metadata names %s: the same but for its spelling, which clients compare to the letter", found),
+			"dial that URL, or configure this one as the resource")
+	default:
+		w.fail(step, "resource_mismatch", fmt.Sprintf("the metadata names %s: clients refuse it", found), mismatchCure(doc.Resource, id))
+	}
+	switch n := len(doc.AuthorizationServers); {
+	case n == 0:
+		w.fail("servers", "no_authorization_servers", "the metadata names no authorization server: clients don't know where to sign in", "name one; with mcp_auth: issuer <url>")
+	default:
+		w.ok("servers", "authorization_servers_named", "%s", discovery.Quote(strings.Join(doc.AuthorizationServers, " ")))
+	}
+	if slices.Contains(doc.ScopesSupported, "offline_access") {
+		w.warn("scopes", "offline_access_advertised", "scopes_supported has offline_access, which is no scope of a resource", "remove it: clients that want refresh tokens ask for it by themselves")
+	}
+	if doc.BearerMethods != nil && !slices.Contains(doc.BearerMethods, "header") {
+		w.fail("metadata", "bearer_header_not_supported", "bearer_methods_supported lacks \"header\", the only way in which MCP clients send tokens", "add it, or leave the field out")
+	}
+}
+
+// mismatchCure knows the mistakes that people make.
+func mismatchCure(named string, id resource.Identifier) string {
+	u, err := url.Parse(named)
+	if err == nil && u.Scheme == "http" && strings.HasPrefix(id.Origin(), "https:") {
+		return "the server behind TLS takes itself for http: give it its public URL"
+	}
+	return "dial the URL that it names, or have it name the one that clients dial"
+}

@@ -1,0 +1,194 @@
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+)
+
+const (
+	// maxBody bounds a document. Real ones have a few kilobytes.
+	maxBody = 1 << 20
+
+	userAgent = "caddy-mcp-auth-check"
+
+	// origin is that of the MCP Inspector, a client in the browser. It is on
+	// loopback, which every server should let in.
+	origin = "http://localhost:6274"
+
+	// initialize is a client's first message.
+	initialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25",` +
+		`"capabilities":{},"clientInfo":{"name":"caddy-mcp-auth-check","version":"1"}}}`
+)
+
+// walker is on its way.
+type walker struct {
+	client  *http.Client
+	timeout time.Duration
+	report  *Report
+	about   string
+	// local says that the way began on this machine.
+	local bool
+}
+
+func newWalker(target string, id resource.Identifier, config Config) *walker {
+	client := discovery.NewClient()
+	if config.Roots != nil {
+		client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: config.Roots}
+	}
+	if config.Timeout <= 0 {
+		config.Timeout = DefaultTimeout
+	}
+	u, _ := url.Parse(id.Origin()) // it was parsed before
+	return &walker{
+		client:  client,
+		timeout: config.Timeout,
+		report:  &Report{Target: target, Kind: Resource},
+		about:   target,
+		local:   resource.IsLoopback(u.Hostname()),
+	}
+}
+
+// answer is a response. The body is of a document only: the answer of an MCP
+// server may be a stream that never ends.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// probe sends what a client sends that has no token yet, and follows no
+// redirect. The headers are name and value in turn.
+func (w *walker) probe(ctx context.Context, method, address string, headers ...string) (*answer, error) {
+	var body io.Reader
+	all := []string{"Accept", "application/json, text/event-stream"}
+	switch method {
+	case http.MethodPost:
+		body = strings.NewReader(initialize)
+		all = append(all, "Content-Type", "application/json")
+	case http.MethodGet:
+		all = []string{"Accept", "text/event-stream"}
+	}
+	client := *w.client
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return w.send(ctx, &client, method, address, body, 0, append(all, headers...))
+}
+
+// document gets a document. Redirects are followed within its origin.
+func (w *walker) document(ctx context.Context, address string) (*answer, error) {
+	headers := []string{"Accept", "application/json", "Origin", origin}
+	return w.send(ctx, w.client, http.MethodGet, address, nil, maxBody, headers)
+}
+
+// send sends a request and reads up to limit bytes of the answer's body; with a
+// limit of zero, nothing.
+func (w *walker) send(ctx context.Context, client *http.Client, method, address string, body io.Reader, limit int64, headers []string) (*answer, error) {
+	if err := w.reachable(address); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, address, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", userAgent)
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	a := &answer{status: resp.StatusCode, header: resp.Header}
+	if limit == 0 {
+		return a, nil
+	}
+	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, limit+1)); err != nil {
+		return nil, fmt.Errorf("reading the answer: %w", err)
+	}
+	if int64(len(a.body)) > limit {
+		return nil, fmt.Errorf("the answer is larger than %d bytes", limit)
+	}
+	return a, nil
+}
+
+// reachable returns an error unless a client may go to address. A server
+// elsewhere that names one on this machine is mistaken, or worse.
+func (w *walker) reachable(address string) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("%s is not an absolute URL", discovery.Quote(address))
+	case u.User != nil:
+		return errors.New("the URL contains credentials")
+	case resource.IsLoopback(u.Hostname()):
+		if !w.local {
+			return fmt.Errorf("%s is on the client's own machine", discovery.Quote(address))
+		}
+	case u.Scheme == "http":
+		return fmt.Errorf("%s is not https", discovery.Quote(address))
+	}
+	return nil
+}
+
+// read gets the JSON document at address into v.
+func (w *walker) read(ctx context.Context, address string, v any) error {
+	a, err := w.document(ctx, address)
+	switch {
+	case err != nil:
+		return err
+	case a.status != http.StatusOK:
+		return fmt.Errorf("status %d", a.status)
+	}
+	return json.Unmarshal(a.body, v)
+}
+
+// unreachable reports that there is nobody to talk to.
+func (w *walker) unreachable(err error) {
+	cure := "see that the server runs and can be reached from here; --timeout gives it longer"
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		cure = "clients refuse it as well unless they trust that authority; to go on here, name its root certificate with --ca " +
+			"(of Caddy's own authority: pki/authorities/local/root.crt in its data directory)"
+	} else if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		cure = "get a certificate for this host name"
+	} else if _, ok := errors.AsType[*net.DNSError](err); ok {
+		cure = "see that the host name is right and in the DNS"
+	}
+	w.fail("connect", "unreachable", "no answer: "+cause(err), cure)
+}
+
+// maxCause bounds what is shown of an error.
+const maxCause = 400
+
+// cause is what went wrong, without what was asked of whom. Servers have a say in
+// some of these texts: they come out on one line, in ASCII, and not for long.
+func cause(err error) string {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	text := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, err.Error())
+	if len(text) > maxCause {
+		text = text[:maxCause] + "..."
+	}
+	return text
+}

@@ -1,0 +1,131 @@
+package caddymcpauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+)
+
+const (
+	// explainTimeout bounds what may be asked of authorization servers.
+	explainTimeout = 30 * time.Second
+
+	// maxStdin bounds what is read as a token.
+	maxStdin = 1 << 20
+)
+
+// explainCommand returns the command that says why a token is accepted or
+// refused.
+func explainCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "explain [--config <file> [--adapter <name>]] [--resource <url>]",
+		Short: "Says why a token is accepted or refused",
+		Long: `
+Reads an access token from stdin, judges it as the mcp_auth of a configuration
+would, and says step by step why it would be accepted or refused. The token is not
+printed, nor is anything that it says of itself before that is verified, but for
+its issuer, when it expires, and which kind of token it is.
+
+The authorization servers are asked what the front door would ask them, with its
+credentials. The running Caddy, if there is one, has no part in it. Placeholders
+such as {env.SECRET} are replaced by what they mean here.
+
+Exit codes: 0 if the token is accepted, 1 if it is refused, 2 if the command was
+used wrongly or the configuration is, 3 if it could not be found out. Where the
+configuration has several mcp_auth, the token is judged by each, and the first that
+applies of 0, 3 and 1 is the code.
+
+--config
+    The configuration. Default: the Caddyfile in the current directory.
+
+--adapter
+    The name of the adapter of a configuration that is neither a Caddyfile nor
+    JSON.
+
+--resource
+    Judges by the mcp_auth of this resource only.
+`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			file, _ := cmd.Flags().GetString("config")
+			adapter, _ := cmd.Flags().GetString("adapter")
+			only, _ := cmd.Flags().GetString("resource")
+			if file == "-" {
+				return usageError(cmd, errors.New("--config can't be stdin: that is for the token"))
+			}
+			config, _, _, err := caddycmd.LoadConfig(file, adapter)
+			switch {
+			case err != nil:
+				return usageError(cmd, err)
+			case len(config) == 0:
+				return usageError(cmd, errors.New("no Caddyfile in the current directory: name the configuration with --config"))
+			}
+			raw, err := readToken(cmd.InOrStdin())
+			if err != nil {
+				return usageError(cmd, err)
+			}
+			explainers, release, err := loadExplainers(config, only)
+			if err != nil {
+				return usageError(cmd, err)
+			}
+			defer release()
+			ctx, cancel := context.WithTimeout(cmd.Context(), explainTimeout)
+			defer cancel()
+
+			p := printer{w: cmd.OutOrStdout()}
+			var accepted, unknown bool
+			for i, e := range explainers {
+				if i > 0 {
+					p.printf("\n")
+				}
+				switch e.explain(ctx, &p, raw) {
+				case http.StatusOK:
+					accepted = true
+				case http.StatusServiceUnavailable:
+					unknown = true
+				}
+			}
+			switch {
+			case p.err != nil:
+				return p.err
+			case accepted:
+				return nil
+			case unknown:
+				return exitWith(cmd, exitUnknown)
+			default:
+				return exitWith(cmd, exitFailed)
+			}
+		},
+	}
+	cmd.Flags().StringP("config", "c", "", "The configuration")
+	cmd.Flags().StringP("adapter", "a", "", "The name of the configuration's adapter")
+	cmd.Flags().StringP("resource", "r", "", "Judge by the mcp_auth of this resource only")
+	cmd.SetFlagErrorFunc(usageError)
+	return cmd
+}
+
+// readToken reads a token, alone or as it stands in an Authorization header.
+func readToken(r io.Reader) (string, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxStdin))
+	if err != nil {
+		return "", fmt.Errorf("reading the token from stdin: %w", err)
+	}
+	raw := strings.TrimSpace(string(b))
+	for _, prefix := range []string{"Authorization:", "Bearer "} {
+		if len(raw) >= len(prefix) && strings.EqualFold(raw[:len(prefix)], prefix) {
+			raw = strings.TrimSpace(raw[len(prefix):])
+		}
+	}
+	if raw == "" {
+		return "", errors.New("no token on stdin")
+	}
+	return raw, nil
+}

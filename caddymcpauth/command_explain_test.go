@@ -1,0 +1,109 @@
+package caddymcpauth_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+)
+
+// explain runs the command with a Caddyfile. Loading one sets Caddy's globals.
+func explain(t testing.TB, site, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "Caddyfile")
+	if err := os.WriteFile(file, []byte(site), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	provisioning.Lock()
+	defer provisioning.Unlock()
+	return command(t, stdin, append([]string{"explain", "--config", file}, args...)...)
+}
+
+func TestExplainCommand(t *testing.T) {
+	t.Parallel()
+	issuer, other := newIssuer(t), newIssuer(t)
+	hash := "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" // of "test"
+	site := "http://mcp.example.com {\n" + frontDoor(issuer.Issuer()+" {\njwt\nuserinfo\nstatic {\nkey ci "+hash+" read\n}\n}", "scopes read") + "\n}\n"
+	for _, tc := range []struct {
+		name, stdin string
+		code        int
+		want        []string
+	}{
+		{"good", issuer.Mint(nil), 0, []string{"ok    jwt: signature\n", `accepted: the request goes on, for user "user-1"`}},
+		{"as a header", "authorization: bearer " + issuer.Mint(nil) + "\r\n", 0, []string{"accepted"}},
+		{"expired", issuer.Mint(map[string]any{"exp": 1}), 1, []string{"FAIL  jwt: exp            expired ", "-     jwt: signature", `401 invalid_token: The access token has expired.`}},
+		{"audience", issuer.Mint(map[string]any{"aud": "https://secret.example.com"}), 1, []string{"FAIL  jwt: aud", "another resource"}},
+		{"foreign", other.Mint(nil), 1, []string{"FAIL  issuer", `"` + other.Issuer() + `"`, "configured are"}},
+		{"scope", issuer.Mint(map[string]any{"scope": "write"}), 1, []string{`FAIL  scopes              missing read; granted "write"`, "403 insufficient_scope"}},
+		{"terminal", issuer.Mint(map[string]any{"iss": "https://\x1b[2J"}), 1, []string{`\x1b[2J`}},
+		{"opaque", issuer.Opaque(nil), 1, []string{"ok    form                opaque", "FAIL  static", "ok    userinfo", "FAIL  scopes"}},
+		{"opaque, of nobody", "abcdefghijklmnop", 1, []string{"FAIL  userinfo            inactive"}},
+		{"a key", "test", 0, []string{"ok    static", `for user "ci"`}},
+		{"encrypted", "eyJhbGciOiJkaXIifQ.YWJj.YWJj.YWJj.YWJj", 1, []string{"JWE"}},
+		{"two tokens", "abc, def", 1, []string{"FAIL  form", "400 invalid_request"}},
+	} {
+		code, out, stderr := explain(t, site, tc.stdin)
+		if code != tc.code {
+			t.Errorf("%s: got exit code %d, want %d; %s", tc.name, code, tc.code, stderr)
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: got\n%s\nwant in it %q", tc.name, out, want)
+			}
+		}
+		for _, secret := range append(strings.Split(tc.stdin, "."), "secret", "\x1b") {
+			if len(secret) > 10 && strings.Contains(out+stderr, secret) {
+				t.Errorf("%s: %q is in the output", tc.name, secret)
+			}
+		}
+	}
+	issuer.SetFault(oauthtest.Any, oauthtest.Status(500))
+	code, out, _ := explain(t, site, issuer.Mint(nil))
+	if code != 3 || !strings.Contains(out, "?     jwt: key") || !strings.Contains(out, "could not find out: the client gets 503") {
+		t.Errorf("issuer broken: got %d and\n%s", code, out)
+	}
+}
+
+// Several front doors each have their say.
+func TestExplainCommandSeveral(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	site := ""
+	for _, host := range []string{"mcp", "other"} {
+		site += "http://" + host + ".example.com, http://" + host + ".example.net {\nroute {\nmcp_auth https://" + host + ".example.com/mcp {\nissuer " + issuer.Issuer() + "\n}\n}\n}\n"
+	}
+	raw := issuer.Mint(nil)
+	code, out, _ := explain(t, site, raw)
+	if code != 0 || strings.Count(out, "MCP server ") != 2 || strings.Count(out, "accepted") != 1 || strings.Count(out, "refused") != 1 {
+		t.Errorf("both: got %d and\n%s", code, out)
+	}
+	code, out, _ = explain(t, site, raw, "--resource", "https://OTHER.example.com/mcp/")
+	if code != 1 || strings.Count(out, "MCP server ") != 1 {
+		t.Errorf("one: got %d and\n%s", code, out)
+	}
+}
+
+func TestExplainCommandUsage(t *testing.T) {
+	t.Parallel()
+	good := "http://mcp.example.com {\n" + frontDoor("https://as.example.com", "") + "\n}\n"
+	for _, tc := range []struct {
+		name, site, stdin string
+		args              []string
+		want              string
+	}{
+		{"no token", good, " \n", nil, "no token on stdin"},
+		{"no mcp_auth", "http://mcp.example.com\n", "x", nil, "the configuration has no mcp_auth"},
+		{"no such resource", good, "x", []string{"--resource", "https://x.example.com"}, "only for"},
+		{"not a Caddyfile", "}", "x", nil, "adapting config"},
+		{"refused at provision", strings.Replace(good, "https://as", "http://as", 1), "x", nil, "issuer is not https"},
+		{"an argument", good, "x", []string{"token"}, "unknown command"},
+		{"config from stdin", good, "x", []string{"--config", "-"}, "that is for the token"},
+	} {
+		code, out, stderr := explain(t, tc.site, tc.stdin, tc.args...)
+		if code != 2 || out != "" || !strings.Contains(stderr, tc.want) {
+			t.Errorf("%s: got %d, %q and %q, want 2, nothing and %q", tc.name, code, out, stderr, tc.want)
+		}
+	}
+}

@@ -1,0 +1,260 @@
+package discovery
+
+// This file judges authorization server metadata by what MCP clients need (MCP
+// 2026-07-28, authorization; RFC 8414, section 2). The first eleven codes are
+// those of mcp-auth's config check.
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+)
+
+// The codes of a [Finding].
+const (
+	MetadataValid             = "server_metadata_valid"
+	CodeResponseSupported     = "code_response_type_supported"
+	AuthorizationCodeGrant    = "authorization_code_grant_supported"
+	PKCESupported             = "pkce_supported"
+	S256Supported             = "s256_code_challenge_method_supported"
+	RegistrationSupported     = "dynamic_registration_supported"
+	InvalidMetadata           = "invalid_server_metadata"
+	CodeResponseNotSupported  = "code_response_type_not_supported"
+	NoAuthorizationCodeGrant  = "authorization_code_grant_not_supported"
+	PKCENotSupported          = "pkce_not_supported"
+	S256NotSupported          = "s256_code_challenge_method_not_supported"
+	RegistrationNotSupported  = "dynamic_registration_not_supported"
+	IssuerMatches             = "issuer_matches"
+	IssuerMismatch            = "issuer_mismatch"
+	IssParameterSupported     = "iss_parameter_supported"
+	IssParameterNotSupported  = "iss_parameter_not_supported"
+	ClientMetadataSupported   = "client_id_metadata_document_supported"
+	ClientMetadataUnsupported = "client_id_metadata_document_not_supported"
+	ScopesAdvertised          = "scopes_advertised"
+	ScopesNotAdvertised       = "scopes_not_advertised"
+)
+
+// Level is how bad a finding is.
+type Level string
+
+const (
+	// OK is as it should be.
+	OK Level = "ok"
+	// Warning is what some clients, or their users, will trip over.
+	Warning Level = "warning"
+	// Error is what clients can't, or must not, get past.
+	Error Level = "error"
+)
+
+// Finding is one thing that was found out about a server.
+type Finding struct {
+	// Code names it; one of the constants.
+	Code  string `json:"code"`
+	Level Level  `json:"level"`
+	// Message says what was found. What the server says is quoted in it.
+	Message string `json:"message"`
+	// Cure says what to do. Empty if nothing needs to be done.
+	Cure string `json:"cure,omitempty"`
+}
+
+// ReadMetadata reads a metadata document whichever issuer it names, which makes
+// it good for [Metadata.Check] and for nothing else.
+func ReadMetadata(body []byte) (*Metadata, error) {
+	m := new(Metadata)
+	if err := json.Unmarshal(body, &m.fields); err != nil || m.fields == nil {
+		return nil, errors.New("not a JSON object")
+	}
+	return m, nil
+}
+
+// Check judges the metadata of issuer. Invalid metadata is the only finding if
+// it is one.
+func (m *Metadata) Check(issuer string) []Finding {
+	if wrong := m.invalid(); len(wrong) > 0 {
+		return []Finding{{
+			InvalidMetadata, Error, "the metadata is invalid: " + strings.Join(wrong, "; "),
+			"mend the authorization server's metadata (RFC 8414, section 2)",
+		}}
+	}
+	findings := []Finding{
+		{MetadataValid, OK, "the metadata has all that is required", ""},
+		m.checkIssuer(issuer),
+		m.checkResponseType(),
+		m.checkGrant(),
+	}
+	findings = append(findings, m.checkPKCE()...)
+	return append(findings, m.checkRegistration(), m.checkClientMetadata(), m.checkIssParameter(), m.checkScopes())
+}
+
+// invalid says what keeps the metadata from being used at all.
+func (m *Metadata) invalid() (wrong []string) {
+	for _, name := range []string{"issuer", "authorization_endpoint", "token_endpoint", "response_types_supported"} {
+		if m.fields[name] == nil {
+			wrong = append(wrong, name+" is missing")
+		}
+	}
+	for _, name := range []string{"issuer", "authorization_endpoint", "token_endpoint", "registration_endpoint", "jwks_uri"} {
+		if m.fields[name] == nil {
+			continue
+		}
+		if err := checkEndpoint(name, m.Text(name)); err != nil {
+			wrong = append(wrong, err.Error())
+		}
+	}
+	for _, name := range []string{"response_types_supported", "grant_types_supported", "code_challenge_methods_supported", "scopes_supported"} {
+		if _, ok := m.List(name); !ok {
+			wrong = append(wrong, name+" is not a list of texts")
+		}
+	}
+	return wrong
+}
+
+// List returns the field name as a list of texts; it is empty if there is no
+// such field. One text is taken for a list of one, which is how a Caddyfile has
+// it. It reports false for anything else.
+func (m *Metadata) List(name string) ([]string, bool) {
+	switch value := m.fields[name].(type) {
+	case nil:
+		return nil, true
+	case string:
+		return []string{value}, true
+	case []string:
+		return value, true
+	case []any:
+		list := make([]string, len(value))
+		for i, elem := range value {
+			text, ok := elem.(string)
+			if !ok {
+				return nil, false
+			}
+			list[i] = text
+		}
+		return list, true
+	default:
+		return nil, false
+	}
+}
+
+// has reports whether the list name has the element value.
+func (m *Metadata) has(name, value string) bool {
+	list, _ := m.List(name)
+	return slices.Contains(list, value)
+}
+
+// flag reports whether the field name is true. By hand, it is a text.
+func (m *Metadata) flag(name string) bool {
+	return m.fields[name] == true || m.fields[name] == "true"
+}
+
+func (m *Metadata) checkIssuer(issuer string) Finding {
+	if found := m.Text("issuer"); found != issuer {
+		return Finding{
+			IssuerMismatch, Error,
+			fmt.Sprintf("the metadata names the issuer %s, asked for was %s: clients must not use it (RFC 8414, section 3.3)", Quote(found), Quote(issuer)),
+			"use the issuer that the metadata names, to the letter, a slash at the end included",
+		}
+	}
+	return Finding{IssuerMatches, OK, "the metadata names this issuer, to the letter", ""}
+}
+
+func (m *Metadata) checkResponseType() Finding {
+	if !m.has("response_types_supported", "code") {
+		return Finding{
+			CodeResponseNotSupported, Error, "response_types_supported lacks \"code\"",
+			"enable the authorization code flow in the authorization server",
+		}
+	}
+	return Finding{CodeResponseSupported, OK, "response type code", ""}
+}
+
+// checkGrant knows that the list, where absent, means authorization_code and
+// implicit (RFC 8414, section 2).
+func (m *Metadata) checkGrant() Finding {
+	if m.fields["grant_types_supported"] != nil && !m.has("grant_types_supported", "authorization_code") {
+		return Finding{
+			NoAuthorizationCodeGrant, Error, "grant_types_supported lacks \"authorization_code\"",
+			"enable the authorization code grant in the authorization server",
+		}
+	}
+	return Finding{AuthorizationCodeGrant, OK, "grant type authorization_code", ""}
+}
+
+func (m *Metadata) checkPKCE() []Finding {
+	const field = "code_challenge_methods_supported"
+	methods, _ := m.List(field)
+	if len(methods) == 0 {
+		return []Finding{{
+			PKCENotSupported, Error, "there is no " + field + ": MCP clients must refuse to go on",
+			"enable PKCE with S256; if it is enabled and only not advertised, have the metadata say so",
+		}}
+	}
+	supported := Finding{PKCESupported, OK, "PKCE is advertised", ""}
+	if !m.has(field, "S256") {
+		return []Finding{supported, {
+			S256NotSupported, Error, field + " lacks \"S256\": MCP clients use no other method",
+			"enable the code challenge method S256 in the authorization server",
+		}}
+	}
+	return []Finding{supported, {S256Supported, OK, "code challenge method S256", ""}}
+}
+
+// checkRegistration is content without registration where clients can bring a
+// metadata document, which is what has taken its place.
+func (m *Metadata) checkRegistration() Finding {
+	switch {
+	case m.Text("registration_endpoint") != "":
+		return Finding{RegistrationSupported, OK, "dynamic client registration", ""}
+	case m.flag(ClientMetadataSupported):
+		return Finding{
+			RegistrationNotSupported, OK,
+			"no dynamic client registration; clients that have a metadata document don't need it", "",
+		}
+	}
+	return Finding{
+		RegistrationNotSupported, Warning,
+		"neither dynamic client registration nor Client ID Metadata Documents: a client must be registered by hand before it can sign anybody in",
+		"enable one of them, or register the clients and give their users the client id",
+	}
+}
+
+func (m *Metadata) checkClientMetadata() Finding {
+	if m.flag(ClientMetadataSupported) {
+		return Finding{ClientMetadataSupported, OK, "Client ID Metadata Documents", ""}
+	}
+	return Finding{ClientMetadataUnsupported, OK, "no Client ID Metadata Documents, which not many servers have yet", ""}
+}
+
+func (m *Metadata) checkIssParameter() Finding {
+	if m.flag("authorization_response_iss_parameter_supported") {
+		return Finding{IssParameterSupported, OK, "iss in authorization responses (RFC 9207)", ""}
+	}
+	return Finding{
+		IssParameterNotSupported, Warning,
+		"no iss in authorization responses (RFC 9207): clients can't tell whose answer they got",
+		"enable it in the authorization server, if it can; clients work without",
+	}
+}
+
+func (m *Metadata) checkScopes() Finding {
+	scopes, _ := m.List("scopes_supported")
+	if len(scopes) == 0 {
+		return Finding{ScopesNotAdvertised, OK, "no scopes advertised", ""}
+	}
+	return Finding{ScopesAdvertised, OK, "scopes " + Quote(strings.Join(scopes, " ")), ""}
+}
+
+// maxQuoted bounds what is shown of a text that somebody else wrote.
+const maxQuoted = 200
+
+// Quote shows a text of a server's to an operator: on one line, in ASCII, and
+// not for long.
+func Quote(s string) string {
+	if len(s) > maxQuoted {
+		return strconv.QuoteToASCII(strings.ToValidUTF8(s[:maxQuoted], "")) + "…"
+	}
+	return strconv.QuoteToASCII(s)
+}

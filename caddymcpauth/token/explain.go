@@ -1,0 +1,267 @@
+package token
+
+// This file says why a token was judged as it was, to an operator who asks. It
+// decides nothing: it retells what the verifiers said.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Outcome is how a step of judging a token came out.
+type Outcome string
+
+const (
+	// Passed means that the token kept the rule.
+	Passed Outcome = "ok"
+	// Failed means that it broke the rule, and was refused for it.
+	Failed Outcome = "FAIL"
+	// Unknown means that it could not be found out.
+	Unknown Outcome = "?"
+	// NotReached means that the token was refused before.
+	NotReached Outcome = "-"
+)
+
+// Step is one thing that was looked at. Neither member has the token or, with the
+// exception of iss, which is quoted, anything that it says of itself and that
+// could be chosen freely.
+type Step struct {
+	Rule    string
+	Outcome Outcome
+	Detail  string
+}
+
+// wellKnown lists values of alg and typ that are worth showing, for they say what
+// kind of token somebody got hold of.
+var wellKnown = []string{
+	"none", "HS256", "HS384", "HS512", "ES256K", "RSA-OAEP", "RSA-OAEP-256", "dir", "ECDH-ES",
+	"at+jwt", "jwt", "id_token", "dpop+jwt", "logout+jwt", "secevent+jwt", "token-introspection+jwt", "jose", "jose+json",
+}
+
+func shown(value string) string {
+	if value == "" {
+		return "none given"
+	}
+	if slices.Contains(wellKnown, value) || algorithms[value] != nil {
+		return value
+	}
+	return "not a known one"
+}
+
+// ExplainForm says what the form of raw is. err is what [Present] returned.
+func ExplainForm(raw string, p *Presented, err error) []Step {
+	if err != nil {
+		step := Step{"form", Failed, detail(err)}
+		if strings.Count(raw, ".") == 4 && len(raw) <= MaxSize {
+			step.Detail = "an encrypted JWT (JWE), which is not supported: have the authorization server sign access tokens only"
+		}
+		return []Step{step}
+	}
+	if p.JWS == nil {
+		return []Step{{"form", Passed, fmt.Sprintf("opaque, %d characters", len(raw))}}
+	}
+	kid := "none given"
+	if p.JWS.KeyID != "" {
+		kid = "given"
+	}
+	return []Step{{"form", Passed, fmt.Sprintf("a signed JWT: alg %s, typ %s, kid %s", shown(p.JWS.Algorithm), shown(p.JWS.Type), kid)}}
+}
+
+// The rules of [JWT], in the order in which it applies them.
+const (
+	ruleAlgorithm   = "alg"
+	ruleType        = "typ"
+	ruleIssuer      = "iss"
+	ruleKind        = "access token"
+	ruleAudience    = "aud"
+	ruleExpiry      = "exp"
+	ruleTimes       = "nbf, iat"
+	ruleSubject     = "sub"
+	ruleConstrained = "cnf"
+	ruleKey         = "key"
+	ruleSignature   = "signature"
+)
+
+var jwtRules = []string{
+	ruleAlgorithm, ruleType, ruleIssuer, ruleKind, ruleAudience, ruleExpiry, ruleTimes, ruleSubject, ruleConstrained, ruleKey, ruleSignature,
+}
+
+// ExplainJWT retells the verdict of a [JWT] on p rule by rule. err is what it
+// returned.
+func ExplainJWT(p *Presented, err error, now time.Time) []Step {
+	broken, outcome := "", Failed
+	if inv, ok := errors.AsType[*InvalidError](err); ok {
+		broken = brokenRule(inv)
+	} else if err != nil {
+		broken, outcome = ruleKey, Unknown
+	}
+	var steps []Step
+	reached := true
+	for _, rule := range jwtRules {
+		step := Step{Rule: rule, Outcome: Passed}
+		switch {
+		case rule == broken:
+			reached = false
+			step.Outcome, step.Detail = outcome, detail(err)
+		case !reached:
+			step.Outcome = NotReached
+		}
+		if rule == ruleExpiry && step.Outcome != Failed && !p.JWS.claims.expiry.IsZero() {
+			step.Detail = relative(p.JWS.claims.expiry, now)
+		}
+		steps = append(steps, step)
+	}
+	if broken != "" && reached {
+		// A reason that none of the rules gives.
+		steps = append(steps, Step{"verdict", Failed, detail(err)})
+	}
+	return steps
+}
+
+// brokenRule says which rule a refusal of a [JWT] is about.
+func brokenRule(inv *InvalidError) string {
+	switch inv.Reason {
+	case WrongAlgorithm:
+		return ruleAlgorithm
+	case WrongType:
+		if strings.HasPrefix(inv.Detail, "typ is") {
+			return ruleType
+		}
+		return ruleKind
+	case UnknownIssuer:
+		return ruleIssuer
+	case WrongAudience:
+		return ruleAudience
+	case Expired:
+		return ruleExpiry
+	case NotYetValid:
+		return ruleTimes
+	case BadClaims:
+		if inv.Detail == "no exp" {
+			return ruleExpiry
+		}
+		return ruleSubject
+	case SenderConstrained:
+		return ruleConstrained
+	case UnknownKey:
+		return ruleKey
+	case BadSignature:
+		return ruleSignature
+	default:
+		return string(inv.Reason)
+	}
+}
+
+// ExplainVerdict retells the verdict of any verifier in one step.
+func ExplainVerdict(rule string, t *Token, err error, now time.Time) Step {
+	inv, refused := errors.AsType[*InvalidError](err)
+	switch {
+	case refused:
+		return Step{rule, Failed, strings.TrimSuffix(string(inv.Reason)+": "+inv.Detail, ": ")}
+	case err != nil || t == nil:
+		return Step{rule, Unknown, detail(err)}
+	case t.Expiry.IsZero():
+		return Step{rule, Passed, "good; when it expires isn't known"}
+	default:
+		return Step{rule, Passed, "good; " + relative(t.Expiry, now)}
+	}
+}
+
+// detail is what an error says to an operator, on one line.
+func detail(err error) string {
+	if err == nil {
+		return "neither a token nor an error"
+	}
+	text := err.Error()
+	if inv, ok := errors.AsType[*InvalidError](err); ok && inv.Detail != "" {
+		text = inv.Detail
+	} else if unavailable, ok := errors.AsType[*UnavailableError](err); ok {
+		text = unavailable.Err.Error()
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// relative says when expiry is, seen from now.
+func relative(expiry, now time.Time) string {
+	if d := expiry.Sub(now).Round(time.Second); d > 0 {
+		return "expires in " + d.String()
+	}
+	return "expired " + now.Sub(expiry).Round(time.Second).String() + " ago"
+}
+
+// Answer is what a verifier said of a token.
+type Answer struct {
+	// Issuer and Verifier are the positions of the verifier in [Issuers].
+	Issuer, Verifier int
+	Token            *Token
+	Err              error
+}
+
+// Explain is Verify, and also returns what each verifier that was asked said, in
+// the order in which they did.
+func (list Issuers) Explain(ctx context.Context, p *Presented) ([]Answer, *Token, error) {
+	var mu sync.Mutex
+	var answers []Answer
+	record := func(a Answer) {
+		mu.Lock()
+		defer mu.Unlock()
+		answers = append(answers, a)
+	}
+	recorded := make(Issuers, len(list))
+	for i, issuer := range list {
+		recorded[i].Issuer = issuer.Issuer
+		for n, v := range issuer.Verifiers {
+			var r Verifier = recorder{v, i, n, record}
+			if isLocal(v) {
+				r = localRecorder{recorder{v, i, n, record}}
+			}
+			recorded[i].Verifiers = append(recorded[i].Verifiers, r)
+		}
+	}
+	t, err := recorded.Verify(ctx, p)
+	mu.Lock()
+	defer mu.Unlock()
+	return slices.Clone(answers), t, err // others may still be under way
+}
+
+// recorder is a verifier whose answers are written down.
+type recorder struct {
+	Verifier
+	issuer, position int
+	record           func(Answer)
+}
+
+// Verify implements [Verifier].
+func (r recorder) Verify(ctx context.Context, p *Presented) (*Token, error) {
+	t, err := r.Verifier.Verify(ctx, p)
+	r.record(Answer{r.issuer, r.position, t, err})
+	return t, err
+}
+
+// Accepts implements [Selector].
+func (r recorder) Accepts(p *Presented) bool {
+	s, ok := r.Verifier.(Selector)
+	return !ok || s.Accepts(p)
+}
+
+// localRecorder is a recorder of a [Local] verifier.
+type localRecorder struct{ recorder }
+
+// Local implements [Local].
+func (localRecorder) Local() {}
+
+// Interface guards
+var (
+	_ Selector = recorder{}
+	_ Local    = localRecorder{}
+)
