@@ -7,7 +7,7 @@ GOFUMPT = $(GO) run mvdan.cc/gofumpt@v0.12.0
 FUZZTIME ?= 5s
 NODE = integration_test/node
 
-.PHONY: test deps lint unit fuzz cross run
+.PHONY: test deps django lint unit fuzz cross run
 
 test: deps lint unit fuzz cross
 	@echo "everything passed"
@@ -15,7 +15,17 @@ test: deps lint unit fuzz cross
 run:
 	$(GO) run ./cmd/caddy run --config Caddyfile.example
 
-deps: $(NODE)/node_modules/.package-lock.json
+deps: $(NODE)/node_modules/.package-lock.json django
+
+# Debian's package, where it may be installed. Elsewhere the tests that need it
+# skip, or fail in CI.
+django:
+	@/usr/bin/python3 -c 'import oauth2_provider' 2>/dev/null || \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends python3-django-oauth-toolkit >/dev/null; \
+		else \
+			echo "not installed: python3-django-oauth-toolkit (Debian); its tests will skip"; \
+		fi
 
 $(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
 	@command -v npm >/dev/null || { echo "the integration tests need Node.js 20 or newer, with npm"; exit 1; }

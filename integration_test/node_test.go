@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -110,17 +111,21 @@ func (s *authServer) requests() map[string]int {
 // grant.
 func (s *authServer) machineToken(client, secret, resource, scope string) string {
 	s.t.Helper()
-	form := url.Values{
-		"grant_type": {"client_credentials"},
-		"resource":   {resource},
-		"scope":      {scope},
-	}
-	req, err := http.NewRequest(http.MethodPost, s.Issuer+"/token", strings.NewReader(form.Encode()))
+	return s.clientToken(client, secret, url.Values{"resource": {resource}, "scope": {scope}})
+}
+
+// clientToken returns an access token by the client credentials grant, asked for
+// with the further parameters in form.
+func (s *authServer) clientToken(client, secret string, form url.Values) string {
+	s.t.Helper()
+	all := url.Values{"grant_type": {"client_credentials"}}
+	maps.Copy(all, form)
+	req, err := http.NewRequest(http.MethodPost, s.Issuer+"/token", strings.NewReader(all.Encode()))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.SetBasicAuth(client, secret)
+	req.SetBasicAuth(url.QueryEscape(client), url.QueryEscape(secret))
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		s.t.Fatal(err)

@@ -49,9 +49,9 @@ func TestStepUp(t *testing.T) {
 			if who := toolText(t, second.Result); who["sub"] != "ada" {
 				t.Errorf("whoami says %v, want sub ada", who)
 			}
-			if !strings.Contains(c.log.String(), `"mcp_auth_refusal":"insufficient_scope"`) {
-				t.Error("no call was refused for its scope")
-			}
+			c.waitFor("the log of a call that was refused for its scope", func() bool {
+				return c.log.contains(`"mcp_auth_refusal":"insufficient_scope"`)
+			})
 		})
 	}
 	t.Run("Go SDK", func(t *testing.T) {

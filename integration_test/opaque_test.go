@@ -1,0 +1,102 @@
+package integration_test
+
+import "testing"
+
+// Opaque tokens of oidc-provider, by introspection: a client signs in as it does
+// with JWTs, and notices nothing.
+func TestOpaqueTokensByIntrospection(t *testing.T) {
+	t.Parallel()
+	needNode(t)
+	c := startCaddy(t, "respond 503")
+	resource := c.URL + "/mcp"
+	as := startAuthServer(t, c.CA, map[string]any{
+		"resources": map[string]any{resource: map[string]any{"scopes": []string{"mcp:tools"}, "format": "opaque"}},
+		"clients":   []any{map[string]any{"client_id": "front-door", "client_secret": "s3cr3t & more: 100%"}},
+	})
+	c.reload(withIssuer(`
+		mcp_auth /mcp* SITE/mcp {
+			issuer ISSUER {
+				introspection {
+					client_id front-door
+					client_secret "s3cr3t & more: 100%"
+				}
+			}
+			scopes mcp:tools
+		}
+		handle /mcp* {
+			mcp_whoami
+		}
+	`, as))
+	g := connectGoClient(t, c, resource)
+	who, err := g.whoami()
+	if err != nil || who["sub"] != "ada" || who["active"] != nil {
+		t.Fatalf("whoami says %v, %v, want ada", who, err)
+	}
+	if n := as.requests()["POST /token/introspection"]; n != 1 {
+		t.Errorf("%d introspection requests for one token, want one", n)
+	}
+	if got, _ := c.whoami("no-such-token"); got.status != 401 || got.challenge(t)["error"] != "invalid_token" {
+		t.Errorf("with a made up token: got %d, want 401 invalid_token", got.status)
+	}
+	// A token for nobody in particular is no token for us.
+	if got, _ := c.whoami(as.clientToken("front-door", "s3cr3t & more: 100%", nil)); got.status != 401 {
+		t.Errorf("with a token that has no audience: got %d, want 401", got.status)
+	}
+}
+
+// A signed JWT that is confirmed by introspection: oidc-provider refuses to
+// introspect its own JWTs, and a token that nobody vouches for doesn't pass.
+func TestConfirmJWTThatCannotBeConfirmed(t *testing.T) {
+	t.Parallel()
+	c, as := signInServers(t, `
+		mcp_auth /mcp* SITE/mcp {
+			issuer ISSUER {
+				introspection {
+					client_id machine
+					client_secret secret
+					confirm_jwt
+				}
+			}
+		}
+		handle /mcp* {
+			mcp_whoami
+		}
+	`, "mcp:tools")
+	if got, _ := c.whoami(as.machineToken("machine", "secret", c.URL+"/mcp", "mcp:tools")); got.status != 503 {
+		t.Errorf("got %d, want 503", got.status)
+	}
+}
+
+// Opaque tokens of oidc-provider, by userinfo: what clients get that don't send
+// resource.
+func TestOpaqueTokensByUserinfo(t *testing.T) {
+	t.Parallel()
+	needNode(t)
+	c := startCaddy(t, "respond 503")
+	as := startAuthServer(t, c.CA, map[string]any{"resourceIndicators": false})
+	c.reload(withIssuer(`
+		mcp_auth /mcp* SITE/mcp {
+			issuer ISSUER {
+				jwt
+				userinfo {
+					require email_verified true
+				}
+			}
+			scopes_supported openid email
+		}
+		handle /mcp* {
+			mcp_whoami
+		}
+	`, as))
+	g := connectGoClient(t, c, c.URL+"/mcp")
+	who, err := g.whoami()
+	if err != nil || who["sub"] != "ada" || who["email"] != "ada@example.test" {
+		t.Fatalf("whoami says %v, %v, want ada with her address", who, err)
+	}
+	if got, _ := c.whoami("no-such-token"); got.status != 401 {
+		t.Errorf("with a made up token: got %d, want 401", got.status)
+	}
+	if !c.log.contains("userinfo") {
+		t.Error("nobody was warned that userinfo knows no audience")
+	}
+}
