@@ -7,7 +7,7 @@ GOFUMPT = $(GO) run mvdan.cc/gofumpt@v0.12.0
 FUZZTIME ?= 5s
 NODE = integration_test/node
 
-.PHONY: test deps django lint unit fuzz cross run
+.PHONY: test deps django lint unit fuzz cross run bench
 
 test: deps lint unit fuzz cross
 	@echo "everything passed"
@@ -53,3 +53,7 @@ fuzz:
 cross:
 	GOOS=windows GOARCH=amd64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/caddy
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/caddy
+
+# What the front door costs, as ratios of one run: see bench/README.md.
+bench:
+	$(GO) test -tags bench -count=1 -timeout 20m -v -run TestBench ./bench

@@ -118,6 +118,9 @@ func TestCacheSharing(t *testing.T) {
 		{"another resource", func(issuer string) string {
 			return strings.Replace(one(issuer), testResource, "https://mcp.example.com/mcp/other", 1)
 		}, 2},
+		{"another resource, the same audience", func(issuer string) string {
+			return strings.Replace(guestDoorOf(issuer, "userinfo\naudience "+testResource), testResource, "https://mcp.example.com/mcp/other", 1)
+		}, 2},
 		{"other settings of the verifier", func(issuer string) string {
 			return guestDoorOf(issuer, "userinfo {\nrequire email_verified true\n}")
 		}, 2},

@@ -69,9 +69,10 @@ func (v *Userinfo) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 		config.Discover = userinfoEndpoint(iss.Discovery)
 	} else {
 		var err error
-		if config.Endpoint, err = replaceGlobal("endpoint", v.Endpoint); err != nil {
+		if v.Endpoint, err = replaceGlobal("endpoint", v.Endpoint); err != nil {
 			return nil, err
 		}
+		config.Endpoint = v.Endpoint
 	}
 	verifier, err := token.NewUserinfo(config)
 	if err != nil {

@@ -15,7 +15,9 @@ type Verifier interface {
 	// once, at provision, and must not touch the network: the authorization
 	// server may be served by this very Caddy. If the result implements
 	// [token.Selector], it is asked only about the tokens it accepts. Errors
-	// are configuration errors and should name the cure.
+	// are configuration errors and should name the cure. Placeholders are to be
+	// replaced in the module's own fields: its JSON is part of what tells its
+	// cached verdicts from another's.
 	TokenVerifier(IssuerInfo) (token.Verifier, error)
 }
 

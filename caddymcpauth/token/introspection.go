@@ -97,6 +97,13 @@ func (v *Introspection) Verify(ctx context.Context, p *Presented) (*Token, error
 	}
 	// What the signature already says is bad isn't worth a request.
 	t, err := v.config.JWT.Verify(ctx, p)
+	if unavailable, ok := errors.AsType[*UnavailableError](err); ok {
+		// Whoever keeps the keys takes care of their issuer. Strangers with
+		// invented key ids are no reason to leave introspection alone.
+		tokenOnly := *unavailable
+		tokenOnly.TokenOnly = true
+		return nil, &tokenOnly
+	}
 	if err != nil {
 		return nil, err
 	}
