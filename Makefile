@@ -34,6 +34,7 @@ $(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
 lint:
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
+	$(GO) vet -tags bench ./bench
 	@unformatted=$$($(GOFUMPT) -l $$(git ls-files '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "not formatted by gofumpt:"; echo "$$unformatted"; exit 1; fi
 	$(STATICCHECK) ./...

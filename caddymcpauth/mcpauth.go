@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddyserver/caddy/v2"
@@ -107,6 +108,7 @@ type Handler struct {
 	allowedOrigins []string
 	headerNames    identityHeaders
 	streams        streams.Closer
+	accepted       prometheus.Counter // looked up once: it counts nearly every request
 }
 
 // CaddyModule returns the Caddy module information.
@@ -148,6 +150,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := registerMetrics(ctx); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
+	h.accepted = decisions.WithLabelValues(h.Resource, "accepted")
 	return h.streams.Provision(ctx)
 }
 
@@ -200,7 +203,7 @@ func (h *Handler) Cleanup() error {
 
 // admit hands the request on with the identity of its sender.
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request, t *token.Token, raw string, next caddyhttp.Handler) error {
-	decisions.WithLabelValues(h.Resource, "accepted").Inc()
+	h.accepted.Inc()
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	// An authentication before this one would otherwise answer for the same
 	// placeholders.
