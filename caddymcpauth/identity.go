@@ -12,12 +12,13 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 )
 
 // FromContext returns the verified token of the request that ctx belongs to, for
 // handlers written in Go. It reports false if no front door let the request in.
-var FromContext = token.FromContext
+var FromContext = identity.FromContext
 
 const userPlaceholders = "http.auth.user."
 
@@ -26,7 +27,7 @@ const userPlaceholders = "http.auth.user."
 // issuer's dialect, every other name is looked up among the verified claims. A
 // claim that isn't there is empty. Values are made when asked for, and not
 // expanded again: {env.SECRET} in a claim stays what it is.
-func userPlaceholder(t *token.Token, raw string) caddy.ReplacerFunc {
+func userPlaceholder(t *token.Token) caddy.ReplacerFunc {
 	return func(key string) (any, bool) {
 		name, ok := strings.CutPrefix(key, userPlaceholders)
 		if !ok {
@@ -38,11 +39,11 @@ func userPlaceholder(t *token.Token, raw string) caddy.ReplacerFunc {
 		case "issuer":
 			return t.Issuer, true
 		case "client_id":
-			return t.ClientID, true
+			return t.Full().ClientID, true
 		case "scope":
 			return strings.Join(t.Scopes, " "), true
 		default:
-			return t.Restore(raw).ClaimText(name), true
+			return t.ClaimText(name), true
 		}
 	}
 }

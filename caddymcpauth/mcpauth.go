@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
@@ -186,7 +187,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !h.hierarchy.Satisfied(t.Scopes, h.Scopes) {
 		return h.refuse(w, r, refuseScope())
 	}
-	return h.admit(w, r, t, raw, next)
+	return h.admit(w, r, t, next)
 }
 
 // Cleanup gives the shared state of the issuers back. Requests may still be
@@ -202,19 +203,20 @@ func (h *Handler) Cleanup() error {
 }
 
 // admit hands the request on with the identity of its sender.
-func (h *Handler) admit(w http.ResponseWriter, r *http.Request, t *token.Token, raw string, next caddyhttp.Handler) error {
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request, t *token.Token, next caddyhttp.Handler) error {
 	h.accepted.Inc()
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	// An authentication before this one would otherwise answer for the same
 	// placeholders.
 	repl.DeleteByPrefix(userPlaceholders)
-	repl.Map(userPlaceholder(t, raw))
+	repl.Map(userPlaceholder(t))
 
 	h.setHeaders(r, repl)
 	if !h.ForwardToken {
 		r.Header.Del("Authorization")
 	}
-	r, release := h.streams.Wrap(r.WithContext(token.NewContext(r.Context(), t, raw)))
+	identity.Set(r.Context(), t)
+	r, release := h.streams.Wrap(r)
 	defer release()
 	return next.ServeHTTP(w, r)
 }

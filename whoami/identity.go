@@ -8,7 +8,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
 )
 
 // identify returns a handler that tells next who is calling, the way the SDK
@@ -43,7 +43,7 @@ func identify(next http.Handler) http.Handler {
 // tokenInfo returns what the front door has verified about the caller of r, or
 // nil if there is no front door. Extra holds the claims.
 func tokenInfo(r *http.Request) *auth.TokenInfo {
-	t, ok := token.FromContext(r.Context())
+	t, ok := identity.FromContext(r.Context())
 	if !ok {
 		return nil
 	}

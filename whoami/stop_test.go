@@ -115,7 +115,7 @@ func TestSSEStalledClient(t *testing.T) {
 	h.writeTimeout = 50 * time.Millisecond
 	large := user("https://as.example", "large", `{"sub":"`+strings.Repeat("x", maxBody)+`"}`)
 	address := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		identify(h).ServeHTTP(w, r.WithContext(token.NewContext(r.Context(), large, "")))
+		identify(h).ServeHTTP(w, r.WithContext(token.NewContext(r.Context(), large)))
 	}))
 	events, postURL := open(t, http.DefaultClient, address)
 	post(t, http.DefaultClient, postURL, initialize)

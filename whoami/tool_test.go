@@ -162,7 +162,7 @@ func TestCredentialsDoNotReachTools(t *testing.T) {
 			t.Fatal(err)
 		}
 		if verified {
-			r = r.WithContext(token.NewContext(r.Context(), users["alice"], ""))
+			r = r.WithContext(token.NewContext(r.Context(), users["alice"]))
 		}
 		for _, name := range []string{
 			"Authorization", "Cookie", "Proxy-Authorization", "X-Api-Key", "X-Forwarded-Access-Token", "Mcp-Session-Id",

@@ -74,7 +74,7 @@ func frontDoor(h *Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, http.Request{URL: r.URL})
 		if t := users[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer token-of-")]; t != nil {
-			ctx = token.NewContext(ctx, t, "")
+			ctx = token.NewContext(ctx, t)
 		}
 		next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
 			return fmt.Errorf("next handler called")

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,17 +84,64 @@ type Cache struct {
 
 	mu      sync.Mutex
 	flights map[[sha256.Size]byte]*flight
+	scopes  map[string][]string // see intern
 
 	// forgotten counts what was forgotten: a verdict whose making began before
 	// is not kept.
 	forgotten atomic.Int64
 }
 
-// verdict is what a verifier said of a token.
+// verdict is what a verifier said of a token. There are many: of a JWT only what
+// every request needs is kept, for the request brings the rest along.
 type verdict struct {
-	token   *Token        // nil if it was refused
-	refusal *InvalidError // nil if it was not
-	until   time.Time
+	until   int64         // in milliseconds since the epoch
+	refusal *InvalidError // nil if it was not refused
+	token   *Token        // nil for a JWT, which has the following instead
+
+	issuer, subject string
+	scopes          []string
+	keys            *KeySet
+}
+
+// goodVerdict returns the verdict on a good token.
+func (c *Cache) goodVerdict(t *Token, local bool) *verdict {
+	v := &verdict{until: c.until(t, local).UnixMilli()}
+	if t.keys == nil {
+		v.token = t
+		return v
+	}
+	v.issuer, v.subject, v.scopes, v.keys = t.Issuer, t.Subject, c.intern(t.Scopes), t.keys
+	return v
+}
+
+// maxInterned bounds the lists of scopes that tokens share.
+const maxInterned = 1000
+
+// intern returns a list equal to scopes that other verdicts have as well: there
+// are few of them.
+func (c *Cache) intern(scopes []string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := strings.Join(scopes, " ")
+	if shared, ok := c.scopes[key]; ok && slices.Equal(shared, scopes) {
+		return shared
+	}
+	if len(c.scopes) < maxInterned {
+		c.scopes[key] = scopes
+	}
+	return scopes
+}
+
+// result returns what a verifier would say of raw, the token of the verdict.
+func (v *verdict) result(raw string) (*Token, error) {
+	switch {
+	case v.refusal != nil:
+		return nil, v.refusal
+	case v.token != nil:
+		return v.token, nil
+	default:
+		return &Token{Issuer: v.issuer, Subject: v.subject, Scopes: v.scopes, keys: v.keys, raw: raw}, nil
+	}
 }
 
 // flight is a call under way.
@@ -116,7 +165,7 @@ func NewCache(config CacheConfig) (*Cache, error) {
 	verdicts, err := otter.New(&otter.Options[[sha256.Size]byte, *verdict]{
 		MaximumSize: config.MaxEntries,
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[[sha256.Size]byte, *verdict]) time.Duration {
-			return max(e.Value.until.Sub(config.Now()), time.Nanosecond)
+			return max(time.UnixMilli(e.Value.until).Sub(config.Now()), time.Nanosecond)
 		}),
 	})
 	if err != nil {
@@ -127,6 +176,7 @@ func NewCache(config CacheConfig) (*Cache, error) {
 		verdicts: verdicts,
 		breaker:  breaker{now: config.Now},
 		flights:  make(map[[sha256.Size]byte]*flight),
+		scopes:   make(map[string][]string),
 	}, nil
 }
 
@@ -152,14 +202,14 @@ func (v *cached) Accepts(p *Presented) bool {
 func (v *cached) Verify(ctx context.Context, p *Presented) (*Token, error) {
 	c := v.cache
 	key := cacheKey(p.Raw)
-	if hit := v.look(ctx, key); hit != nil {
-		return hit.result()
+	if t, err := v.look(ctx, key, p.Raw); t != nil || err != nil {
+		return t, err
 	}
 	if isLocal(v.verifier) {
 		began := c.forgotten.Load()
 		t, err := v.verifier.Verify(ctx, p)
 		if err == nil && t != nil {
-			c.keep(key, &verdict{token: t.slim(), until: c.until(t, true)}, began)
+			c.keep(key, c.goodVerdict(t, true), began)
 		}
 		return t, err
 	}
@@ -172,7 +222,7 @@ func (v *cached) Verify(ctx context.Context, p *Presented) (*Token, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	return f.verdict.result()
+	return f.verdict.result(p.Raw)
 }
 
 // cacheKey returns the SHA-256 of a token. It is taken for every request, so
@@ -185,24 +235,18 @@ func cacheKey(raw string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(raw))
 }
 
-// look returns the verdict that is remembered for key, nil if there is none that
-// stands.
-func (v *cached) look(ctx context.Context, key [sha256.Size]byte) *verdict {
+// look returns what is remembered of raw, whose key is key: a token, a refusal, or
+// neither if there is nothing that stands.
+func (v *cached) look(ctx context.Context, key [sha256.Size]byte, raw string) (*Token, error) {
 	hit, ok := v.cache.verdicts.GetIfPresent(key)
-	if !ok || !v.cache.config.Now().Before(hit.until) {
-		return nil
+	if !ok || v.cache.config.Now().UnixMilli() >= hit.until {
+		return nil, nil
 	}
-	if r, ok := v.verifier.(Revalidator); ok && hit.token != nil && !r.StillGood(ctx, hit.token) {
-		return nil
+	t, err := hit.result(raw)
+	if r, ok := v.verifier.(Revalidator); ok && t != nil && !r.StillGood(ctx, t) {
+		return nil, nil
 	}
-	return hit
-}
-
-func (v *verdict) result() (*Token, error) {
-	if v.refusal != nil {
-		return nil, v.refusal
-	}
-	return v.token, nil
+	return t, err
 }
 
 // join returns the call for key, which it begins if none is under way. The call
@@ -251,14 +295,14 @@ func (v *cached) ask(ctx context.Context, p *Presented) (*verdict, error) {
 	switch {
 	case err == nil && t != nil:
 		c.breaker.succeeded()
-		return &verdict{token: t, until: c.until(t, false)}, nil
+		return c.goodVerdict(t, false), nil
 	case errors.As(err, &refusal):
 		c.breaker.succeeded()
 		until := c.config.Now()
 		if p.JWS == nil || refusal.Reason == Inactive {
 			until = until.Add(refusalTTL)
 		} // what keys said isn't kept, they may be about to change
-		return &verdict{refusal: refusal, until: until}, nil
+		return &verdict{refusal: refusal, until: until.UnixMilli()}, nil
 	case err == nil:
 		err = errors.New("verifier returned neither a token nor an error")
 	}
@@ -267,7 +311,7 @@ func (v *cached) ask(ctx context.Context, p *Presented) (*verdict, error) {
 
 // keep remembers a verdict whose making began when began things were forgotten.
 func (c *Cache) keep(key [sha256.Size]byte, v *verdict, began int64) {
-	if c.config.TTL < 0 || !v.until.After(c.config.Now()) || c.forgotten.Load() != began {
+	if c.config.TTL < 0 || v.until <= c.config.Now().UnixMilli() || c.forgotten.Load() != began {
 		return
 	}
 	c.verdicts.Set(key, v)
@@ -290,7 +334,9 @@ func (c *Cache) ForgetToken(hash [sha256.Size]byte) int {
 // ForgetSubject drops the verdicts on the tokens of subject, and returns how
 // many that were.
 func (c *Cache) ForgetSubject(subject string) int {
-	return c.forget(func(_ [sha256.Size]byte, v *verdict) bool { return v.token != nil && v.token.Subject == subject })
+	return c.forget(func(_ [sha256.Size]byte, v *verdict) bool {
+		return v.keys != nil && v.subject == subject || v.token != nil && v.token.Subject == subject
+	})
 }
 
 func (c *Cache) forget(match func([sha256.Size]byte, *verdict) bool) int {

@@ -321,7 +321,7 @@ func TestCacheClaims(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					claims := tok.Restore(raw).Claims()
+					claims := tok.Claims()
 					if sight == 0 {
 						first = append(first, claims)
 					}

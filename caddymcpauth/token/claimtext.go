@@ -12,7 +12,7 @@ import (
 // empty if there is no such claim. Where there is no claim of that name, a dot
 // leads into an object, as in realm_access.roles.
 func (t *Token) ClaimText(name string) string {
-	return text(lookup(jsontext.Value(t.claims), name))
+	return text(lookup(t.Full().claims, name))
 }
 
 // lookup returns the member name of object. Names may contain dots themselves,

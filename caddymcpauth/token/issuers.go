@@ -33,14 +33,14 @@ type Issuers []IssuerVerifiers
 
 // Judge returns what the issuers say of the token raw. A token that one of them
 // has vouched for, and still does, isn't even taken apart. The result may lack its
-// claims: see [Token.Restore].
+// claims: see [Token.Full].
 func (list Issuers) Judge(ctx context.Context, raw string) (*Token, error) {
 	key := cacheKey(raw)
 	for i := range list {
 		for _, v := range list[i].Verifiers {
 			if c, ok := v.(*cached); ok {
-				if hit := c.look(ctx, key); hit != nil && hit.token != nil {
-					return hit.token, nil
+				if t, _ := c.look(ctx, key, raw); t != nil {
+					return t, nil
 				}
 			}
 		}

@@ -176,7 +176,7 @@ func TestContext(t *testing.T) {
 		t.Errorf("empty context: got %v, %t, want nil, false", tok, ok)
 	}
 	want := &token.Token{Scopes: []string{"read"}}
-	got, ok := token.FromContext(token.NewContext(t.Context(), want, ""))
+	got, ok := token.FromContext(token.NewContext(t.Context(), want))
 	if !ok || got != want || !slices.Equal(got.Scopes, want.Scopes) {
 		t.Errorf("got %v, %t, want the token, true", got, ok)
 	}

@@ -5,7 +5,6 @@ package token
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -39,9 +38,11 @@ type Token struct {
 	Expiry time.Time
 
 	// claims is the verified JSON object: a JWT's payload, an introspection
-	// answer, a userinfo answer. A verdict on a JWT is remembered without it:
-	// the token itself, which every request brings along, has it.
+	// answer, a userinfo answer.
 	claims jsontext.Value
+
+	// raw is the JWT itself where the rest has yet to be read from it, see Full.
+	raw string
 
 	// keys is the key set in which the key of a JWT was found.
 	keys *KeySet
@@ -58,59 +59,36 @@ func New(t Token, claims []byte) *Token {
 // Numbers are float64, as in encoding/json. The token itself is not among them.
 func (t *Token) Claims() map[string]any {
 	var claims map[string]any
-	if err := json.Unmarshal(t.claims, &claims); err != nil {
+	if err := json.Unmarshal(t.Full().claims, &claims); err != nil {
 		return nil // made by a caller without claims
 	}
 	return claims
 }
 
-// slim returns t without claims if they can be restored.
-func (t *Token) slim() *Token {
-	if t.keys == nil {
+// Full returns t with everything that is known of it. What [Issuers.Judge] returns
+// of a JWT that it has seen before has Issuer, Subject and Scopes only: the rest
+// is read from the JWT again when somebody asks.
+func (t *Token) Full() *Token {
+	if t.raw == "" {
 		return t
 	}
-	s := *t
-	s.claims = nil
-	return &s
-}
-
-// Restore returns t with its claims, if t is a remembered verdict on the JWT
-// raw; otherwise t itself.
-func (t *Token) Restore(raw string) *Token {
-	if t.claims != nil || t.keys == nil {
-		return t
+	p, err := Present(t.raw)
+	if err != nil || p.JWS == nil {
+		return t // it was well-formed when it was verified
 	}
-	_, payload, _ := strings.Cut(raw, ".")
-	payload, _, _ = strings.Cut(payload, ".")
-	claims, err := base64url.DecodeString(payload)
-	if err != nil {
-		return t // not the token that t is about
-	}
-	return New(*t, claims)
+	c := &p.JWS.claims
+	full := *t
+	full.raw, full.claims = "", p.JWS.payload
+	full.ClientID, full.Audience, full.Expiry = c.clientID, c.audience, c.expiry
+	return &full
 }
 
 // contextKey is the key of the verified token in a request's context.
 type contextKey struct{}
 
-// carrier is a context with a verified token. Its claims are restored when
-// somebody asks for the token: most requests are let in without.
-type carrier struct {
-	context.Context
-	token *Token
-	raw   string
-}
-
-// Value implements [context.Context].
-func (c *carrier) Value(key any) any {
-	if key == (contextKey{}) {
-		return c.token.Restore(c.raw)
-	}
-	return c.Context.Value(key)
-}
-
-// NewContext returns a copy of ctx that carries t, the verdict on raw.
-func NewContext(ctx context.Context, t *Token, raw string) context.Context {
-	return &carrier{ctx, t, raw}
+// NewContext returns a copy of ctx that carries t.
+func NewContext(ctx context.Context, t *Token) context.Context {
+	return context.WithValue(ctx, contextKey{}, t.Full())
 }
 
 // FromContext returns the verified token of the request that ctx belongs to.

@@ -1,0 +1,31 @@
+// Package identity is how the front door tells the Caddy handlers after it who a
+// request is from.
+package identity
+
+import (
+	"context"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
+
+// variable is the request variable that holds the verified token. A variable,
+// because a context of its own costs every request two allocations.
+const variable = "mcp_auth_token"
+
+// Set makes t the verified token of the request with the context ctx, which must
+// be one of Caddy's.
+func Set(ctx context.Context, t *token.Token) {
+	caddyhttp.SetVar(ctx, variable, t)
+}
+
+// FromContext returns the verified token of the request that ctx belongs to. It
+// reports false where no front door has let the request in. Outside of Caddy, it
+// finds what [token.NewContext] put there.
+func FromContext(ctx context.Context) (*token.Token, bool) {
+	if t, ok := caddyhttp.GetVar(ctx, variable).(*token.Token); ok {
+		return t.Full(), true
+	}
+	return token.FromContext(ctx)
+}
