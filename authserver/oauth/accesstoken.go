@@ -1,0 +1,122 @@
+package oauth
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
+
+// accessClaims are the claims of an access token (RFC 9068, section 2.2).
+type accessClaims struct {
+	Issuer   string `json:"iss"`
+	Subject  string `json:"sub"`
+	Audience string `json:"aud"`
+	ClientID string `json:"client_id"`
+	Scope    string `json:"scope"`
+	ID       string `json:"jti"`
+	IssuedAt int64  `json:"iat"`
+	Expires  int64  `json:"exp"`
+
+	AuthTime int64 `json:"auth_time,omitempty"`
+	// Section 2.2.2: who the user is, so that a resource server need not ask.
+	Username      string   `json:"preferred_username,omitempty"`
+	Name          string   `json:"name,omitempty"`
+	Email         string   `json:"email,omitempty"`
+	EmailVerified bool     `json:"email_verified,omitempty"`
+	Groups        []string `json:"groups,omitempty"`
+}
+
+// accessToken makes an access token of a grant. Its jti begins with the grant's
+// identifier, which is how revocation and introspection find it.
+func (s *Server) accessToken(ctx context.Context, grant string, g *grant, scopes []string) (string, error) {
+	u := g.User
+	return s.sign(ctx, &accessClaims{
+		Subject:       u.Subject,
+		Audience:      g.Resource,
+		ClientID:      g.ClientID,
+		Scope:         strings.Join(scopes, " "),
+		ID:            grant + "." + rand.Text(),
+		AuthTime:      u.SignedIn.Unix(),
+		Username:      u.Username,
+		Name:          u.Name,
+		Email:         u.Email,
+		EmailVerified: u.EmailVerified,
+		Groups:        u.Groups,
+	})
+}
+
+// sign completes the claims and signs them.
+func (s *Server) sign(ctx context.Context, claims *accessClaims) (string, error) {
+	keys, err := s.keys.current(ctx)
+	if err != nil {
+		return "", err
+	}
+	now := s.now()
+	claims.Issuer = s.config.Issuer
+	claims.IssuedAt = now.Unix()
+	claims.Expires = now.Add(s.config.AccessTokenLifetime).Unix()
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	signed, err := keys.signing(now).signer.Sign(payload)
+	if err != nil {
+		return "", err
+	}
+	return signed.CompactSerialize()
+}
+
+// grantOfToken returns the grant that an access token came of; empty for a
+// client that acts for itself.
+func grantOfToken(t *token.Token) string {
+	id, _, found := strings.Cut(t.ClaimText("jti"), ".")
+	if !found {
+		return ""
+	}
+	return id
+}
+
+// tokens is a token response (RFC 6749, section 5.1).
+type tokens struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	Scope        string `json:"scope"`
+}
+
+// forItself issues a token to a client that acts for itself (OAuth 2.1, section
+// 4.2). There is no refresh token: the client can ask again.
+func (s *Server) forItself(ctx context.Context, c *Client, scope string, target []string) (*tokens, error) {
+	if !c.ClientCredentials {
+		return nil, badRequest("unauthorized_client", "The client may not use this grant.")
+	}
+	resource, failure := s.resourceFor(target)
+	if failure != nil {
+		return nil, failure
+	}
+	scopes, _, err := s.grantedScopes(c, scope)
+	if err != nil {
+		return nil, err
+	}
+	access, err := s.sign(ctx, &accessClaims{
+		Subject:  c.ID, // RFC 9068, section 2.2
+		Audience: resource,
+		ClientID: c.ID,
+		Scope:    strings.Join(scopes, " "),
+		ID:       rand.Text(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &tokens{
+		AccessToken: access,
+		TokenType:   "Bearer",
+		ExpiresIn:   int64(s.config.AccessTokenLifetime / time.Second),
+		Scope:       strings.Join(scopes, " "),
+	}, nil
+}

@@ -1,0 +1,210 @@
+package oauth
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+)
+
+const (
+	// maxState bounds the state parameter, in bytes. It comes back in a URL.
+	maxState = 4096
+	// maxAuthorization bounds the whole query of an authorization request.
+	maxAuthorization = 16 << 10
+)
+
+// Authorization is an authorization request that may be put before the user: its
+// client is known, its redirect URI is the client's, it has PKCE.
+type Authorization struct {
+	ClientID    string   `json:"c"`
+	RedirectURI string   `json:"r"`
+	State       string   `json:"s,omitempty"`
+	Resource    string   `json:"a"`
+	Scopes      []string `json:"p"`
+	Offline     bool     `json:"o,omitempty"`
+	Challenge   string   `json:"h"`
+	// Prompt is what the client wants the user to be asked, whatever is
+	// remembered (OpenID Connect Core, section 3.1.2.1): login, consent,
+	// select_account, or none for not at all.
+	Prompt []string `json:"m,omitempty"`
+	// LoginHint is who the client thinks the user is.
+	LoginHint string `json:"l,omitempty"`
+}
+
+// Prompts reports whether the client wants the user asked for value.
+func (a *Authorization) Prompts(value string) bool { return slices.Contains(a.Prompt, value) }
+
+// AuthorizationError is an authorization request that was refused.
+type AuthorizationError struct {
+	Err *Error
+	// RedirectTo is where to send the browser, so that the client learns of it
+	// (RFC 6749, section 4.1.2.1). It is empty if the client or its redirect
+	// URI are not known to be right: then only the user may be told, or this
+	// server would be an open redirector.
+	RedirectTo string
+}
+
+func (e *AuthorizationError) Error() string { return e.Err.Error() }
+
+func (e *AuthorizationError) Unwrap() error { return e.Err }
+
+// Authorize judges the authorization request with the given parameters (OAuth
+// 2.1, section 4.1.1). The error is an [*AuthorizationError].
+func (s *Server) Authorize(ctx context.Context, query string) (*Authorization, *Client, error) {
+	if len(query) > maxAuthorization {
+		return nil, nil, &AuthorizationError{Err: &Error{
+			Code: "invalid_request", Description: "The request is too large.", Status: http.StatusRequestURITooLong,
+		}}
+	}
+	parameters, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, nil, &AuthorizationError{Err: invalidRequest("The request's parameters are malformed.")}
+	}
+	// Section 3.1: parameters must not be repeated. Of these two, the second
+	// could be the one that somebody else reads.
+	if len(parameters["client_id"]) > 1 || len(parameters["redirect_uri"]) > 1 {
+		return nil, nil, &AuthorizationError{Err: invalidRequest("A parameter is given twice.")}
+	}
+	c, err := s.client(ctx, parameters.Get("client_id"))
+	if err != nil {
+		return nil, nil, &AuthorizationError{Err: asError(err)}
+	}
+	redirectURI, err := c.redirectURI(parameters.Get("redirect_uri"))
+	if err != nil {
+		e := invalidRequest("The redirect_uri is not one that the client registered.")
+		e.Cause = err
+		return nil, c, &AuthorizationError{Err: e}
+	}
+	a := &Authorization{
+		ClientID:    c.ID,
+		RedirectURI: redirectURI,
+		State:       parameters.Get("state"),
+		Challenge:   parameters.Get("code_challenge"),
+		Prompt:      strings.Fields(parameters.Get("prompt")),
+		LoginHint:   parameters.Get("login_hint"),
+	}
+	if err := s.judgeRequest(a, c, parameters); err != nil {
+		return nil, c, s.Refuse(a, err)
+	}
+	return a, c, nil
+}
+
+// judgeRequest judges what the client may be told of.
+func (s *Server) judgeRequest(a *Authorization, c *Client, parameters url.Values) *Error {
+	for name, values := range parameters {
+		if len(values) > 1 && name != "resource" {
+			return invalidRequest("A parameter is given twice.")
+		}
+	}
+	if len(a.State) > maxState {
+		a.State = "" // not echoed: it would not arrive
+		return invalidRequest("The state is too long.")
+	}
+	if len(a.LoginHint) > 200 {
+		a.LoginHint = ""
+	}
+	switch responseType := parameters.Get("response_type"); {
+	case parameters.Has("request"):
+		return badRequest("request_not_supported", "Request objects are not supported.")
+	case parameters.Has("request_uri"):
+		return badRequest("request_uri_not_supported", "Request objects are not supported.")
+	case responseType == "":
+		return invalidRequest("response_type is missing.")
+	case responseType != "code":
+		return badRequest("unsupported_response_type", "The response_type must be code.")
+	case parameters.Has("response_mode") && parameters.Get("response_mode") != "query":
+		return invalidRequest("The response_mode must be query.")
+	case len(c.RedirectURIs) == 0:
+		return badRequest("unauthorized_client", "The client may not use this grant.")
+	case a.Challenge == "":
+		return invalidRequest("code_challenge is missing: PKCE is required.")
+	case parameters.Get("code_challenge_method") != "S256":
+		// Without it the method would be plain (RFC 7636, section 4.3).
+		return invalidRequest("The code_challenge_method must be S256.")
+	case !isS256(a.Challenge):
+		return invalidRequest("The code_challenge is not that of S256.")
+	case a.Prompts("none") && len(a.Prompt) > 1:
+		return invalidRequest("The prompt none goes with no other.")
+	}
+	var err *Error
+	if a.Resource, err = s.resourceFor(parameters["resource"]); err != nil {
+		return err
+	}
+	scopes, offline, failure := s.grantedScopes(c, parameters.Get("scope"))
+	if failure != nil {
+		return asError(failure)
+	}
+	a.Scopes, a.Offline = scopes, offline
+	return nil
+}
+
+// isS256 reports whether challenge can be a SHA-256 hash in base64url.
+func isS256(challenge string) bool {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(challenge)
+	return err == nil && len(b) == 32
+}
+
+// resourceFor returns the audience that a request names (RFC 8707, section 2).
+func (s *Server) resourceFor(named []string) (string, *Error) {
+	switch {
+	case len(named) > 1:
+		return "", badRequest("invalid_target", "A token is for one resource: name one.")
+	case len(named) == 0 && len(s.config.Resources) == 1:
+		// Clients before revision 2025-06-18 name none.
+		return s.config.Resources[0], nil
+	case len(named) == 0:
+		return "", badRequest("invalid_target", "This server has several resources: the request must name one.")
+	}
+	for _, known := range s.config.Resources {
+		if resource.Same(known, named[0]) {
+			return known, nil
+		}
+	}
+	return "", badRequest("invalid_target", "This server issues no tokens for the requested resource.")
+}
+
+// Refuse returns the refusal of a, for the client to be told. A nil reason means
+// that the user said no.
+func (s *Server) Refuse(a *Authorization, reason *Error) *AuthorizationError {
+	if reason == nil {
+		reason = badRequest("access_denied", "The user refused.")
+	}
+	parameters := url.Values{"error": {reason.Code}, "error_description": {reason.Description}}
+	return &AuthorizationError{reason, s.respond(a, parameters)}
+}
+
+// InteractionNeeded is the refusal of a request with prompt=none that needs the
+// user: code is login_required, consent_required or interaction_required.
+func (s *Server) InteractionNeeded(a *Authorization, code string) *AuthorizationError {
+	return s.Refuse(a, badRequest(code, "The user has to be asked, but the request says prompt=none."))
+}
+
+// respond returns the URL of an authorization response, with the state of the
+// request and this server's identifier (RFC 9207).
+func (s *Server) respond(a *Authorization, parameters url.Values) string {
+	if a.State != "" {
+		parameters.Set("state", a.State)
+	}
+	parameters.Set("iss", s.config.Issuer)
+	return withParameters(a.RedirectURI, parameters)
+}
+
+// Client returns the client of a. It may have lost its right to be here since
+// the request was judged.
+func (s *Server) Client(ctx context.Context, a *Authorization) (*Client, error) {
+	c, err := s.client(ctx, a.ClientID)
+	if err != nil {
+		return nil, &AuthorizationError{Err: asError(err)}
+	}
+	if _, err := c.redirectURI(a.RedirectURI); err != nil {
+		e := invalidRequest("The redirect_uri is not one that the client registered.")
+		e.Cause = err
+		return nil, &AuthorizationError{Err: e}
+	}
+	return c, nil
+}

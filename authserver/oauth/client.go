@@ -1,0 +1,241 @@
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
+
+// Kind says how a client came to be known.
+type Kind string
+
+const (
+	// PreRegistered clients are the operator's.
+	PreRegistered Kind = "pre-registered"
+	// ByDocument clients publish what they are at their identifier.
+	ByDocument Kind = "document"
+	// Dynamic clients registered themselves.
+	Dynamic Kind = "dynamic"
+)
+
+// The grants that there are.
+const (
+	authorizationCode = "authorization_code"
+	refreshToken      = "refresh_token"
+	clientCredentials = "client_credentials"
+)
+
+// The ways in which a client authenticates (RFC 7591, section 2).
+const (
+	methodNone  = "none"
+	methodBasic = "client_secret_basic"
+	methodPost  = "client_secret_post"
+)
+
+// Client is an OAuth client.
+type Client struct {
+	// ID is the client identifier.
+	ID string
+	// Name and URI are what the client says of itself.
+	Name, URI string
+	// RedirectURIs are where codes may be sent.
+	RedirectURIs []string
+	// Secret of a confidential client; without one the client is public.
+	Secret string
+	// ClientCredentials lets a confidential client act for itself.
+	ClientCredentials bool
+	// Introspection lets a confidential client, a resource server, ask about
+	// tokens.
+	Introspection bool
+	// Scopes are those the client may have; none means all.
+	Scopes []string
+
+	Kind Kind
+
+	// method is how a client that registered itself authenticates; empty if
+	// the operator's may do as it likes.
+	method string
+	// noRefresh says that the client registered without refresh tokens.
+	noRefresh bool
+}
+
+// Public reports whether the client can't keep a secret.
+func (c *Client) Public() bool { return c.Secret == "" }
+
+// LoopbackOnly reports whether all that is known of the client is that it runs
+// on the user's computer: any program there can pose as it.
+func (c *Client) LoopbackOnly() bool {
+	return len(c.RedirectURIs) > 0 && !slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return !isLoopbackRedirect(uri) })
+}
+
+// secretMatches compares in a time that tells nothing about the secret.
+func (c *Client) secretMatches(secret string) bool {
+	want, got := sha256.Sum256([]byte(c.Secret)), sha256.Sum256([]byte(secret))
+	return c.Secret != "" && subtle.ConstantTimeCompare(want[:], got[:]) == 1
+}
+
+// redirectURI returns where the client is to be sent: the requested URI if it is
+// registered, or the only one there is.
+func (c *Client) redirectURI(requested string) (string, error) {
+	if requested == "" {
+		if len(c.RedirectURIs) == 1 && !isLoopbackRedirect(c.RedirectURIs[0]) {
+			return c.RedirectURIs[0], nil
+		}
+		return "", errors.New("the request names no redirect_uri")
+	}
+	for _, registered := range c.RedirectURIs {
+		if sameRedirectURI(registered, requested) {
+			return requested, nil
+		}
+	}
+	return "", errors.New("redirect_uri is not one that the client registered")
+}
+
+// minSecret is the least length of a client's secret: it is not a password that
+// anybody types.
+const minSecret = 16
+
+// checkClient checks a client of the operator's.
+func (s *Server) checkClient(c *Client) error {
+	switch {
+	case c.ID == "" || strings.ContainsFunc(c.ID, func(r rune) bool { return r < ' ' || r > '~' }):
+		return errors.New("a client identifier is of ASCII characters")
+	case strings.HasPrefix(c.ID, dynamicPrefix) || isDocument(c.ID):
+		return errors.New("this form of identifier is for clients that register themselves")
+	case c.Secret != "" && len(c.Secret) < minSecret:
+		return fmt.Errorf("the secret is shorter than %d characters: `openssl rand -base64 32` makes a good one", minSecret)
+	case c.Secret == "" && (c.ClientCredentials || c.Introspection):
+		return errors.New("client_credentials and introspection need a secret")
+	case len(c.RedirectURIs) == 0 && !c.ClientCredentials && !c.Introspection:
+		return errors.New("it has no redirect_uris, so it could not do anything")
+	}
+	for _, uri := range c.RedirectURIs {
+		// The operator's own: any scheme that is an application's.
+		u, err := url.Parse(uri)
+		if err != nil {
+			return fmt.Errorf("redirect URI %q is not a URI", uri)
+		}
+		if err := checkRedirectURI(uri, []string{u.Scheme}); err != nil {
+			return fmt.Errorf("redirect URI %q %w", uri, err)
+		}
+	}
+	for _, scope := range c.Scopes {
+		if !slices.Contains(s.scopes, scope) {
+			return fmt.Errorf("scope %s is not among the server's", scope)
+		}
+	}
+	return nil
+}
+
+// client returns the client with the identifier id. The error is an [*Error].
+func (s *Server) client(ctx context.Context, id string) (*Client, error) {
+	switch {
+	case id == "":
+		return nil, invalidRequest("client_id is missing.")
+	case s.clients[id] != nil:
+		return s.clients[id], nil
+	case strings.HasPrefix(id, dynamicPrefix):
+		return s.dynamicClient(ctx, id)
+	case isDocument(id):
+		return s.documentClient(ctx, id)
+	}
+	return nil, invalidClient("This server doesn't know the client.", nil)
+}
+
+// Registration is which clients may introduce themselves, and what they may ask
+// for.
+type Registration struct {
+	// Off leaves only the operator's clients.
+	Off bool
+	// RedirectURIs, if any, are the only ones allowed; those on loopback with
+	// any port. Default: every https URI, and loopback.
+	RedirectURIs []string
+	// PrivateSchemes are schemes of native applications that are allowed beside
+	// https and loopback, such as cursor.
+	PrivateSchemes []string
+}
+
+func (r *Registration) check() error {
+	if r.Off && len(r.RedirectURIs)+len(r.PrivateSchemes) > 0 {
+		return errors.New("it is off: remove redirect URIs and private schemes")
+	}
+	for _, uri := range r.RedirectURIs {
+		u, err := url.Parse(uri)
+		if err != nil {
+			return fmt.Errorf("%q is not a URI", uri)
+		}
+		if err := checkRedirectURI(uri, []string{u.Scheme}); err != nil {
+			return fmt.Errorf("redirect URI %q %w", uri, err)
+		}
+	}
+	for _, scheme := range r.PrivateSchemes {
+		if scheme == "https" || scheme == "http" {
+			return fmt.Errorf("%s is not a private scheme", scheme)
+		}
+		if err := checkRedirectURI(scheme+"://x", []string{scheme}); err != nil {
+			return fmt.Errorf("private scheme %q: %w", scheme, err)
+		}
+	}
+	return nil
+}
+
+// allows returns an error if no client may have the redirect URI.
+func (r *Registration) allows(uri string) error {
+	if len(r.RedirectURIs) == 0 {
+		return checkRedirectURI(uri, r.PrivateSchemes)
+	}
+	u, err := url.Parse(uri)
+	if err != nil {
+		return errors.New("is not a URI")
+	}
+	if err := checkRedirectURI(uri, append([]string{u.Scheme}, r.PrivateSchemes...)); err != nil {
+		return err
+	}
+	if slices.Contains(r.PrivateSchemes, u.Scheme) {
+		return nil
+	}
+	for _, listed := range r.RedirectURIs {
+		if sameRedirectURI(listed, uri) {
+			return nil
+		}
+	}
+	return errors.New("is not one that the operator allows")
+}
+
+// grantedScopes returns those of the requested scopes that the client may have
+// and this server knows, in the server's order, and whether refresh tokens were
+// asked for. Others are left out (RFC 6749, section 3.3): clients ask for
+// openid, or for whatever another server had.
+func (s *Server) grantedScopes(c *Client, requested string) (scopes []string, offline bool, err error) {
+	names := strings.Fields(requested)
+	for _, name := range names {
+		if token.CheckScope(name) != nil {
+			return nil, false, badRequest("invalid_scope", "scope is malformed.")
+		}
+	}
+	offline = slices.Contains(names, OfflineAccess)
+	allowed := c.Scopes
+	if len(allowed) == 0 {
+		allowed = s.scopes
+	}
+	if !slices.ContainsFunc(names, func(name string) bool { return name != OfflineAccess && name != "openid" }) {
+		// None asked for: the first there is (RFC 6749, section 3.3).
+		return allowed[:1:1], offline, nil
+	}
+	for _, name := range s.scopes {
+		if slices.Contains(names, name) && slices.Contains(allowed, name) {
+			scopes = append(scopes, name)
+		}
+	}
+	if len(scopes) == 0 {
+		return nil, false, badRequest("invalid_scope", "This server grants the client none of the requested scopes.")
+	}
+	return scopes, offline, nil
+}

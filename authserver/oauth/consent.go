@@ -1,0 +1,204 @@
+package oauth
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+	"sort"
+	"time"
+)
+
+// User is who signed in.
+type User struct {
+	// Subject identifies the user, here and for the resources, for ever.
+	Subject string `json:"sub"`
+	// Source is where they sign in: empty for this server, else the name of an
+	// upstream.
+	Source string `json:"src,omitempty"`
+	// Credential changes when the user's access should end, such as with their
+	// password.
+	Credential string `json:"cred,omitempty"`
+
+	Username      string   `json:"username,omitempty"`
+	Name          string   `json:"name,omitempty"`
+	Email         string   `json:"email,omitempty"`
+	EmailVerified bool     `json:"email_verified,omitempty"`
+	Groups        []string `json:"groups,omitempty"`
+	// Claims are what the rules of an upstream look at.
+	Claims map[string]any `json:"claims,omitempty"`
+
+	// SignedIn is when they last proved who they are.
+	SignedIn time.Time `json:"auth_time"`
+}
+
+// consentLifetime is how long a consent that isn't used is remembered.
+const consentLifetime = 365 * 24 * time.Hour
+
+// maxConsents bounds the clients of one user. The one that was used longest ago
+// makes room.
+const maxConsents = 200
+
+// Consent is a user's permission for a client. Every token rests on one: when it
+// is taken back, they all end.
+type Consent struct {
+	// ID tells it from an earlier one for the same client, which was taken back.
+	ID      string `json:"id"`
+	Subject string `json:"sub"`
+
+	ClientID    string `json:"client"`
+	Kind        Kind   `json:"kind"`
+	ClientName  string `json:"name,omitempty"`
+	ClientURI   string `json:"uri,omitempty"`
+	RedirectURI string `json:"redirect"`
+
+	// Scopes are those consented to, by resource.
+	Scopes  map[string][]string `json:"scopes"`
+	Offline bool                `json:"offline,omitempty"`
+
+	Created time.Time `json:"created"`
+	Used    time.Time `json:"used"`
+}
+
+func consentsOf(subject string) string { return consentsPrefix + hashed(subject) + "/" }
+
+func consentKey(subject, client string) string { return consentsOf(subject) + hashed(client) }
+
+// consent returns what the user allowed the client; nil if nothing.
+func (s *Server) consent(ctx context.Context, subject, client string) (*Consent, error) {
+	c := new(Consent)
+	found, err := s.load(ctx, consentKey(subject, client), c)
+	if err != nil || !found || s.now().After(c.Used.Add(consentLifetime)) {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Consented reports whether the user has allowed before all that the client asks
+// for now. A consent holds for the redirect URI that was shown.
+func (s *Server) Consented(ctx context.Context, user User, a *Authorization) (bool, error) {
+	c, err := s.consent(ctx, user.Subject, a.ClientID)
+	if err != nil || c == nil {
+		return false, err
+	}
+	if RedirectTarget(c.RedirectURI) != RedirectTarget(a.RedirectURI) || a.Offline && !c.Offline {
+		return false, nil
+	}
+	for _, scope := range a.Scopes {
+		if !slices.Contains(c.Scopes[a.Resource], scope) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// remember records that the user allows the client what a asks for, beside what
+// they allowed before.
+func (s *Server) remember(ctx context.Context, user User, a *Authorization, client *Client) (*Consent, error) {
+	key := consentKey(user.Subject, client.ID)
+	unlock, err := s.lock(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	c, err := s.consent(ctx, user.Subject, client.ID)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	if c == nil {
+		if err := s.makeRoom(ctx, user.Subject); err != nil {
+			return nil, err
+		}
+		c = &Consent{ID: rand.Text(), Subject: user.Subject, ClientID: client.ID, Created: now}
+	}
+	c.Kind, c.ClientName, c.ClientURI, c.RedirectURI = client.Kind, client.Name, client.URI, a.RedirectURI
+	c.Used, c.Offline = now, c.Offline || a.Offline
+	if c.Scopes == nil {
+		c.Scopes = make(map[string][]string)
+	}
+	for _, scope := range a.Scopes {
+		if !slices.Contains(c.Scopes[a.Resource], scope) {
+			c.Scopes[a.Resource] = append(c.Scopes[a.Resource], scope)
+		}
+	}
+	return c, s.store(ctx, key, c)
+}
+
+// makeRoom forgets the user's oldest consents if there are too many.
+func (s *Server) makeRoom(ctx context.Context, subject string) error {
+	keys, err := s.config.Store.List(ctx, consentsOf(subject))
+	if err != nil || len(keys) < maxConsents {
+		return err
+	}
+	list, err := s.Consents(ctx, subject)
+	if err != nil {
+		return err
+	}
+	for i := maxConsents - 1; i < len(list); i++ {
+		if err := s.remove(ctx, consentKey(subject, list[i].ClientID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Consents returns what the user has allowed, the last used first.
+func (s *Server) Consents(ctx context.Context, subject string) ([]*Consent, error) {
+	keys, err := s.config.Store.List(ctx, consentsOf(subject))
+	if err != nil {
+		return nil, err
+	}
+	var list []*Consent
+	for _, key := range keys {
+		c := new(Consent)
+		found, err := s.load(ctx, key, c)
+		if err != nil {
+			return nil, err
+		}
+		if found && c.Subject == subject {
+			list = append(list, c)
+		}
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Used.After(list[j].Used) })
+	return list, nil
+}
+
+// TakeBack ends what the user allowed in the consent id: the client's refresh
+// tokens stop working at once, its access tokens when they expire.
+func (s *Server) TakeBack(ctx context.Context, subject, id string) (*Consent, error) {
+	list, err := s.Consents(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range list {
+		if c.ID != id {
+			continue
+		}
+		unlock, err := s.lock(ctx, consentKey(subject, c.ClientID))
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
+		return c, s.remove(ctx, consentKey(subject, c.ClientID))
+	}
+	return nil, nil
+}
+
+// used notes that the client was here, now and then: it is shown to the user,
+// and keeps the consent alive.
+func (s *Server) used(ctx context.Context, c *Consent) {
+	if s.now().Sub(c.Used) < 6*time.Hour {
+		return
+	}
+	key := consentKey(c.Subject, c.ClientID)
+	unlock, err := s.lock(ctx, key)
+	if err != nil {
+		return // another time
+	}
+	defer unlock()
+	// It may have been taken back or widened meanwhile.
+	if current, err := s.consent(ctx, c.Subject, c.ClientID); err == nil && current != nil && current.ID == c.ID {
+		current.Used = s.now()
+		_ = s.store(ctx, key, current)
+	}
+}

@@ -1,0 +1,68 @@
+package oauth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Error is an OAuth error response (RFC 6749, section 5.2 and those that extend
+// it).
+type Error struct {
+	// Code is from the registry of OAuth errors.
+	Code string
+	// Description is a sentence for developers: in ASCII, and never made of
+	// what the client sent.
+	Description string
+	// Status is that of the response.
+	Status int
+	// Cause is for the log alone.
+	Cause error
+
+	retryAfter time.Duration
+	// challenge says that the client tried Basic (RFC 6749, section 5.2).
+	challenge bool
+}
+
+func (e *Error) Error() string {
+	if e.Cause != nil {
+		return fmt.Sprintf("%s: %s: %v", e.Code, e.Description, e.Cause)
+	}
+	return e.Code + ": " + e.Description
+}
+
+func (e *Error) Unwrap() error { return e.Cause }
+
+func badRequest(code, description string) *Error {
+	return &Error{Code: code, Description: description, Status: http.StatusBadRequest}
+}
+
+func invalidRequest(description string) *Error { return badRequest("invalid_request", description) }
+
+func invalidGrant(description string) *Error { return badRequest("invalid_grant", description) }
+
+func invalidClient(description string, cause error) *Error {
+	return &Error{Code: "invalid_client", Description: description, Status: http.StatusUnauthorized, Cause: cause}
+}
+
+// unavailable is a failure of ours or of somebody we ask: the client is to try
+// again, with the same grant.
+func unavailable(cause error) *Error {
+	return &Error{
+		Code:        "temporarily_unavailable",
+		Description: "This can't be answered just now: try again.",
+		Status:      http.StatusServiceUnavailable,
+		Cause:       cause,
+		retryAfter:  5 * time.Second,
+	}
+}
+
+// asError returns err as an OAuth error. What isn't one already is a failure of
+// the store.
+func asError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return unavailable(err)
+}

@@ -1,0 +1,192 @@
+package oauth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"net/url"
+	"time"
+)
+
+// codeLifetime is how long a code may be redeemed (RFC 6749, section 4.1.2:
+// short; clients do it at once).
+const codeLifetime = 60 * time.Second
+
+// codeMemory is how long a redeemed code is remembered, so that its replay ends
+// what it gave.
+const codeMemory = 10 * time.Minute
+
+// code is the record of an authorization code. Its key is the code's hash.
+type code struct {
+	Grant     string    `json:"grant"`
+	Redirect  string    `json:"redirect"`
+	Challenge string    `json:"challenge"`
+	Expires   time.Time `json:"expires"`
+	// Redeemed is set at the first attempt, whatever came of it.
+	Redeemed bool `json:"redeemed,omitempty"`
+	// Of is what the grant will be.
+	Of grant `json:"of"`
+}
+
+func codeKey(code string) string { return codesPrefix + hashed(code) }
+
+// grant is what a user granted a client once: what its tokens have in common.
+// A family of refresh tokens, in the words of OAuth 2.1.
+type grant struct {
+	User     User     `json:"user"`
+	ClientID string   `json:"client"`
+	Consent  string   `json:"consent"`
+	Resource string   `json:"resource"`
+	Scopes   []string `json:"scopes"`
+	// Refreshable says whether there are refresh tokens.
+	Refreshable bool `json:"refreshable,omitempty"`
+
+	// Current is the hash of the refresh token that is good now.
+	Current [32]byte `json:"current"`
+
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"`
+}
+
+func grantKey(id string) string { return grantsPrefix + id }
+
+// Approve records that the user allows the client what a asks for, and returns
+// the URL to send the browser to, with a code (OAuth 2.1, section 4.1.2).
+func (s *Server) Approve(ctx context.Context, user User, a *Authorization) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	client, err := s.Client(ctx, a)
+	if err != nil {
+		return "", err
+	}
+	consent, err := s.remember(ctx, user, a, client)
+	if err != nil {
+		return "", s.Refuse(a, asError(err))
+	}
+	now := s.now()
+	value := rand.Text() + rand.Text()
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	record := code{
+		Grant:     base64.RawURLEncoding.EncodeToString(id),
+		Redirect:  a.RedirectURI,
+		Challenge: a.Challenge,
+		Expires:   now.Add(codeLifetime),
+		Of: grant{
+			User:        user,
+			ClientID:    client.ID,
+			Consent:     consent.ID,
+			Resource:    a.Resource,
+			Scopes:      a.Scopes,
+			Refreshable: a.Offline || !client.noRefresh,
+		},
+	}
+	if err := s.store(ctx, codeKey(value), &record); err != nil {
+		return "", s.Refuse(a, asError(err))
+	}
+	return s.respond(a, url.Values{"code": {value}}), nil
+}
+
+// redeem exchanges a code for tokens (OAuth 2.1, section 4.1.3).
+func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *Event) (*tokens, error) {
+	value, verifier := form.Get("code"), form.Get("code_verifier")
+	switch {
+	case value == "":
+		return nil, invalidRequest("code is missing.")
+	case verifier == "":
+		return nil, invalidRequest("code_verifier is missing: PKCE is required.")
+	}
+	key := codeKey(value)
+	unlock, err := s.lock(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	var record code
+	found, err := s.load(ctx, key, &record)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, invalidGrant("The code is not known, or has expired.")
+	}
+	if record.Redeemed {
+		// Section 4.1.3: somebody else has it as well, so nobody keeps what it
+		// gave.
+		event.Warning = "an authorization code was used twice: its tokens are revoked"
+		if err := s.revokeGrant(ctx, record.Grant); err != nil {
+			return nil, err
+		}
+		return nil, invalidGrant("The code has been used before.")
+	}
+	// Whatever is wrong with the request, the code has been seen: it is spent
+	// before anything is given for it.
+	record.Redeemed = true
+	if err := s.store(ctx, key, &record); err != nil {
+		return nil, err
+	}
+	g := record.Of
+	event.Subject = g.User.Subject
+	switch {
+	case !s.now().Before(record.Expires):
+		return nil, invalidGrant("The code is not known, or has expired.")
+	case g.ClientID != c.ID:
+		return nil, invalidGrant("The code was issued to another client.")
+	case form.Has("redirect_uri") && form.Get("redirect_uri") != record.Redirect:
+		return nil, invalidGrant("The redirect_uri is not that of the authorization request.")
+	case !isVerifier(verifier) || !verifies(verifier, record.Challenge):
+		return nil, invalidGrant("The code_verifier doesn't match the code_challenge.")
+	}
+	if err := s.checkTarget(form, g.Resource); err != nil {
+		return nil, err
+	}
+	g.Created = s.now()
+	return s.issue(ctx, record.Grant, &g, g.Scopes)
+}
+
+// revokeGrant ends a grant. The lock is for a refresh under way, which would
+// write it anew.
+func (s *Server) revokeGrant(ctx context.Context, id string) error {
+	unlock, err := s.lock(ctx, grantKey(id))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return s.remove(ctx, grantKey(id))
+}
+
+// checkTarget returns an error if a token request names another resource than
+// the one that was granted (RFC 8707, section 2.2).
+func (s *Server) checkTarget(form url.Values, granted string) error {
+	if !form.Has("resource") {
+		return nil
+	}
+	named, err := s.resourceFor(form["resource"])
+	if err != nil {
+		return err
+	}
+	if named != granted {
+		return badRequest("invalid_target", "The resource is not the one that was granted.")
+	}
+	return nil
+}
+
+// isVerifier reports whether verifier is one of RFC 7636, section 4.1.
+func isVerifier(verifier string) bool {
+	if len(verifier) < 43 || len(verifier) > 128 {
+		return false
+	}
+	for _, c := range []byte(verifier) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~') {
+			return false
+		}
+	}
+	return true
+}
+
+func verifies(verifier, challenge string) bool {
+	sum := sha256.Sum256([]byte(verifier))
+	return subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(challenge)) == 1
+}

@@ -1,0 +1,112 @@
+package oauth
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+)
+
+// The paths of the endpoints, below the issuer's.
+const (
+	AuthorizePath  = "/oauth/authorize"
+	TokenPath      = "/oauth/token"
+	RegisterPath   = "/oauth/register"
+	RevokePath     = "/oauth/revoke"
+	IntrospectPath = "/oauth/introspect"
+	KeysPath       = "/oauth/jwks"
+)
+
+// BasePath returns the path of the issuer, empty for most.
+func (s *Server) BasePath() string {
+	u, _ := url.Parse(s.config.Issuer) // checked by New
+	return u.EscapedPath()
+}
+
+// MetadataPaths returns where clients look for the metadata: RFC 8414, section
+// 3.1, and OpenID Connect Discovery, section 4, the latter in the form of RFC
+// 8414, section 5, as well.
+func (s *Server) MetadataPaths() []string {
+	base := s.BasePath()
+	paths := []string{
+		"/.well-known/oauth-authorization-server" + base,
+		"/.well-known/openid-configuration" + base,
+	}
+	if base != "" {
+		paths = append(paths, base+"/.well-known/openid-configuration")
+	}
+	return paths
+}
+
+// metadata returns the metadata document (RFC 8414, section 2).
+func (s *Server) metadata() ([]byte, error) {
+	issuer := s.config.Issuer
+	methods := []string{methodNone, methodBasic, methodPost}
+	grants := []string{authorizationCode, refreshToken}
+	introspection := false
+	for _, c := range s.clients {
+		if c.ClientCredentials && len(grants) == 2 {
+			grants = append(grants, clientCredentials)
+		}
+		introspection = introspection || c.Introspection
+	}
+	m := map[string]any{
+		"issuer":                                         issuer,
+		"authorization_endpoint":                         issuer + AuthorizePath,
+		"token_endpoint":                                 issuer + TokenPath,
+		"jwks_uri":                                       issuer + KeysPath,
+		"scopes_supported":                               append(append([]string{}, s.scopes...), OfflineAccess),
+		"response_types_supported":                       []string{"code"},
+		"response_modes_supported":                       []string{"query"},
+		"grant_types_supported":                          grants,
+		"code_challenge_methods_supported":               []string{"S256"},
+		"token_endpoint_auth_methods_supported":          methods,
+		"revocation_endpoint":                            issuer + RevokePath,
+		"revocation_endpoint_auth_methods_supported":     methods,
+		"authorization_response_iss_parameter_supported": true, // RFC 9207, section 3
+		"prompt_values_supported":                        []string{"none", "login", "consent", "select_account"},
+
+		// OpenID Connect Discovery, section 3, demands these of the document
+		// at its address. There are no ID tokens; scopes_supported has no
+		// openid.
+		"subject_types_supported":               []string{"public"},
+		"id_token_signing_alg_values_supported": []string{"ES256"},
+	}
+	if !s.config.Registration.Off {
+		m["registration_endpoint"] = issuer + RegisterPath
+		if s.config.Documents != nil {
+			m["client_id_metadata_document_supported"] = true
+		}
+	}
+	if introspection {
+		m["introspection_endpoint"] = issuer + IntrospectPath
+		m["introspection_endpoint_auth_methods_supported"] = []string{methodBasic, methodPost}
+	}
+	return json.Marshal(m)
+}
+
+// endpoint returns the name of the endpoint at path, which is one of the
+// [Server]'s own; empty if it is none.
+func (s *Server) endpoint(path string) string {
+	for _, metadata := range s.MetadataPaths() {
+		if path == metadata {
+			return "metadata"
+		}
+	}
+	path, ok := strings.CutPrefix(path, s.BasePath())
+	if !ok {
+		return ""
+	}
+	switch path {
+	case TokenPath:
+		return "token"
+	case RegisterPath:
+		return "register"
+	case RevokePath:
+		return "revoke"
+	case IntrospectPath:
+		return "introspect"
+	case KeysPath:
+		return "keys"
+	}
+	return ""
+}

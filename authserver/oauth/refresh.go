@@ -1,0 +1,177 @@
+package oauth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A refresh token is the grant's identifier, 32 random bytes, and a keyed hash of
+// both, so that one that was good once is told from one that is made up: only the
+// first is a reason to revoke a grant. The server stores the hash of the whole.
+const (
+	refreshPrefix  = "mcprt_" // secret scanners like prefixes
+	refreshGrant   = 16
+	refreshSigned  = refreshGrant + 32
+	refreshLength  = refreshSigned + 16
+	refreshEncoded = (refreshLength*8 + 5) / 6
+)
+
+// refreshMAC returns the keyed hash of what comes before it in a refresh token.
+func (k *secrets) refreshMAC(signed []byte) []byte {
+	return k.mac("refresh token", signed)[:refreshLength-refreshSigned]
+}
+
+// newRefreshToken returns a refresh token of the grant, and its hash.
+func (k *secrets) newRefreshToken(grant string) (string, [32]byte) {
+	b := make([]byte, refreshSigned, refreshLength)
+	_, _ = rand.Read(b)                                   // never fails
+	_, _ = base64.RawURLEncoding.Decode(b, []byte(grant)) // ours, of 16 bytes
+	value := refreshPrefix + base64.RawURLEncoding.EncodeToString(append(b, k.refreshMAC(b)...))
+	return value, sha256.Sum256([]byte(value))
+}
+
+// grantOf returns the grant of a refresh token, and the token's hash. It is not
+// ok if the token is not one that this server made.
+func (k *secrets) grantOf(value string) (grant string, hash [32]byte, ok bool) {
+	encoded, ok := strings.CutPrefix(value, refreshPrefix)
+	if !ok || len(encoded) != refreshEncoded {
+		return "", hash, false
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil || len(b) != refreshLength ||
+		subtle.ConstantTimeCompare(b[refreshSigned:], k.refreshMAC(b[:refreshSigned])) != 1 {
+		return "", hash, false
+	}
+	return base64.RawURLEncoding.EncodeToString(b[:refreshGrant]), sha256.Sum256([]byte(value)), true
+}
+
+// refresh exchanges a refresh token for new tokens (OAuth 2.1, section 4.3).
+func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event *Event) (*tokens, error) {
+	value := form.Get("refresh_token")
+	if value == "" {
+		return nil, invalidRequest("refresh_token is missing.")
+	}
+	k, err := s.secret(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, hash, ok := k.grantOf(value)
+	if !ok {
+		return nil, invalidGrant("The refresh token is not known, or has expired.")
+	}
+	unlock, err := s.lock(ctx, grantKey(id))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	var g grant
+	found, err := s.load(ctx, grantKey(id), &g)
+	switch {
+	case err != nil:
+		return nil, err
+	case !found || !s.now().Before(g.Expires):
+		return nil, invalidGrant("The refresh token is not known, or has expired.")
+	case g.ClientID != c.ID:
+		return nil, invalidGrant("The refresh token was issued to another client.")
+	}
+	event.Subject = g.User.Subject
+	if subtle.ConstantTimeCompare(hash[:], g.Current[:]) != 1 {
+		// Section 4.3.1: either a thief or the client has a token that the other
+		// one has used. Which, nobody can tell.
+		event.Warning = "a refresh token was used twice: the grant is revoked"
+		if err := s.remove(ctx, grantKey(id)); err != nil {
+			return nil, err
+		}
+		return nil, invalidGrant("The refresh token has been used before.")
+	}
+	if err := s.checkTarget(form, g.Resource); err != nil {
+		return nil, err
+	}
+	scopes, err := narrowed(g.Scopes, form.Get("scope"))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.stillGood(ctx, &g); err != nil {
+		return nil, err
+	}
+	return s.issue(ctx, id, &g, scopes)
+}
+
+// narrowed returns the scopes that a refresh asks for, which may be fewer than
+// those granted (OAuth 2.1, section 4.3.1).
+func narrowed(granted []string, requested string) ([]string, error) {
+	names := slices.DeleteFunc(strings.Fields(requested), func(name string) bool { return name == OfflineAccess || name == "openid" })
+	if len(names) == 0 {
+		return granted, nil
+	}
+	for _, name := range names {
+		if !slices.Contains(granted, name) {
+			return nil, badRequest("invalid_scope", "The request asks for a scope that was not granted: sign in again for it.")
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(granted), func(name string) bool { return !slices.Contains(names, name) }), nil
+}
+
+// stillGood returns an error if the user has taken back what the grant rests on,
+// or may no longer be here.
+func (s *Server) stillGood(ctx context.Context, g *grant) error {
+	consent, err := s.consent(ctx, g.User.Subject, g.ClientID)
+	switch {
+	case err != nil:
+		return err
+	case consent == nil || consent.ID != g.Consent:
+		return invalidGrant("The user has taken the client's access away.")
+	case !slices.Contains(s.config.Resources, g.Resource):
+		return invalidGrant("This server no longer issues tokens for the resource.")
+	}
+	if s.config.Welcome != nil {
+		err := s.config.Welcome(ctx, g.User)
+		if errors.Is(err, ErrUnavailable) {
+			return err
+		}
+		if err != nil {
+			e := invalidGrant("The user may no longer sign in here.")
+			e.Cause = err
+			return e
+		}
+	}
+	s.used(ctx, consent)
+	return nil
+}
+
+// issue stores the grant and makes its next tokens. The grant is stored before
+// anybody has them: what fails after that costs a sign-in, not a stolen token.
+func (s *Server) issue(ctx context.Context, id string, g *grant, scopes []string) (*tokens, error) {
+	k, err := s.secret(ctx)
+	if err != nil {
+		return nil, err
+	}
+	scopes = slices.DeleteFunc(slices.Clone(scopes), func(name string) bool { return !slices.Contains(s.scopes, name) })
+	if len(scopes) == 0 {
+		return nil, invalidGrant("None of the granted scopes exists any longer.")
+	}
+	access, err := s.accessToken(ctx, id, g, scopes)
+	if err != nil {
+		return nil, err
+	}
+	out := &tokens{
+		AccessToken: access,
+		TokenType:   "Bearer",
+		ExpiresIn:   int64(s.config.AccessTokenLifetime / time.Second),
+		Scope:       strings.Join(scopes, " "),
+	}
+	g.Expires = s.now().Add(s.config.AccessTokenLifetime)
+	if g.Refreshable {
+		out.RefreshToken, g.Current = k.newRefreshToken(id)
+		g.Expires = s.now().Add(s.config.RefreshTokenLifetime)
+	}
+	return out, s.store(ctx, grantKey(id), g)
+}

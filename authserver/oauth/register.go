@@ -1,0 +1,266 @@
+package oauth
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+)
+
+const (
+	// dynamicPrefix begins the identifier of a client that registered itself.
+	dynamicPrefix = "dyn."
+
+	maxRegistration = 16 << 10 // bytes of a request
+	maxRedirectURIs = 10
+	maxClientName   = 200 // bytes
+	// maxSealed bounds what becomes part of a client identifier, in bytes: it
+	// travels in URLs.
+	maxSealed = 1500
+)
+
+// clientMetadata is what a client says of itself (RFC 7591, section 2). Unknown
+// members are ignored, as the section demands.
+type clientMetadata struct {
+	RedirectURIs            []string `json:"redirect_uris"`
+	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method"`
+	GrantTypes              []string `json:"grant_types"`
+	ResponseTypes           []string `json:"response_types"`
+	ClientName              string   `json:"client_name"`
+	ClientURI               string   `json:"client_uri"`
+}
+
+// parseClientMetadata reads and judges what a client says of itself. The error
+// is one of RFC 7591, section 3.2.2.
+func (s *Server) parseClientMetadata(body []byte) (*clientMetadata, error) {
+	m := new(clientMetadata)
+	// Exact names, no duplicates: encoding/json would let the last of two
+	// redirect_uris win, and read Redirect_Uris as well.
+	if err := jsonv2.Unmarshal(body, m); err != nil {
+		return nil, badRequest("invalid_client_metadata", "The client metadata is not a JSON object with values of the right types.")
+	}
+	if len(m.RedirectURIs) == 0 || len(m.RedirectURIs) > maxRedirectURIs {
+		return nil, badRequest("invalid_redirect_uri", "redirect_uris must be a list of 1 to 10 URIs.")
+	}
+	for _, uri := range m.RedirectURIs {
+		if err := s.config.Registration.allows(uri); err != nil {
+			return nil, &Error{
+				Code:        "invalid_redirect_uri",
+				Description: "A redirect URI must be https, or http on loopback, without fragment, credentials and wildcards, and be allowed by the operator.",
+				Status:      http.StatusBadRequest,
+				Cause:       errors.New("redirect URI " + err.Error()),
+			}
+		}
+	}
+	if len(m.ClientName) > maxClientName {
+		return nil, badRequest("invalid_client_metadata", "client_name is too long.")
+	}
+	if u, err := url.Parse(m.ClientURI); err != nil || len(m.ClientURI) > maxRedirectURI || m.ClientURI != "" && u.Scheme != "https" {
+		m.ClientURI = "" // only shown to the user, and not worth a refusal
+	}
+	if len(m.ResponseTypes) > 0 && !slices.Contains(m.ResponseTypes, "code") {
+		return nil, badRequest("invalid_client_metadata", "response_types must contain code.")
+	}
+	if len(m.GrantTypes) > 0 && !slices.Contains(m.GrantTypes, authorizationCode) {
+		return nil, badRequest("invalid_client_metadata", "grant_types must contain authorization_code.")
+	}
+	return m, nil
+}
+
+// sealedClient is what there is to know of a client that registered itself. It
+// is its identifier: nothing is stored, so nobody fills the disk.
+type sealedClient struct {
+	RedirectURIs []string `json:"r"`
+	Name         string   `json:"n,omitempty"`
+	URI          string   `json:"u,omitempty"`
+	Method       string   `json:"m,omitempty"` // empty: none
+	NoRefresh    bool     `json:"f,omitempty"`
+	// Nonce makes the identifiers of two confidential clients differ: they must
+	// not share a secret. Public clients that are alike are the same.
+	Nonce string `json:"x,omitempty"`
+}
+
+// register registers a client (RFC 7591, section 3).
+func (s *Server) register(w http.ResponseWriter, r *http.Request) (*Event, error) {
+	event := &Event{}
+	if s.config.Registration.Off {
+		return event, &Error{Code: "access_denied", Description: "This server registers no clients by itself.", Status: http.StatusForbidden}
+	}
+	if !isMediaType(r, "application/json") {
+		return event, badRequest("invalid_client_metadata", "The request must be application/json.")
+	}
+	body, err := readBody(r, maxRegistration)
+	if err != nil {
+		return event, &Error{Code: "invalid_client_metadata", Description: "The request is too large, or ended early.", Status: http.StatusRequestEntityTooLarge, Cause: err}
+	}
+	m, err := s.parseClientMetadata(body)
+	if err != nil {
+		return event, err
+	}
+	c := sealedClient{Name: m.ClientName, URI: m.ClientURI}
+	for _, uri := range m.RedirectURIs {
+		// The port of loopback changes with every run of many clients.
+		if uri = withoutPort(uri); !slices.Contains(c.RedirectURIs, uri) {
+			c.RedirectURIs = append(c.RedirectURIs, uri)
+		}
+	}
+	switch m.TokenEndpointAuthMethod {
+	case methodNone:
+	case methodPost, methodBasic:
+		c.Method, c.Nonce = m.TokenEndpointAuthMethod, rand.Text()
+	case "": // RFC 7591, section 2
+		c.Method, c.Nonce = methodBasic, rand.Text()
+	default:
+		return event, badRequest("invalid_client_metadata", "token_endpoint_auth_method must be none, client_secret_basic or client_secret_post.")
+	}
+	// Section 2 has a default without refresh tokens, but clients that leave
+	// grant_types out do use them.
+	c.NoRefresh = len(m.GrantTypes) > 0 && !slices.Contains(m.GrantTypes, refreshToken)
+	plain, err := json.Marshal(c)
+	if err != nil {
+		return event, err
+	}
+	if len(plain) > maxSealed {
+		return event, badRequest("invalid_client_metadata", "Name and redirect URIs together are too long.")
+	}
+	k, err := s.secret(r.Context())
+	if err != nil {
+		return event, err
+	}
+	id := dynamicPrefix + k.seal("client", plain)
+	event.Client = id
+	answer := map[string]any{
+		"client_id":                  id,
+		"client_id_issued_at":        s.now().Unix(),
+		"redirect_uris":              m.RedirectURIs,
+		"token_endpoint_auth_method": methodNone,
+		"grant_types":                c.grantTypes(),
+		"response_types":             []string{"code"},
+	}
+	if c.Method != "" {
+		answer["token_endpoint_auth_method"] = c.Method
+		answer["client_secret"] = k.clientSecret(id)
+		answer["client_secret_expires_at"] = 0
+	}
+	if c.Name != "" {
+		answer["client_name"] = c.Name
+	}
+	if c.URI != "" {
+		answer["client_uri"] = c.URI
+	}
+	return event, writeJSON(w, http.StatusCreated, answer)
+}
+
+func (c *sealedClient) grantTypes() []string {
+	if c.NoRefresh {
+		return []string{authorizationCode}
+	}
+	return []string{authorizationCode, refreshToken}
+}
+
+// clientSecret returns the secret of a confidential client that registered
+// itself.
+func (k *secrets) clientSecret(id string) string {
+	return base64.RawURLEncoding.EncodeToString(k.mac("client secret", []byte(id)))
+}
+
+// dynamicClient returns the client that is sealed into id.
+func (s *Server) dynamicClient(ctx context.Context, id string) (*Client, error) {
+	k, err := s.secret(ctx)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := k.open("client", strings.TrimPrefix(id, dynamicPrefix))
+	if err != nil {
+		return nil, invalidClient("This server doesn't know the client: register it again.", nil)
+	}
+	var sealed sealedClient
+	if err := json.Unmarshal(plain, &sealed); err != nil {
+		return nil, invalidClient("This server doesn't know the client: register it again.", err)
+	}
+	c := &Client{
+		ID:           id,
+		Name:         sealed.Name,
+		URI:          sealed.URI,
+		RedirectURIs: sealed.RedirectURIs,
+		Kind:         Dynamic,
+		method:       methodNone,
+		noRefresh:    sealed.NoRefresh,
+	}
+	if sealed.Method != "" {
+		c.method, c.Secret = sealed.Method, k.clientSecret(id)
+	}
+	return c, s.stillAllowed(c)
+}
+
+// stillAllowed returns an error if the operator has forbidden since what was
+// allowed when the client introduced itself.
+func (s *Server) stillAllowed(c *Client) error {
+	if s.config.Registration.Off {
+		return invalidClient("This server accepts only clients that its operator has registered.", nil)
+	}
+	for _, uri := range c.RedirectURIs {
+		if err := s.config.Registration.allows(uri); err != nil {
+			return invalidClient("The operator doesn't allow the client's redirect URIs.", errors.New("redirect URI "+err.Error()))
+		}
+	}
+	return nil
+}
+
+// isDocument reports whether a client identifier is the URL of a Client ID
+// Metadata Document.
+func isDocument(id string) bool { return strings.HasPrefix(id, "https://") }
+
+// documentClient returns the client whose metadata is at its identifier
+// (draft-ietf-oauth-client-id-metadata-document).
+func (s *Server) documentClient(ctx context.Context, id string) (*Client, error) {
+	if s.config.Documents == nil || s.config.Registration.Off {
+		return nil, invalidClient("This server accepts only clients that its operator has registered.", nil)
+	}
+	body, err := s.config.Documents.Fetch(ctx, id)
+	if errors.Is(err, ErrUnavailable) {
+		e := unavailable(err)
+		e.Description = "The client's metadata document can't be fetched just now."
+		return nil, e
+	}
+	if err != nil {
+		return nil, invalidClient("The client's metadata document is not acceptable.", err)
+	}
+	m, err := s.parseClientMetadata(body)
+	if err != nil {
+		return nil, invalidClient("The client's metadata document is not acceptable.", err)
+	}
+	if method := m.TokenEndpointAuthMethod; method != "" && method != methodNone {
+		// A shared secret can't be (section 4.1 of the draft), and a key we
+		// don't check would let anybody pose as the client.
+		return nil, invalidClient("The client's metadata document asks for a way to authenticate that this server doesn't have; it must be none.", nil)
+	}
+	return &Client{
+		ID:           id,
+		Name:         m.ClientName,
+		URI:          m.ClientURI,
+		RedirectURIs: m.RedirectURIs,
+		Kind:         ByDocument,
+		method:       methodNone,
+		noRefresh:    len(m.GrantTypes) > 0 && !slices.Contains(m.GrantTypes, refreshToken),
+	}, nil
+}
+
+// DocumentHost returns the host that publishes the client's metadata document,
+// empty if there is none.
+func (c *Client) DocumentHost() string {
+	u, err := url.Parse(c.ID)
+	if c.Kind != ByDocument || err != nil {
+		return ""
+	}
+	return strings.TrimPrefix(resource.Origin(u), "https://")
+}

@@ -1,0 +1,146 @@
+package oauth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// maxForm bounds the body of a request to an endpoint, in bytes.
+const maxForm = 64 << 10
+
+// parseForm returns the parameters of a POST (RFC 6749, section 3.2: in the body
+// alone, none repeated, save for resource).
+func parseForm(r *http.Request) (url.Values, error) {
+	if !isMediaType(r, "application/x-www-form-urlencoded") {
+		return nil, invalidRequest("The request must be application/x-www-form-urlencoded.")
+	}
+	body, err := readBody(r, maxForm)
+	if err != nil {
+		return nil, &Error{Code: "invalid_request", Description: "The request is too large, or ended early.", Status: http.StatusRequestEntityTooLarge, Cause: err}
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, invalidRequest("The request's parameters are malformed.")
+	}
+	for name, values := range form {
+		if len(values) > 1 && name != "resource" {
+			return nil, invalidRequest("A parameter is given twice.")
+		}
+		if values[0] == "" {
+			delete(form, name) // section 3.1: without a value it is omitted
+		}
+	}
+	for _, secret := range []string{"client_secret", "code", "refresh_token", "code_verifier", "token"} {
+		if strings.Contains(r.URL.RawQuery, secret+"=") {
+			return nil, invalidRequest("Credentials don't belong in the URL: it is in the logs of everybody on the way.")
+		}
+	}
+	return form, nil
+}
+
+// authenticate returns the client that sends the request (RFC 6749, section
+// 2.3): by Basic, by the form, or by its identifier alone if it is public.
+func (s *Server) authenticate(ctx context.Context, r *http.Request, form url.Values) (*Client, error) {
+	id, secret, method, err := clientCredentialsOf(r, form)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.client(ctx, id)
+	if err == nil {
+		switch {
+		case c.Public() && method == methodNone:
+			return c, nil
+		case c.Public():
+			// Accepting it would let a client think that it is protected.
+			err = invalidClient("The client has no secret.", nil)
+		case method == methodNone:
+			err = invalidClient("The client must authenticate.", nil)
+		case c.method != "" && c.method != method:
+			err = invalidClient("The client registered with another way to authenticate.", nil)
+		case !c.secretMatches(secret):
+			err = invalidClient("The client's secret is wrong.", nil)
+		default:
+			return c, nil
+		}
+	}
+	if e := asError(err); e.Code == "invalid_client" {
+		e.challenge = method == methodBasic
+		return nil, e
+	}
+	return nil, err
+}
+
+func clientCredentialsOf(r *http.Request, form url.Values) (id, secret, method string, err error) {
+	headers := r.Header.Values("Authorization")
+	if len(headers) == 0 {
+		if form.Has("client_secret") {
+			return form.Get("client_id"), form.Get("client_secret"), methodPost, nil
+		}
+		return form.Get("client_id"), "", methodNone, nil
+	}
+	scheme, encoded, _ := strings.Cut(headers[0], " ")
+	if len(headers) > 1 || !strings.EqualFold(scheme, "Basic") {
+		return "", "", "", invalidRequest("The Authorization header must be of the scheme Basic, once.")
+	}
+	if form.Has("client_secret") {
+		return "", "", "", invalidRequest("The client authenticates in two ways at once.")
+	}
+	plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+	name, password, found := strings.Cut(string(plain), ":")
+	if err == nil && found {
+		// Section 2.3.1: both are form-encoded before.
+		var errID, errSecret error
+		id, errID = url.QueryUnescape(name)
+		secret, errSecret = url.QueryUnescape(password)
+		err = errors.Join(errID, errSecret)
+	}
+	if err != nil || !found {
+		e := invalidClient("The Basic credentials are malformed.", nil)
+		e.challenge = true
+		return "", "", "", e
+	}
+	if form.Has("client_id") && form.Get("client_id") != id {
+		return "", "", "", invalidRequest("The client names two identifiers.")
+	}
+	return id, secret, methodBasic, nil
+}
+
+// token is the token endpoint (RFC 6749, section 3.2).
+func (s *Server) token(w http.ResponseWriter, r *http.Request) (*Event, error) {
+	event := &Event{}
+	form, err := parseForm(r)
+	if err != nil {
+		return event, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	defer cancel()
+	c, err := s.authenticate(ctx, r, form)
+	if err != nil {
+		return event, err
+	}
+	event.Client = c.ID
+	var out *tokens
+	switch grantType := form.Get("grant_type"); grantType {
+	case authorizationCode:
+		event.Grant = grantType
+		out, err = s.redeem(ctx, c, form, event)
+	case refreshToken:
+		event.Grant = grantType
+		out, err = s.refresh(ctx, c, form, event)
+	case clientCredentials:
+		event.Grant = grantType
+		out, err = s.forItself(ctx, c, form.Get("scope"), form["resource"])
+	case "":
+		err = invalidRequest("grant_type is missing.")
+	default:
+		err = badRequest("unsupported_grant_type", "The grant_type must be authorization_code, refresh_token or client_credentials.")
+	}
+	if err != nil {
+		return event, err
+	}
+	return event, writeJSON(w, http.StatusOK, out)
+}
