@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 )
 
 // What is known of authorization servers, and what verifiers said of tokens,
@@ -63,8 +64,12 @@ func (s issuerState) Destruct() error {
 
 // acquire takes a reference to what is known of the issuer.
 func (iss *Issuer) acquire() (issuerState, error) {
+	// The authorization server may be one of this very Caddy's.
+	client := discovery.NewClient()
+	client.Transport = inprocess.Transport(iss.Issuer, client.Transport)
 	config := discovery.Config{
 		Issuer:     iss.Issuer,
+		Client:     client,
 		Metadata:   iss.Metadata,
 		OnFetch:    fetchObserver(iss.Issuer),
 		OnMetadata: metadataObserver(iss.Issuer),

@@ -311,3 +311,9 @@ func freePort(t *testing.T) int {
 	t.Fatal("no free port")
 	return 0
 }
+
+// asked returns how often the site was asked for path, with any query.
+func (c *caddyServer) asked(path string) int {
+	log := c.log.String()
+	return strings.Count(log, `"uri":"`+path+`"`) + strings.Count(log, `"uri":"`+path+`?`)
+}

@@ -13,9 +13,9 @@ import (
 
 const (
 	// maxState bounds the state parameter, in bytes. It comes back in a URL.
-	maxState = 4096
+	maxState = 1024
 	// maxAuthorization bounds the whole query of an authorization request.
-	maxAuthorization = 16 << 10
+	maxAuthorization = 8 << 10
 )
 
 // Authorization is an authorization request that may be put before the user: its

@@ -99,7 +99,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		event.Err = asError(err)
 		refuse(w, event.Err)
 	}
-	s.observe(*event)
+	s.observe(r.Context(), *event)
 }
 
 // refuse answers with an OAuth error (RFC 6749, section 5.2).
@@ -128,7 +128,7 @@ func (s *Server) serveKeys(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		e := asError(err)
 		refuse(w, e)
-		s.observe(Event{Endpoint: "keys", Err: e})
+		s.observe(r.Context(), Event{Endpoint: "keys", Err: e})
 		return
 	}
 	serveDocument(w, keys.document)

@@ -92,7 +92,7 @@ type Config struct {
 
 	// Observe, if not nil, is told what the endpoints were asked for and what
 	// came of it. It must not block.
-	Observe func(Event)
+	Observe func(ctx context.Context, e Event)
 
 	// Now returns the time. Nil means [time.Now].
 	Now func() time.Time
@@ -250,8 +250,11 @@ func (s *Server) Scopes(names []string) []Scope {
 	return list
 }
 
-func (s *Server) observe(e Event) {
+func (s *Server) observe(ctx context.Context, e Event) {
 	if s.config.Observe != nil {
-		s.config.Observe(e)
+		s.config.Observe(ctx, e)
 	}
 }
+
+// AccessTokenLifetime is how long a token may work after it was taken back.
+func (s *Server) AccessTokenLifetime() time.Duration { return s.config.AccessTokenLifetime }

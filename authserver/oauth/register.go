@@ -25,7 +25,7 @@ const (
 	maxClientName   = 200 // bytes
 	// maxSealed bounds what becomes part of a client identifier, in bytes: it
 	// travels in URLs.
-	maxSealed = 1500
+	maxSealed = 1000
 )
 
 // clientMetadata is what a client says of itself (RFC 7591, section 2). Unknown

@@ -1,0 +1,222 @@
+// Package authserver is the embedded authorization server: for those who have an
+// MCP server and no authorization server that MCP clients can use. OAuth itself
+// is in the package oauth below it; here are sign-in, consent, pages, storage.
+package authserver
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+)
+
+func init() {
+	caddy.RegisterModule(Handler{})
+}
+
+// Handler is an OAuth 2.1 authorization server for MCP clients (revision
+// 2026-07-28 and those before it). Users sign in with a password or at an
+// upstream; clients are registered dynamically (RFC 7591), by Client ID Metadata
+// Documents, or by the operator.
+//
+// It answers, below the path of the issuer:
+//
+//	/oauth/authorize    sign-in and consent, for browsers
+//	/oauth/token        tokens (RFC 6749)
+//	/oauth/register     dynamic registration (RFC 7591)
+//	/oauth/revoke       revocation (RFC 7009)
+//	/oauth/introspect   introspection (RFC 7662), for clients that may
+//	/oauth/jwks         the keys of access tokens (RFC 7517)
+//	/oauth/account      the user's own page: who has access, and an end to it
+//
+// and its metadata at /.well-known/oauth-authorization-server and
+// /.well-known/openid-configuration. Every other request goes to the next
+// handler, without this server's cookies.
+//
+// Whatever is refused has the fields `mcp_auth_server_error` and
+// `mcp_auth_server_cause` in the access log.
+//
+// Its state is in Caddy's storage below `mcp_auth_server/`, shared by all
+// instances on that storage.
+type Handler struct {
+	// The issuer identifier: the origin of the site, such as
+	// https://mcp.example.com, or a URL with a path. https, or http for
+	// localhost; no slash at the end. Required.
+	Issuer string `json:"issuer"`
+
+	// The resources that tokens may be issued for: what `mcp_auth` has as its
+	// resource. At least one.
+	Resources []string `json:"resources"`
+
+	// What may be granted. A client that asks for nothing gets the first. At
+	// least one.
+	Scopes []Scope `json:"scopes"`
+
+	// Those who sign in with a password.
+	Users []*User `json:"users,omitempty"`
+
+	// Where others sign in.
+	Upstreams []*Upstream `json:"upstreams,omitempty"`
+
+	// How long an access token lasts: a resource server that checks signatures
+	// alone takes it until then, whatever happens. At most 24h. Default: 15m.
+	AccessTokenLifetime caddy.Duration `json:"access_token_lifetime,omitempty"`
+
+	// How long a client may stay away before the user has to sign in again.
+	// Default: 30d.
+	RefreshTokenLifetime caddy.Duration `json:"refresh_token_lifetime,omitempty"`
+
+	// How long a browser stays signed in. Default: 12h.
+	SessionLifetime caddy.Duration `json:"session_lifetime,omitempty"`
+
+	// Which clients may introduce themselves. Default: all whose redirect URIs
+	// are https or on loopback.
+	Registration *Registration `json:"registration,omitempty"`
+
+	// Clients that the operator registers.
+	Clients []*Client `json:"clients,omitempty"`
+
+	// How Client ID Metadata Documents are fetched.
+	ClientDocuments *ClientDocuments `json:"client_documents,omitempty"`
+
+	// What seals the signing keys and whatever others keep for this server, of
+	// at least 32 characters. All instances on one storage need the same. Change
+	// it, and everybody signs in again, and clients register again. Placeholders
+	// are replaced. Default: one is made and kept in the storage.
+	Secret string `json:"secret,omitempty"`
+
+	server     *oauth.Server
+	base       string // path of the issuer
+	secure     bool   // https
+	site       string // host, for pages
+	users      map[string]*User
+	noPassword []byte
+	csrf       *http.CrossOriginProtection
+	state      *serverState
+	routes     map[string]route
+	now        func() time.Time
+	logger     *zap.Logger
+	release    []func()
+}
+
+// Scope is something that a client may be allowed to do.
+type Scope struct {
+	Name string `json:"name"`
+	// What it means, in words, for the user who is asked. Default: the name.
+	Description string `json:"description,omitempty"`
+}
+
+// Registration is which clients may introduce themselves, dynamically or by a
+// metadata document.
+type Registration struct {
+	// Leave only the operator's clients.
+	Off bool `json:"off,omitempty"`
+	// The only redirect URIs allowed; those on loopback with any port.
+	RedirectURIs []string `json:"redirect_uris,omitempty"`
+	// Schemes of native applications that are allowed besides, such as cursor.
+	PrivateSchemes []string `json:"private_schemes,omitempty"`
+}
+
+// Client is a client of the operator's.
+type Client struct {
+	ID string `json:"id"`
+	// The name, for the user who is asked. Default: the identifier.
+	Name string `json:"name,omitempty"`
+	// Where users are sent back to, to the letter; on loopback with any port.
+	RedirectURIs []string `json:"redirect_uris,omitempty"`
+	// The secret of a confidential client, of at least 16 characters.
+	// Placeholders are replaced. Default: none, a public client.
+	Secret string `json:"secret,omitempty"`
+	// The scopes it may have. Default: all.
+	Scopes []string `json:"scopes,omitempty"`
+	// May it act for itself (the client credentials grant)?
+	ClientCredentials bool `json:"client_credentials,omitempty"`
+	// Is it a resource server that may introspect tokens?
+	Introspection bool `json:"introspection,omitempty"`
+}
+
+// ClientDocuments is how Client ID Metadata Documents are fetched. They are
+// fetched from public addresses only, for their URLs come from strangers.
+type ClientDocuments struct {
+	// Don't support them.
+	Off bool `json:"off,omitempty"`
+	// Fetch them from private and loopback addresses too: anybody can then make
+	// this server send requests there. For tests and closed networks.
+	InsecureAllowPrivate bool `json:"insecure_allow_private,omitempty"`
+	// A PEM file of certificates to trust instead of the system's.
+	TrustedRoots string `json:"trusted_roots,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.mcp_auth_server",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if h.server.ServesPath(r.URL.Path) {
+		h.server.ServeHTTP(w, r)
+		return nil
+	}
+	path, below := strings.CutPrefix(r.URL.Path, h.base)
+	if serve, ok := h.routes[path]; ok && below {
+		return h.servePage(w, r, serve)
+	}
+	h.scrubCookies(r)
+	return next.ServeHTTP(w, r)
+}
+
+// Cleanup releases what is shared with other configurations.
+func (h *Handler) Cleanup() error {
+	for _, release := range h.release {
+		release()
+	}
+	return nil
+}
+
+func (h *Handler) sessionLifetime() time.Duration {
+	if h.SessionLifetime > 0 {
+		return time.Duration(h.SessionLifetime)
+	}
+	return 12 * time.Hour
+}
+
+// observe counts what happens at the endpoints and puts a refusal's cause into
+// the access log.
+func (h *Handler) observe(ctx context.Context, e oauth.Event) {
+	outcome := "ok"
+	if e.Err != nil {
+		outcome = e.Err.Code
+		logRefusal(ctx, e.Err.Code, e.Err)
+	}
+	requests.WithLabelValues(h.Issuer, e.Endpoint, outcome).Inc()
+	if e.Warning != "" {
+		h.logger.Warn(e.Warning, zap.String("client_id", e.Client), zap.String("user", e.Subject))
+	}
+	if e.Err != nil && e.Err.Status >= http.StatusInternalServerError {
+		h.logger.Error("answering failed", zap.String("endpoint", e.Endpoint), zap.Error(e.Err))
+	}
+}
+
+// logRefusal adds what was refused, and why, to the access log.
+func logRefusal(ctx context.Context, code string, cause error) {
+	if fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		fields.Add(zap.String("mcp_auth_server_error", code))
+		fields.Add(zap.String("mcp_auth_server_cause", cause.Error()))
+	}
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,0 +1,367 @@
+package authserver
+
+import (
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func init() {
+	httpcaddyfile.RegisterHandlerDirective("mcp_auth_server", parseCaddyfile)
+	// Before mcp_auth, which stands before basicauth: where that protects a
+	// whole site, signing in must not need a token. Whichever of the two is
+	// registered first, both end up between try_files and basicauth, in this
+	// order.
+	httpcaddyfile.RegisterDirectiveOrder("mcp_auth_server", httpcaddyfile.After, "try_files")
+}
+
+func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	handler := new(Handler)
+	return handler, handler.UnmarshalCaddyfile(h.Dispenser)
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	mcp_auth_server <issuer> {
+//	    resource <urls...>
+//	    scopes   <names...> | {
+//	        <name> [<description>]
+//	    }
+//	    users {
+//	        <user name> <bcrypt hash> [<full name> [<e-mail address>]]
+//	    }
+//	    upstream oidc <issuer> | github {
+//	        client_id     <id>
+//	        client_secret <secret>
+//	        allow         email|org|group|user <values...> | claim <name> <values...> | anybody
+//	        name          <name>
+//	        label         <label>
+//	        scopes        <names...>
+//	        base_url      <url>
+//	        api_url       <url>
+//	    }
+//	    access_token_lifetime  <duration>
+//	    refresh_token_lifetime <duration>
+//	    session_lifetime       <duration>
+//	    registration           open | redirect_uris <uris...> | off
+//	    private_schemes        <schemes...>
+//	    clients {
+//	        <id> {
+//	            name          <name>
+//	            redirect_uris <uris...>
+//	            secret        <secret>
+//	            scopes        <names...>
+//	            client_credentials
+//	            introspection
+//	        }
+//	    }
+//	    client_documents off | {
+//	        trusted_roots <file>
+//	        insecure_allow_private
+//	    }
+//	    secret <secret>
+//	}
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the directive's name
+	args := d.RemainingArgs()
+	if len(args) > 0 && (strings.HasPrefix(args[0], "/") || strings.HasPrefix(args[0], "@") || args[0] == "*") {
+		return d.Err("mcp_auth_server takes no matcher: it answers at its own addresses only")
+	}
+	if len(args) != 1 {
+		return d.Err("mcp_auth_server takes its issuer identifier, the address of this site, for example https://mcp.example.com")
+	}
+	h.Issuer = args[0]
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if err := h.unmarshalOption(d); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(h.Resources) == 0:
+		return d.Err("mcp_auth_server needs at least one `resource <url>`: the MCP server that tokens are for, as mcp_auth has it")
+	case len(h.Scopes) == 0:
+		return d.Err("mcp_auth_server needs `scopes`: what clients may be allowed to do, for example mcp:tools")
+	}
+	return nil
+}
+
+func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
+	switch option := d.Val(); option {
+	case "resource":
+		return appendArgs(d, &h.Resources)
+	case "scopes":
+		return h.unmarshalScopes(d)
+	case "users":
+		return h.unmarshalUsers(d)
+	case "upstream":
+		return h.unmarshalUpstream(d)
+	case "clients":
+		return h.unmarshalClients(d)
+	case "registration":
+		return h.unmarshalRegistration(d)
+	case "private_schemes":
+		return appendArgs(d, &h.registration().PrivateSchemes)
+	case "client_documents":
+		return h.unmarshalDocuments(d)
+	case "access_token_lifetime":
+		return lifetime(d, &h.AccessTokenLifetime)
+	case "refresh_token_lifetime":
+		return lifetime(d, &h.RefreshTokenLifetime)
+	case "session_lifetime":
+		return lifetime(d, &h.SessionLifetime)
+	case "secret":
+		return text(d, &h.Secret)
+	default:
+		return d.Errf("unrecognized option of mcp_auth_server: %s (known: resource, scopes, users, upstream, clients, registration, private_schemes, "+
+			"client_documents, access_token_lifetime, refresh_token_lifetime, session_lifetime, secret)", option)
+	}
+}
+
+func (h *Handler) unmarshalScopes(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	for _, name := range args {
+		h.Scopes = append(h.Scopes, Scope{Name: name})
+	}
+	block := false
+	for nesting := d.Nesting(); d.NextBlock(nesting); block = true {
+		scope := Scope{Name: d.Val()}
+		d.Args(&scope.Description)
+		if d.NextArg() {
+			return d.Errf("write the description of %s in quotes", scope.Name)
+		}
+		h.Scopes = append(h.Scopes, scope)
+	}
+	if len(args) == 0 && !block {
+		return d.ArgErr()
+	}
+	return nil
+}
+
+func (h *Handler) unmarshalUsers(d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		return d.Err("users takes a block: a user name, a password hashed by `caddy hash-password`, a full name and an e-mail address on each line")
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		user := &User{Username: d.Val()}
+		args := d.RemainingArgs()
+		switch len(args) {
+		case 3:
+			user.Email = args[2]
+			fallthrough
+		case 2:
+			user.Name = args[1]
+			fallthrough
+		case 1:
+			user.Password = args[0]
+		default:
+			return d.Errf("user %s: write the hashed password, then a full name in quotes and an e-mail address if you like", user.Username)
+		}
+		h.Users = append(h.Users, user)
+	}
+	if len(h.Users) == 0 {
+		return d.Err("users is empty")
+	}
+	return nil
+}
+
+func (h *Handler) unmarshalUpstream(d *caddyfile.Dispenser) error {
+	u := new(Upstream)
+	if !d.Args(&u.Type) {
+		return d.Err("upstream takes what it is: oidc and the issuer's URL, or github")
+	}
+	switch args := d.RemainingArgs(); {
+	case u.Type == "oidc" && len(args) == 1:
+		u.Issuer = args[0]
+	case u.Type == "github" && len(args) == 0:
+	default:
+		return d.Errf("upstream takes what it is: `upstream oidc <issuer>` or `upstream github`")
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		var err error
+		switch option := d.Val(); option {
+		case "client_id":
+			err = text(d, &u.ClientID)
+		case "client_secret":
+			err = text(d, &u.ClientSecret)
+		case "name":
+			err = text(d, &u.Name)
+		case "label":
+			err = text(d, &u.Label)
+		case "scopes":
+			err = appendArgs(d, &u.Scopes)
+		case "base_url":
+			err = text(d, &u.BaseURL)
+		case "api_url":
+			err = text(d, &u.APIURL)
+		case "allow":
+			err = u.unmarshalAllow(d)
+		default:
+			err = d.Errf("unrecognized option of upstream: %s (known: client_id, client_secret, allow, name, label, scopes, base_url, api_url)", option)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	h.Upstreams = append(h.Upstreams, u)
+	return nil
+}
+
+func (u *Upstream) unmarshalAllow(d *caddyfile.Dispenser) error {
+	var rule AllowRule
+	if !d.Args(&rule.Kind) {
+		return d.Err("allow takes who: `email *@example.com`, `org acme`, `group staff`, `user ada`, `claim <name> <values...>`, or `anybody`")
+	}
+	if rule.Kind == "claim" && !d.Args(&rule.Claim) {
+		return d.Err("allow claim takes the claim's name and values")
+	}
+	rule.Values = d.RemainingArgs()
+	u.Allow = append(u.Allow, rule)
+	return nil
+}
+
+func (h *Handler) unmarshalClients(d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		return d.Err("clients takes a block: an identifier on each line, with a block of its own")
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		c := &Client{ID: d.Val()}
+		if d.NextArg() {
+			return d.Errf("client %s takes a block", c.ID)
+		}
+		for nesting := d.Nesting(); d.NextBlock(nesting); {
+			var err error
+			switch option := d.Val(); option {
+			case "name":
+				err = text(d, &c.Name)
+			case "redirect_uris":
+				err = appendArgs(d, &c.RedirectURIs)
+			case "secret":
+				err = text(d, &c.Secret)
+			case "scopes":
+				err = appendArgs(d, &c.Scopes)
+			case "client_credentials":
+				err = flag(d, &c.ClientCredentials)
+			case "introspection":
+				err = flag(d, &c.Introspection)
+			default:
+				err = d.Errf("unrecognized option of a client: %s (known: name, redirect_uris, secret, scopes, client_credentials, introspection)", option)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		h.Clients = append(h.Clients, c)
+	}
+	return nil
+}
+
+// registration returns what is said of registration, for more to be added.
+func (h *Handler) registration() *Registration {
+	if h.Registration == nil {
+		h.Registration = new(Registration)
+	}
+	return h.Registration
+}
+
+func (h *Handler) unmarshalRegistration(d *caddyfile.Dispenser) error {
+	var mode string
+	if !d.Args(&mode) {
+		return d.Err("registration is open, off, or redirect_uris and a list of them")
+	}
+	r := h.registration()
+	switch mode {
+	case "open", "off":
+		if d.NextArg() {
+			return d.ArgErr()
+		}
+		r.Off = mode == "off"
+		return nil
+	case "redirect_uris":
+		return appendArgs(d, &r.RedirectURIs)
+	}
+	return d.Errf("registration is open, off, or redirect_uris and a list of them, not %s", mode)
+}
+
+func (h *Handler) unmarshalDocuments(d *caddyfile.Dispenser) error {
+	if h.ClientDocuments != nil {
+		return d.Err("client_documents is given twice")
+	}
+	c := new(ClientDocuments)
+	h.ClientDocuments = c
+	if d.NextArg() {
+		if d.Val() != "off" || d.NextArg() {
+			return d.Err("client_documents takes off, or a block")
+		}
+		c.Off = true
+		return nil
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		var err error
+		switch option := d.Val(); option {
+		case "trusted_roots":
+			err = text(d, &c.TrustedRoots)
+		case "insecure_allow_private":
+			err = flag(d, &c.InsecureAllowPrivate)
+		default:
+			err = d.Errf("unrecognized option of client_documents: %s (known: trusted_roots, insecure_allow_private)", option)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// text reads an option's only value.
+func text(d *caddyfile.Dispenser, to *string) error {
+	option := d.Val()
+	if *to != "" {
+		return d.Errf("%s is given twice", option)
+	}
+	if !d.AllArgs(to) || *to == "" {
+		return d.Errf("%s takes one value", option)
+	}
+	return nil
+}
+
+func flag(d *caddyfile.Dispenser, to *bool) error {
+	option := d.Val()
+	if d.NextArg() {
+		return d.Errf("%s takes no value", option)
+	}
+	*to = true
+	return nil
+}
+
+func appendArgs(d *caddyfile.Dispenser, to *[]string) error {
+	option := d.Val()
+	args := d.RemainingArgs()
+	if len(args) == 0 {
+		return d.Errf("%s takes one value or more", option)
+	}
+	*to = append(*to, args...)
+	return nil
+}
+
+func lifetime(d *caddyfile.Dispenser, to *caddy.Duration) error {
+	option := d.Val()
+	var arg string
+	if *to != 0 {
+		return d.Errf("%s is given twice", option)
+	}
+	if !d.AllArgs(&arg) {
+		return d.Errf("%s takes a duration such as 15m or 30d", option)
+	}
+	duration, err := caddy.ParseDuration(arg)
+	if err != nil || duration <= 0 {
+		return d.Errf("%s: %q is not a duration such as 15m or 30d", option, arg)
+	}
+	*to = caddy.Duration(duration)
+	return nil
+}
+
+// Interface guard
+var _ caddyfile.Unmarshaler = (*Handler)(nil)

@@ -1,0 +1,254 @@
+// Package clientdoc fetches OAuth Client ID Metadata Documents
+// (draft-ietf-oauth-client-id-metadata-document-02) for an authorization server:
+// the URL comes from whoever starts an authorization, so the fetch is one that
+// strangers ask for. It reaches public addresses only, is bounded in size, time
+// and number, and is shared and kept. It knows nothing of Caddy.
+//
+// Of a document it checks only what makes it one: that it is a JSON object, read
+// strictly, and that client_id in it is its URL. What the client says of itself is
+// for the caller to read, with a strict parser as well.
+//
+// Not supported, on purpose: HTTP proxies, redirects, HTTP/2, Last-Modified,
+// s-maxage, and telling that a network uses public addresses for its inside. Who
+// runs such a network needs a firewall (section 8.6 of the draft recommends one
+// anyway).
+package clientdoc
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// fetchTimeout bounds a fetch, from the resolution of the name to the last
+	// byte of the body; and, separately, the wait for a slot. The user is waiting
+	// in front of a browser.
+	fetchTimeout = 5 * time.Second
+
+	// unavailableFor is how long a URL that can't be fetched is left alone, and
+	// invalidFor, how long one that publishes no proper document is. The draft
+	// forbids caching error responses and invalid documents (section 5.2): these
+	// are limits on how often anybody who reloads a page makes us fetch, as short
+	// as they can be.
+	unavailableFor = 10 * time.Second
+	invalidFor     = time.Minute
+
+	// maxStale is how long after it was fetched or confirmed a document serves
+	// while its server can't be reached.
+	maxStale = 24 * time.Hour
+
+	defaultMaxEntries = 1000
+)
+
+// Config is what a [Fetcher] works with. Its zero value is the strictest.
+type Config struct {
+	// AllowPrivate reports whether an address that is not public may be dialled,
+	// and be the host of a client identifier: for tests and intranets. An
+	// IPv4-mapped address is asked for as the IPv4 address it is. Nil: none.
+	//
+	// Whatever it allows can be made to answer a GET by anybody who can send an
+	// authorization request, so let it name hosts, not networks.
+	AllowPrivate func(netip.Addr) bool
+
+	// RootCAs sign the certificates of those who publish documents. Nil: the
+	// system's.
+	RootCAs *x509.CertPool
+
+	// Now is the clock. Nil: [time.Now].
+	Now func() time.Time
+
+	// MaxEntries bounds the documents kept, of 16 KiB at most each, and likewise
+	// the failures remembered; the least recently used gives way. Default: 1000.
+	MaxEntries int
+}
+
+// Fetcher fetches and keeps documents. It is safe for concurrent use.
+type Fetcher struct {
+	allow   func(netip.Addr) bool
+	now     func() time.Time
+	dialer  *net.Dialer
+	client  *http.Client
+	timeout time.Duration // of a fetch
+	maxWait time.Duration // for a slot
+	slots   *slots
+	flights singleflight.Group
+
+	// ctx is that of the fetches: they go on when those who wait for them leave,
+	// or a client that hangs up would make everybody begin again.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu        sync.Mutex
+	documents *lru[*document]
+	// failures are kept apart, so that a flood of made-up identifiers does not
+	// displace the documents of clients in use.
+	failures *lru[*failure]
+}
+
+// document is a document as it was fetched. It is never changed.
+type document struct {
+	body    []byte
+	etag    string    // what revalidates it; may be empty
+	fetched time.Time // or confirmed
+	expires time.Time
+	noStale bool // its server forbids using it after expires
+}
+
+// failure is why there is no document, and until when that is not looked into.
+type failure struct {
+	err   error
+	until time.Time
+}
+
+// New returns a fetcher. It fetches nothing yet. Call [Fetcher.Close] when it is
+// no longer needed.
+func New(config Config) *Fetcher {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.MaxEntries <= 0 {
+		config.MaxEntries = defaultMaxEntries
+	}
+	f := &Fetcher{
+		allow:     config.AllowPrivate,
+		now:       config.Now,
+		timeout:   fetchTimeout,
+		maxWait:   fetchTimeout,
+		slots:     newSlots(),
+		documents: newLRU[*document](config.MaxEntries),
+		failures:  newLRU[*failure](config.MaxEntries),
+	}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	f.dialer = &net.Dialer{ControlContext: f.controlDial}
+	f.client = newClient(f.dialer, config.RootCAs)
+	return f
+}
+
+// Close ends the fetches under way. From then on the fetcher only says that it
+// is closed.
+func (f *Fetcher) Close() { f.cancel() }
+
+// Fetch returns the document of the client identifier URL id, which it may have
+// kept for as long as HTTP's rules allow, between a minute and a day; longer
+// while the server that publishes it is out of reach, up to a day after it was
+// last seen there.
+//
+// The error is an [*InvalidError] or an [*UnavailableError].
+func (f *Fetcher) Fetch(ctx context.Context, id string) ([]byte, error) {
+	if err := checkURL(id, f.allow); err != nil {
+		return nil, err
+	}
+	if f.ctx.Err() != nil {
+		return nil, errClosed()
+	}
+	body, err, known := f.kept(id)
+	if !known {
+		flight := f.flights.DoChan(id, func() (any, error) { return f.refresh(id) })
+		select {
+		case <-ctx.Done():
+			return nil, &UnavailableError{fmt.Errorf("waiting for the document: %w", ctx.Err())}
+		case result := <-flight:
+			body, _ = result.Val.([]byte)
+			err = result.Err
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	// A copy: what others get must not depend on what this caller does with it.
+	return bytes.Clone(body), nil
+}
+
+// kept returns what is known of id without asking anybody, if something is.
+func (f *Fetcher) kept(id string) (body []byte, err error, known bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.now()
+	doc, _ := f.documents.get(id)
+	if doc != nil && now.Before(doc.expires) {
+		return doc.body, nil, true
+	}
+	if failed, ok := f.failures.get(id); ok && now.Before(failed.until) {
+		body, err = stale(doc, failed.err, now)
+		return body, err, true
+	}
+	return nil, nil, false
+}
+
+// stale returns what there is when a fetch has failed with err: the old document
+// if it may still be used. That its server is out of reach is no reason to turn
+// users away; that it denies the document, or publishes a bad one, is.
+func stale(doc *document, err error, now time.Time) ([]byte, error) {
+	var unavailable *UnavailableError
+	if doc != nil && !doc.noStale && errors.As(err, &unavailable) && now.Sub(doc.fetched) < maxStale {
+		return doc.body, nil
+	}
+	return nil, err
+}
+
+// refresh fetches the document of id and keeps what comes of it. No two run for
+// the same id.
+func (f *Fetcher) refresh(id string) ([]byte, error) {
+	// Another fetch may have ended after the caller looked.
+	if body, err, known := f.kept(id); known {
+		return body, err
+	}
+	u, err := url.Parse(id)
+	if err != nil {
+		return nil, invalid("the URL is malformed")
+	}
+	f.mu.Lock()
+	old, _ := f.documents.get(id)
+	f.mu.Unlock()
+
+	wait, cancel := context.WithTimeout(f.ctx, f.maxWait)
+	defer cancel()
+	if err := f.slots.acquire(wait, u.Hostname()); err != nil {
+		if f.ctx.Err() != nil {
+			err = errClosed()
+		}
+		// Our own shortage, which says nothing of the URL: not remembered.
+		return stale(old, err, f.now())
+	}
+	defer f.slots.release(u.Hostname())
+
+	ctx, cancel := context.WithTimeout(f.ctx, f.timeout)
+	defer cancel()
+	doc, err := f.get(ctx, id, old)
+	if f.ctx.Err() != nil {
+		return nil, errClosed()
+	}
+	return f.keep(id, old, doc, err)
+}
+
+// keep remembers what a fetch of id brought, and returns what the callers get.
+func (f *Fetcher) keep(id string, old, doc *document, err error) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.now()
+	if err == nil {
+		f.documents.put(id, doc)
+		f.failures.remove(id)
+		return doc.body, nil
+	}
+	var wrong *InvalidError
+	if errors.As(err, &wrong) {
+		// Whatever was there is there no longer.
+		f.documents.remove(id)
+		f.failures.put(id, &failure{err, now.Add(invalidFor)})
+		return nil, err
+	}
+	f.failures.put(id, &failure{err, now.Add(unavailableFor)})
+	return stale(old, err, now)
+}

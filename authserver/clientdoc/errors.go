@@ -1,0 +1,91 @@
+package clientdoc
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+)
+
+// InvalidError says that a client's identifier is not one, or that what is
+// published there is not the client's metadata document. Asking again does not
+// help before whoever publishes it changes something.
+//
+// Its text is for the log, and has nothing in it of what a server sent.
+type InvalidError struct{ Err error }
+
+func (e *InvalidError) Error() string { return "client metadata document: " + e.Err.Error() }
+
+func (e *InvalidError) Unwrap() error { return e.Err }
+
+// UnavailableError says that a document could not be fetched for now: its server
+// is out of reach, is ill, took too long, or we are too busy.
+//
+// Its text is for the log, and has nothing in it of what a server sent.
+type UnavailableError struct{ Err error }
+
+func (e *UnavailableError) Error() string {
+	return "client metadata document is unavailable: " + e.Err.Error()
+}
+
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+func invalid(cause string) error { return &InvalidError{errors.New(cause)} }
+
+func errClosed() error { return &UnavailableError{errors.New("the fetcher is closed")} }
+
+// exchangeError returns what went wrong while talking to a server. The errors of
+// net/http and crypto/tls quote what they could not read, a status line that is
+// some other protocol's greeting, or names in a certificate: whoever probes our
+// network must not be shown it, nor write into our log. So they are replaced,
+// not wrapped.
+func exchangeError(err error) error {
+	var refused *refusedError
+	if errors.As(err, &refused) {
+		return &InvalidError{refused}
+	}
+	return &UnavailableError{exchangeCause(err)}
+}
+
+func exchangeCause(err error) error {
+	var (
+		timeout     net.Error
+		dns         *net.DNSError
+		hostname    x509.HostnameError
+		authority   x509.UnknownAuthorityError
+		certificate x509.CertificateInvalidError
+		verify      *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+		alert       tls.AlertError
+		errno       syscall.Errno
+	)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return errors.New("the server took too long")
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return errors.New("the host does not exist")
+	case errors.As(err, &dns):
+		return errors.New("the host could not be resolved")
+	case errors.As(err, &hostname):
+		return errors.New("the certificate is not the host's")
+	case errors.As(err, &authority):
+		return errors.New("the certificate is signed by an unknown authority")
+	case errors.As(err, &certificate) && certificate.Reason == x509.Expired:
+		return errors.New("the certificate has expired or is not yet valid")
+	case errors.As(err, &certificate), errors.As(err, &verify):
+		return errors.New("the certificate is not valid")
+	case errors.As(err, &record):
+		return errors.New("the server does not speak TLS")
+	case errors.As(err, &alert):
+		return fmt.Errorf("TLS handshake: %w", alert)
+	case errors.As(err, &errno):
+		return fmt.Errorf("connection: %w", errno)
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
+		return errors.New("the body is not the gzip it says it is")
+	}
+	return errors.New("the server broke off, or did not answer in HTTP within bounds")
+}

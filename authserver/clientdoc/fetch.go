@@ -1,0 +1,117 @@
+package clientdoc
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+)
+
+const (
+	// maxBody bounds a document, in bytes after decompression. Section 8.7 of the
+	// draft recommends 5 KB; clients that list their keys need more.
+	maxBody = 16 << 10
+
+	// maxHeader bounds the header of an answer, in bytes.
+	maxHeader = 16 << 10
+
+	userAgent = "caddy-mcp-auth"
+)
+
+// newClient returns the HTTP client of a fetcher. It has no cookies, no
+// credentials and no connections left over that could tell one fetch of another.
+func newClient(dialer *net.Dialer, roots *x509.CertPool) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			// Not from the environment, as elsewhere: a proxy resolves the name
+			// by itself, so it would dial what the dialer refuses.
+			Proxy:                  nil,
+			DialContext:            dialer.DialContext,
+			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			DisableKeepAlives:      true,
+			MaxResponseHeaderBytes: maxHeader,
+		},
+		// Redirects are answers (section 5 of the draft forbids following them):
+		// the document is the client's because it is at that very URL.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// get fetches the document of id, or has its server confirm old, if there is one.
+// The error is an [*InvalidError] or an [*UnavailableError].
+func (f *Fetcher) get(ctx context.Context, id string, old *document) (*document, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, id, nil)
+	if err != nil {
+		return nil, invalid("the URL is malformed")
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", userAgent)
+	if old != nil && old.etag != "" {
+		req.Header.Set("If-None-Match", old.etag)
+	}
+	asked := f.now()
+	resp, err := f.client.Do(req)
+	if err != nil {
+		return nil, exchangeError(err)
+	}
+	defer resp.Body.Close()
+
+	if resp.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "" {
+		// RFC 9111, section 4.3.4: the same body, with a new lease. A server must
+		// repeat what the lease depends on (RFC 9110, section 15.4.5).
+		doc := &document{body: old.body, etag: old.etag, fetched: asked}
+		doc.expires, doc.noStale = lease(resp.Header, asked)
+		return doc, nil
+	}
+	if err := checkStatus(resp.StatusCode); err != nil {
+		return nil, err
+	}
+	if !isJSON(resp.Header.Get("Content-Type")) {
+		return nil, invalid("the media type is neither application/json nor application/*+json")
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err != nil {
+		return nil, exchangeError(err)
+	}
+	if len(body) > maxBody {
+		return nil, &InvalidError{fmt.Errorf("the document is larger than %d bytes", maxBody)}
+	}
+	if err := checkDocument(body, id); err != nil {
+		return nil, &InvalidError{err}
+	}
+	doc := &document{body: body, etag: entityTag(resp.Header), fetched: asked}
+	doc.expires, doc.noStale = lease(resp.Header, asked)
+	return doc, nil
+}
+
+// checkStatus returns an error unless status is 200, the only one that a document
+// may come with (section 5 of the draft).
+func checkStatus(status int) error {
+	err := fmt.Errorf("the server answered %d", status)
+	switch {
+	case status == http.StatusOK:
+		return nil
+	case status == http.StatusTooManyRequests || status >= 500:
+		return &UnavailableError{err}
+	case status >= 300 && status < 400 && status != http.StatusNotModified:
+		return &InvalidError{fmt.Errorf("%w, but redirects are not followed: the document must be at the URL itself", err)}
+	}
+	return &InvalidError{err}
+}
+
+// isJSON reports whether a Content-Type is JSON's, or that of a format built on
+// it (section 4 of the draft). Nothing else is: a server that lets its users
+// upload texts and pictures would let them be clients in its name.
+func isJSON(contentType string) bool {
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return false
+	}
+	subtype, ok := strings.CutPrefix(mediaType, "application/")
+	return ok && (subtype == "json" || strings.HasSuffix(subtype, "+json") && subtype != "+json")
+}

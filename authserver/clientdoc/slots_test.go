@@ -1,0 +1,127 @@
+package clientdoc_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
+)
+
+// hold returns a handler that holds whoever comes until release is closed, and
+// counts them.
+func hold(release <-chan struct{}) (handler http.HandlerFunc, held *atomic.Int64) {
+	held = new(atomic.Int64)
+	return func(w http.ResponseWriter, r *http.Request) {
+		held.Add(1)
+		<-release
+		held.Add(-1)
+		proper(w, r)
+	}, held
+}
+
+func TestFetchesAtATime(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		host string // a format for its number
+		want int64
+	}{
+		{"one host", "a.example.com", 2},
+		{"many hosts", "a%d.example.com", clientdoc.MaxFetches},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			release := make(chan struct{})
+			handler, held := hold(release)
+			p := newPublisher(t, handler)
+			f := newFetcher(t, p, clientdoc.Config{})
+			f.SetResolver(resolver(lookup))
+			f.SetTimeout(time.Minute)
+			f.SetMaxWait(time.Minute)
+
+			const fetches = clientdoc.MaxFetches + 4
+			var done sync.WaitGroup
+			for i := range fetches {
+				host := tt.host
+				if tt.want > 2 {
+					host = fmt.Sprintf(tt.host, i)
+				}
+				done.Go(func() { mustFetchInBackground(t, f, p.idAt(host)+fmt.Sprint("?", i)) })
+			}
+			eventually(t, "all but those held wait", func() bool { return held.Load() == tt.want && f.Queued() == fetches-int(tt.want) })
+			time.Sleep(20 * time.Millisecond)
+			p.wantHits(t, "held", tt.want)
+			close(release)
+			done.Wait()
+			p.wantHits(t, "released", fetches)
+			eventually(t, "no host left", func() bool { return f.Hosts() == 0 && f.Queued() == 0 })
+		})
+	}
+}
+
+// mustFetchInBackground is mustFetch for goroutines that are not the test's.
+func mustFetchInBackground(t testing.TB, f *clientdoc.Fetcher, id string) {
+	if got, err := f.Fetch(t.Context(), id); err != nil || string(got) != document(id) {
+		t.Errorf("got %s, %v, want the document of %s", got, err, id)
+	}
+}
+
+func TestFetchWaitsOnlySoLong(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	p, c := newPublisher(t, respond("Cache-Control", "max-age=60")), newClock()
+	f := newFetcher(t, p, clientdoc.Config{Now: c.Now})
+	f.SetResolver(resolver(lookup))
+	mustFetch(t, f, p.id("old"))
+	c.Advance(time.Minute)
+
+	handler, held := hold(release)
+	p.answer(handler)
+	f.SetTimeout(time.Minute)
+	f.SetMaxWait(100 * time.Millisecond)
+	var done sync.WaitGroup
+	for _, name := range []string{"a", "b"} {
+		done.Go(func() { mustFetchInBackground(t, f, p.id(name)) })
+	}
+	eventually(t, "two are held", func() bool { return held.Load() == 2 })
+
+	got, err := f.Fetch(t.Context(), p.id("c"))
+	wantUnavailable(t, got, err, "under way")
+	mustFetch(t, f, p.id("old")) // stale is better than nothing
+
+	// Another host is not concerned.
+	p.answer(nil)
+	mustFetch(t, f, p.idAt("a.example.com"))
+	close(release)
+	done.Wait()
+	// Nor is the shortage held against the URL.
+	mustFetch(t, f, p.id("c"))
+}
+
+func TestFetchQueueIsBounded(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	handler, held := hold(release)
+	p := newPublisher(t, handler)
+	f := newFetcher(t, p, clientdoc.Config{})
+	f.SetTimeout(time.Minute)
+	f.SetMaxWait(time.Minute)
+	var done sync.WaitGroup
+	fetch := func(from, to int) {
+		for i := range to - from {
+			done.Go(func() { mustFetchInBackground(t, f, p.id(fmt.Sprint(from+i))) })
+		}
+	}
+	fetch(0, 2)
+	eventually(t, "two are held", func() bool { return held.Load() == 2 })
+	fetch(2, 2+clientdoc.MaxQueue)
+	eventually(t, "the queue is full", func() bool { return f.Queued() == clientdoc.MaxQueue })
+	got, err := f.Fetch(t.Context(), p.id("one-too-many"))
+	wantUnavailable(t, got, err, "too many fetches are waiting")
+	close(release)
+	done.Wait()
+}

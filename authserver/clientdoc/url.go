@@ -1,0 +1,179 @@
+package clientdoc
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// maxURL bounds a client identifier, in bytes. Users are shown it, and section 3
+// of the draft recommends a short one.
+const maxURL = 2048
+
+// CheckURL returns an error, an [*InvalidError], if id can't be a client
+// identifier URL (section 3 of the draft): https with a host and a path, without
+// userinfo, fragment and dot segments.
+//
+// Beyond the draft, it must be written in the one normal form (RFC 3986, section
+// 6.2.2): a client identifier is compared byte by byte, so two spellings would be
+// two clients at one address, and whatever two programs read differently could be
+// one client to the user and another to us. And it must have more than "/" for a
+// path, which the draft recommends against, its host must be a name, and its port
+// 443 or at least 1024. A query is allowed.
+func CheckURL(id string) error { return checkURL(id, nil) }
+
+// checkURL is [CheckURL], except that the host may be an IP address that allow,
+// if not nil, allows.
+func checkURL(id string, allow func(netip.Addr) bool) error {
+	if err := checkIdentifier(id, allow); err != nil {
+		return &InvalidError{err}
+	}
+	return nil
+}
+
+func checkIdentifier(id string, allow func(netip.Addr) bool) error {
+	if len(id) > maxURL {
+		return fmt.Errorf("the URL is longer than %d bytes", maxURL)
+	}
+	if strings.Contains(id, "#") {
+		return errors.New("the URL has a fragment")
+	}
+	u, err := url.Parse(id)
+	switch {
+	case err != nil:
+		return errors.New("the URL is malformed")
+	case !strings.HasPrefix(id, "https://"):
+		return errors.New("the URL does not begin with https://")
+	case u.User != nil:
+		return errors.New("the URL has userinfo")
+	case u.Path == "" || u.Path == "/":
+		return errors.New("the URL has no path")
+	}
+	if err := checkHost(u.Hostname(), allow); err != nil {
+		return err
+	}
+	if err := checkPort(u); err != nil {
+		return err
+	}
+	path, query, _ := strings.Cut(strings.TrimPrefix(id, "https://"+u.Host), "?")
+	if err := checkPath(path); err != nil {
+		return err
+	}
+	if err := checkCharacters(query, "/?:@"); err != nil {
+		return fmt.Errorf("the query %w", err)
+	}
+	if u.String() != id {
+		return errors.New("the URL is not in its normal form")
+	}
+	return nil
+}
+
+// checkHost returns an error unless host is a name as it is in DNS (RFC 1123,
+// section 2.1), in lower case, without the dot at its end that makes a second
+// spelling. An address is none unless allowed: whoever controls nothing but an
+// address has no name to show to users.
+func checkHost(host string, allow func(netip.Addr) bool) error {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		if addr.String() != host || addr.Zone() != "" || addr.Is4In6() || allow == nil || !allow(addr) {
+			return errors.New("the host is an IP address")
+		}
+		return nil
+	}
+	if host == "" || len(host) > 253 {
+		return errors.New("the URL has no host")
+	}
+	labels := strings.Split(host, ".")
+	for _, label := range labels {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return errors.New("the host is not a name in DNS")
+		}
+		for _, c := range []byte(label) {
+			if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') {
+				return errors.New("the host is not a name in DNS, in lower case")
+			}
+		}
+	}
+	// 127.1, 0x7f.0.0.1 and 2130706433 are addresses to resolvers and browsers.
+	if last := labels[len(labels)-1]; last[0] < 'a' {
+		return errors.New("the host is a number")
+	}
+	return nil
+}
+
+// checkPort returns an error unless u has the default port, unwritten, or one
+// that is nobody's in particular: below 1024 are SSH, SMTP and LDAP, which have
+// no business with a request that a stranger sends in our name, and where it may
+// look like an attack of ours.
+func checkPort(u *url.URL) error {
+	if u.Port() == "" {
+		if strings.HasSuffix(u.Host, ":") {
+			return errors.New("the port is empty")
+		}
+		return nil
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	switch {
+	case err != nil || strconv.FormatUint(port, 10) != u.Port():
+		return errors.New("the port is not a number from 1 to 65535")
+	case port == 443:
+		return errors.New("the port is the default one and must not be written")
+	case port < 1024:
+		return errors.New("the port is neither 443 nor at least 1024")
+	}
+	return nil
+}
+
+// checkPath returns an error if the path, as written, has dot segments or slashes
+// that only some programs see.
+func checkPath(path string) error {
+	for segment := range strings.SplitSeq(path, "/") {
+		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
+		case ".", "..":
+			return errors.New("the path has dot segments")
+		}
+	}
+	if strings.Contains(path, "%2F") || strings.Contains(path, "%5C") {
+		return errors.New("the path has an encoded slash")
+	}
+	if err := checkCharacters(path, "/:@"); err != nil {
+		return fmt.Errorf("the path %w", err)
+	}
+	return nil
+}
+
+// checkCharacters returns an error if part has characters that have no place in
+// it (RFC 3986, section 3.3): others than unreserved ones, sub-delimiters and
+// those in delimiters; or escapes that are not the normal form (section 6.2.2),
+// or hide a control character.
+func checkCharacters(part, delimiters string) error {
+	for i := 0; i < len(part); i++ {
+		c := part[i]
+		if c != '%' {
+			if !unreserved(c) && !strings.Contains("!$&'()*+,;="+delimiters, string(rune(c))) {
+				return errors.New("has a character that must be escaped")
+			}
+			continue
+		}
+		if len(part)-i < 3 || !upperHex(part[i+1]) || !upperHex(part[i+2]) {
+			return errors.New("has an escape that is not % and two digits, in upper case")
+		}
+		b, _ := strconv.ParseUint(part[i+1:i+3], 16, 8)
+		switch decoded := byte(b); {
+		case unreserved(decoded):
+			return errors.New("has an escape that is not needed")
+		case decoded < ' ' || decoded == 0x7f:
+			return errors.New("has a control character")
+		}
+		i += 2
+	}
+	return nil
+}
+
+func unreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
+}
+
+func upperHex(c byte) bool { return '0' <= c && c <= '9' || 'A' <= c && c <= 'F' }

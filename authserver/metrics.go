@@ -1,0 +1,45 @@
+package authserver
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// The counters belong to the process, so that they survive a reload. Labels come
+// from the configuration or from a closed set.
+var (
+	requests = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy",
+		Subsystem: "mcp_auth_server",
+		Name:      "requests_total",
+		Help:      "Requests to the token, register, revoke and introspect endpoints, by outcome: ok, or the OAuth error.",
+	}, []string{"issuer", "endpoint", "outcome"})
+
+	signIns = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy",
+		Subsystem: "mcp_auth_server",
+		Name:      "sign_ins_total",
+		Help:      "Attempts to sign in, by method (password, or the upstream's name) and outcome: ok, wrong, throttled, denied, error.",
+	}, []string{"issuer", "method", "outcome"})
+
+	authorizations = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy",
+		Subsystem: "mcp_auth_server",
+		Name:      "authorizations_total",
+		Help:      "Authorization requests by how they ended: approved, remembered, or the OAuth error.",
+	}, []string{"issuer", "outcome"})
+)
+
+// registerMetrics makes the counters part of the configuration's registry.
+func registerMetrics(ctx caddy.Context) error {
+	for _, c := range []prometheus.Collector{requests, signIns, authorizations} {
+		err := ctx.GetMetricsRegistry().Register(c)
+		if already := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &already) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+// Package pages renders what people see of the authorization server: signing
+// in, giving an application access, taking the access back, and messages.
+//
+// It knows HTML and net/http only. What is true, who may see it, and what a
+// form does are for the caller to decide. The pages run no script and load
+// nothing, so that their policy can refuse everything but their own style.
+package pages
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+//go:embed html
+var files embed.FS
+
+//go:embed html/style.css
+var style string
+
+// basePolicy is the Content-Security-Policy of every page. The style is allowed
+// by its hash, so that an injected one is not.
+var basePolicy = func() string {
+	hash := sha256.Sum256([]byte(style))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; base-uri 'none'; frame-ancestors 'none'"
+}()
+
+// ownForms lets a page's forms be sent to this server alone. It is not for
+// pages whose form ends in a redirect to a client: Chromium applies form-action
+// to each redirect that follows a form, and a client may redirect again, to
+// places that nobody can list here. Without form-action, what keeps a foreign
+// form off these pages is that they escape what strangers say.
+const ownForms = "; form-action 'self'"
+
+// parse reads a page: the frame, what pages share, and the page itself.
+func parse(page string) *template.Template {
+	return template.Must(template.New("frame.html").Funcs(template.FuncMap{
+		"style":    func() template.CSS { return template.CSS(style) },
+		"name":     name,
+		"appName":  appName,
+		"host":     host,
+		"detail":   detail,
+		"homepage": homepage,
+		"day":      func(t time.Time) string { return t.UTC().Format("2 January 2006") },
+		"isoDay":   func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
+	}).ParseFS(files, "html/frame.html", "html/client.html", "html/"+page))
+}
+
+// write renders into memory first: half a consent page must not be seen.
+func write(w http.ResponseWriter, status int, policy string, page *template.Template, data any) {
+	var body bytes.Buffer
+	if err := page.Execute(&body, data); err != nil {
+		http.Error(w, "The page could not be shown.", http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", policy)
+	// For browsers that don't know frame-ancestors.
+	h.Set("X-Frame-Options", "DENY")
+	// Not no-referrer, which turns the Origin of the forms into null.
+	h.Set("Referrer-Policy", "same-origin")
+	// The pages name people and carry tokens of forms.
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	w.WriteHeader(status)
+	// A browser that has gone away needs no page.
+	_, _ = body.WriteTo(w)
+}
+
+// Client is how a client is presented to the user. Unless it is Trusted, all
+// of it but the hosts is the client's own word.
+type Client struct {
+	// Name is what the client calls itself. It may be hostile: it is cleaned
+	// and cut. Empty means "An unnamed application".
+	Name string
+	// ID is the client identifier. It is never shown as such, see IDHost.
+	ID string
+	// IDHost is the host of the client ID metadata document, the one thing
+	// about such a client that can't be made up. Empty if there is none.
+	IDHost string
+	// URI is the client's home page. It is shown if it is https and its host
+	// is ASCII: other letters can be made to look like a well-known name.
+	URI string
+	// RedirectHost is where the user is sent back: host[:port], or the scheme
+	// of a private-use one. It is always shown, and as given, so names with
+	// other letters than ASCII are to be given as Punycode.
+	RedirectHost string
+	// Loopback says that the client is sent back to on this computer only.
+	// Any program there can pose as it, of which the consent page warns.
+	Loopback bool
+	// Trusted says that the operator registered the client. The name of any
+	// other is marked as not verified.
+	Trusted bool
+}
+
+// Scope is a permission. Its text is the operator's.
+type Scope struct {
+	// Name is the OAuth scope, always shown, in small code.
+	Name string
+	// Description says in words what it permits; it may be empty.
+	Description string
+}
+
+// homepage gives the parts of a link to the client's home page, or nil if it
+// has none that can be shown.
+func homepage(uri string) *url.URL {
+	u, err := url.Parse(uri)
+	// A user name in front of the host is there to be taken for the host.
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
+		return nil
+	}
+	if strings.ContainsFunc(u.Host, func(r rune) bool { return r >= 0x80 }) {
+		return nil
+	}
+	return u
+}

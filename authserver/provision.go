@@ -1,0 +1,274 @@
+package authserver
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
+)
+
+// Provision sets up the server. It asks neither the storage nor the network
+// anything.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	h.now = time.Now
+	if err := h.replacePlaceholders(); err != nil {
+		return err
+	}
+	if h.Secret != "" && len(h.Secret) < 32 {
+		return errors.New("secret is shorter than 32 characters: `openssl rand -base64 32` makes a good one")
+	}
+	if h.SessionLifetime < 0 {
+		return errors.New("session_lifetime is negative")
+	}
+	if err := h.provisionUsers(); err != nil {
+		return err
+	}
+	documents, err := h.provisionDocuments()
+	if err != nil {
+		return fmt.Errorf("client_documents: %w", err)
+	}
+	config := oauth.Config{
+		Issuer:               h.Issuer,
+		Resources:            h.Resources,
+		AccessTokenLifetime:  time.Duration(h.AccessTokenLifetime),
+		RefreshTokenLifetime: time.Duration(h.RefreshTokenLifetime),
+		Store:                newStorage(ctx.Storage(), h.Issuer),
+		Secret:               []byte(h.Secret),
+		Welcome:              h.welcome,
+		Observe:              h.observe,
+		Now:                  h.now,
+	}
+	if documents != nil {
+		config.Documents = documents
+	}
+	if h.Registration != nil {
+		config.Registration = oauth.Registration(*h.Registration)
+	}
+	for _, s := range h.Scopes {
+		config.Scopes = append(config.Scopes, oauth.Scope(s))
+	}
+	for i, c := range h.Clients {
+		if c == nil {
+			return fmt.Errorf("client %d is null", i)
+		}
+		if h.users[c.ID] != nil {
+			// RFC 9068, section 5: both would be the same subject.
+			return fmt.Errorf("client %q has the name of a user", c.ID)
+		}
+		config.Clients = append(config.Clients, oauth.Client{
+			ID:                c.ID,
+			Name:              c.Name,
+			RedirectURIs:      c.RedirectURIs,
+			Secret:            c.Secret,
+			ClientCredentials: c.ClientCredentials,
+			Introspection:     c.Introspection,
+			Scopes:            c.Scopes,
+		})
+	}
+	if h.server, err = oauth.New(config); err != nil {
+		return err
+	}
+	u, err := url.Parse(h.Issuer)
+	if err != nil {
+		return err // checked above
+	}
+	h.base, h.site, h.secure = h.server.BasePath(), u.Host, u.Scheme == "https"
+	h.csrf = http.NewCrossOriginProtection()
+	h.routes = h.pageRoutes()
+	if err := registerMetrics(ctx); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	if err := h.acquireState(); err != nil {
+		return err
+	}
+	h.release = append(h.release, inprocess.Register(h.Issuer, h.server))
+	h.startSweeping(ctx)
+	return nil
+}
+
+func (h *Handler) replacePlaceholders() error {
+	repl := caddy.NewReplacer()
+	texts := map[string]*string{"issuer": &h.Issuer, "secret": &h.Secret}
+	for i := range h.Resources {
+		texts["resource"+strings.Repeat(" ", i)] = &h.Resources[i]
+	}
+	for _, c := range h.Clients {
+		if c != nil {
+			texts["the secret of client "+c.ID] = &c.Secret
+		}
+	}
+	for _, u := range h.Users {
+		if u != nil {
+			texts["the password of user "+u.Username] = &u.Password
+		}
+	}
+	for _, u := range h.Upstreams {
+		if u != nil {
+			texts["the client_id of upstream "+u.Issuer] = &u.ClientID
+			texts["the client_secret of upstream "+u.Issuer] = &u.ClientSecret
+		}
+	}
+	for what, text := range texts {
+		replaced, err := repl.ReplaceOrErr(*text, true, true)
+		if err != nil {
+			return fmt.Errorf("%s: %w", strings.TrimSpace(what), err)
+		}
+		*text = replaced
+	}
+	return nil
+}
+
+func (h *Handler) provisionUsers() error {
+	h.users = make(map[string]*User)
+	for i, u := range h.Users {
+		if u == nil {
+			return fmt.Errorf("user %d is null", i)
+		}
+		if err := u.check(); err != nil {
+			return fmt.Errorf("user %q: %w", u.Username, err)
+		}
+		if h.users[u.Username] != nil {
+			return fmt.Errorf("user %q is given twice", u.Username)
+		}
+		h.users[u.Username] = u
+	}
+	h.noPassword = noPassword(h.Users)
+	for i, u := range h.Upstreams {
+		if u == nil {
+			return fmt.Errorf("upstream %d is null", i)
+		}
+		if err := u.provision(); err != nil {
+			return fmt.Errorf("upstream %s: %w", u.Name, err)
+		}
+		if slices.ContainsFunc(h.Upstreams[:i], func(other *Upstream) bool { return other.Name == u.Name }) {
+			return fmt.Errorf("upstream %s is given twice: give one of them another name", u.Name)
+		}
+	}
+	if len(h.Users) == 0 && len(h.Upstreams) == 0 {
+		return errors.New("nobody could sign in: add `users`, or an `upstream` where they sign in")
+	}
+	return nil
+}
+
+// documents adapts a fetcher to the core's notion of errors.
+type documents struct{ *clientdoc.Fetcher }
+
+func (d documents) Fetch(ctx context.Context, id string) ([]byte, error) {
+	body, err := d.Fetcher.Fetch(ctx, id)
+	if _, away := errors.AsType[*clientdoc.UnavailableError](err); away {
+		err = fmt.Errorf("%w: %w", oauth.ErrUnavailable, err)
+	}
+	return body, err
+}
+
+// provisionDocuments returns what fetches clients' metadata documents; nil if
+// they are not supported.
+func (h *Handler) provisionDocuments() (*documents, error) {
+	var config clientdoc.Config
+	if d := h.ClientDocuments; d != nil {
+		if d.Off {
+			return nil, nil
+		}
+		if d.InsecureAllowPrivate {
+			h.logger.Warn("metadata documents of clients are fetched from private addresses too: whoever can reach this server can make it send requests there")
+			config.AllowPrivate = func(netip.Addr) bool { return true }
+		}
+		if d.TrustedRoots != "" {
+			pem, err := os.ReadFile(d.TrustedRoots)
+			if err != nil {
+				return nil, fmt.Errorf("trusted_roots: %w", err)
+			}
+			config.RootCAs = x509.NewCertPool()
+			if !config.RootCAs.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("trusted_roots: %s has no certificate in PEM", d.TrustedRoots)
+			}
+		}
+	}
+	// Kept across reloads, with what it knows: requests of the configuration
+	// before this one may be waiting for it.
+	key := fmt.Sprintf("%+v", h.ClientDocuments)
+	value, _, err := documentsPool.LoadOrNew(key, func() (caddy.Destructor, error) {
+		return &documents{clientdoc.New(config)}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.release = append(h.release, func() { _, _ = documentsPool.Delete(key) })
+	return value.(*documents), nil
+}
+
+// Destruct implements [caddy.Destructor].
+func (d documents) Destruct() error {
+	d.Close()
+	return nil
+}
+
+// serverState is what a reload must not forget: who guessed passwords, and how
+// many are being checked.
+type serverState struct {
+	throttle  *throttle
+	passwords chan struct{}
+}
+
+// Destruct implements [caddy.Destructor].
+func (serverState) Destruct() error { return nil }
+
+var (
+	statePool     = caddy.NewUsagePool()
+	documentsPool = caddy.NewUsagePool()
+)
+
+func (h *Handler) acquireState() error {
+	value, _, err := statePool.LoadOrNew(h.Issuer, func() (caddy.Destructor, error) {
+		return &serverState{
+			throttle:  newThrottle(h.now),
+			passwords: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
+		}, nil
+	})
+	if err != nil {
+		return err
+	}
+	h.state = value.(*serverState)
+	issuer := h.Issuer
+	h.release = append(h.release, func() { _, _ = statePool.Delete(issuer) })
+	return nil
+}
+
+// startSweeping removes expired records now and then, until the configuration
+// ends.
+func (h *Handler) startSweeping(ctx caddy.Context) {
+	lifetime, stop := context.WithCancel(ctx)
+	h.release = append(h.release, stop)
+	go func() {
+		// Not at once: validating a configuration provisions it too.
+		timer := time.NewTimer(time.Minute)
+		defer timer.Stop()
+		for {
+			select {
+			case <-lifetime.Done():
+				return
+			case <-timer.C:
+				if err := h.server.Sweep(lifetime); err != nil && lifetime.Err() == nil {
+					h.logger.Warn("removing expired records failed", zap.Error(err))
+				}
+				timer.Reset(15 * time.Minute)
+			}
+		}
+	}()
+}

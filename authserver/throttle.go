@@ -1,0 +1,132 @@
+package authserver
+
+import (
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// freeFailures is how many failed sign-ins cost nothing: people mistype.
+	freeFailures = 5
+	// maxPause is the longest pause between two attempts.
+	maxPause = time.Minute
+	// forgetFailures is how long nothing must fail for all to be forgotten.
+	forgetFailures = 15 * time.Minute
+	// maxThrottled bounds how many addresses and users are remembered.
+	maxThrottled = 10_000
+)
+
+// throttle slows down the guessing of passwords: after some failures, each
+// further one doubles the pause before the next attempt counts. It goes by the
+// address and the user name together, and more patiently by each alone: one
+// address that tries many names, many addresses that try one.
+type throttle struct {
+	now func() time.Time
+
+	mu      sync.Mutex
+	records map[string]*failures
+}
+
+type failures struct {
+	count int
+	last  time.Time
+	until time.Time
+}
+
+func newThrottle(now func() time.Time) *throttle {
+	return &throttle{now: now, records: make(map[string]*failures)}
+}
+
+// throttleKeys returns what an attempt is counted under, with the number of
+// failures that are free. The user's own is patient, or a stranger could keep
+// anybody from signing in.
+func throttleKeys(address, username string) map[string]int {
+	network := address
+	if addr, err := netip.ParseAddr(address); err == nil {
+		if addr = addr.Unmap().WithZone(""); addr.Is6() {
+			// Whoever has one address of IPv6 has 2^64.
+			prefix, _ := addr.Prefix(64)
+			network = prefix.String()
+		} else {
+			network = addr.String()
+		}
+	}
+	if len(username) > 100 {
+		username = username[:100]
+	}
+	username = strings.ToLower(username)
+	return map[string]int{
+		network + " " + username: freeFailures,
+		network:                  4 * freeFailures,
+		" " + username:           10 * freeFailures,
+	}
+}
+
+// wait returns how long the attempt has to wait; zero if it may be made. The
+// attempt then counts as failed until [throttle.succeeded] is called, so that
+// those made at the same time count too.
+func (t *throttle) wait(address, username string) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	keys := throttleKeys(address, username)
+	var wait time.Duration
+	for key := range keys {
+		if f := t.records[key]; f != nil && now.Before(f.until) {
+			wait = max(wait, f.until.Sub(now))
+		}
+	}
+	if wait > 0 {
+		return wait
+	}
+	for key, free := range keys {
+		f := t.records[key]
+		if f == nil || now.Sub(f.last) > forgetFailures {
+			if f == nil && len(t.records) >= maxThrottled {
+				t.makeRoom(now)
+			}
+			f = new(failures)
+			t.records[key] = f
+		}
+		f.count++
+		f.last = now
+		if over := f.count - free; over >= 0 {
+			f.until = now.Add(min(maxPause, time.Second<<min(over, 10)))
+		}
+	}
+	return 0
+}
+
+// succeeded takes back what the attempt was counted for.
+func (t *throttle) succeeded(address, username string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key := range throttleKeys(address, username) {
+		if key == address {
+			// One good account is no licence to try others.
+			if f := t.records[key]; f != nil && f.count > 0 {
+				f.count--
+			}
+			continue
+		}
+		delete(t.records, key)
+	}
+}
+
+// makeRoom forgets what is over, or failing that, anything: a flood of invented
+// names must not fill the memory.
+func (t *throttle) makeRoom(now time.Time) {
+	for key, f := range t.records {
+		if now.Sub(f.last) > forgetFailures {
+			delete(t.records, key)
+		}
+	}
+	for key := range t.records {
+		if len(t.records) < maxThrottled/2 {
+			return
+		}
+		delete(t.records, key)
+	}
+}

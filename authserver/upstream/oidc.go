@@ -1,0 +1,243 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+)
+
+// OIDCConfig describes an OpenID provider.
+type OIDCConfig struct {
+	// Issuer is its identifier, https, or http on loopback. Required.
+	Issuer string
+	// ClientID and ClientSecret are this server's there. Required.
+	ClientID, ClientSecret string
+	// Label is what users call it. Default: the issuer's host.
+	Label string
+	// Scopes are asked for. Default: openid, profile, email.
+	Scopes []string
+	// Client talks to the provider. Nil means that of package discovery.
+	Client *http.Client
+	// Now returns the time. Nil means [time.Now].
+	Now func() time.Time
+}
+
+// OIDC is an OpenID provider (OpenID Connect Core 1.0, the code flow).
+type OIDC struct {
+	config OIDCConfig
+	client *http.Client
+	flight singleflight.Group
+
+	mu       sync.Mutex
+	provider *provider
+}
+
+// provider is what the provider says of itself.
+type provider struct {
+	*oidc.Provider
+	asOf  time.Time
+	extra struct {
+		AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
+		SendsIss    bool     `json:"authorization_response_iss_parameter_supported"`
+		UserInfo    string   `json:"userinfo_endpoint"`
+	}
+}
+
+// metadataFresh is how long a provider's metadata is believed.
+const metadataFresh = time.Hour
+
+// NewOIDC returns the provider of config without asking it anything yet.
+func NewOIDC(config OIDCConfig) (*OIDC, error) {
+	if _, err := discovery.Locations(config.Issuer); err != nil {
+		return nil, fmt.Errorf("issuer: %w", err)
+	}
+	if config.ClientID == "" || config.ClientSecret == "" {
+		return nil, errors.New("client_id and client_secret are needed")
+	}
+	if config.Label == "" {
+		u, err := url.Parse(config.Issuer)
+		if err != nil {
+			return nil, err
+		}
+		config.Label = u.Host
+	}
+	if len(config.Scopes) == 0 {
+		config.Scopes = []string{oidc.ScopeOpenID, "profile", "email"}
+	}
+	if !slices.Contains(config.Scopes, oidc.ScopeOpenID) {
+		return nil, errors.New("scopes must contain openid: without it there is no ID token")
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	return &OIDC{config: config, client: newClient(config.Client)}, nil
+}
+
+// Label implements [Provider].
+func (o *OIDC) Label() string { return o.config.Label }
+
+// discover returns what the provider says of itself, asked at first need.
+func (o *OIDC) discover(ctx context.Context) (*provider, error) {
+	o.mu.Lock()
+	known := o.provider
+	o.mu.Unlock()
+	if known != nil && o.config.Now().Before(known.asOf.Add(metadataFresh)) {
+		return known, nil
+	}
+	flight := o.flight.DoChan("", func() (any, error) {
+		// go-oidc keeps the context for fetching keys, so it must not end; the
+		// client has a timeout.
+		p := &provider{asOf: o.config.Now()}
+		var err error
+		p.Provider, err = oidc.NewProvider(oidc.ClientContext(context.Background(), o.client), o.config.Issuer)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.Claims(&p.extra); err != nil {
+			return nil, err
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.provider = p
+		return p, nil
+	})
+	select {
+	case result := <-flight:
+		if result.Err == nil {
+			return result.Val.(*provider), nil
+		}
+		if known != nil {
+			return known, nil // old, but who else could say
+		}
+		return nil, &UnavailableError{result.Err}
+	case <-ctx.Done():
+		return nil, &UnavailableError{context.Cause(ctx)}
+	}
+}
+
+func (o *OIDC) oauth(p *provider, redirectURI string) *oauth2.Config {
+	endpoint := p.Endpoint()
+	// Chosen, rather than tried out with the user's code.
+	endpoint.AuthStyle = oauth2.AuthStyleInHeader
+	if methods := p.extra.AuthMethods; len(methods) > 0 && !slices.Contains(methods, "client_secret_basic") && slices.Contains(methods, "client_secret_post") {
+		endpoint.AuthStyle = oauth2.AuthStyleInParams
+	}
+	return &oauth2.Config{
+		ClientID:     o.config.ClientID,
+		ClientSecret: o.config.ClientSecret,
+		Endpoint:     endpoint,
+		RedirectURL:  redirectURI,
+		Scopes:       o.config.Scopes,
+	}
+}
+
+// Begin implements [Provider].
+func (o *OIDC) Begin(ctx context.Context, redirectURI string) (string, Pending, error) {
+	provider, err := o.discover(ctx)
+	if err != nil {
+		return "", Pending{}, err
+	}
+	p, challenge := begin()
+	p.Nonce = oauth2.GenerateVerifier()
+	return o.oauth(provider, redirectURI).AuthCodeURL(p.State, challenge, oidc.Nonce(p.Nonce)), p, nil
+}
+
+// Finish implements [Provider].
+func (o *OIDC) Finish(ctx context.Context, redirectURI string, p Pending, callback url.Values) (Identity, error) {
+	ctx, cancel := context.WithTimeout(oidc.ClientContext(ctx, o.client), timeout)
+	defer cancel()
+	provider, err := o.discover(ctx)
+	if err != nil {
+		return Identity{}, err
+	}
+	code, err := checkCallback(p, callback, o.config.Issuer, provider.extra.SendsIss)
+	if err != nil {
+		return Identity{}, err
+	}
+	tokens, err := exchange(ctx, o.oauth(provider, redirectURI), p, code)
+	if err != nil {
+		return Identity{}, err
+	}
+	raw, _ := tokens.Extra("id_token").(string)
+	if raw == "" {
+		return Identity{}, invalid("there is no ID token")
+	}
+	verifier := provider.Verifier(&oidc.Config{
+		ClientID:             o.config.ClientID,
+		SupportedSigningAlgs: []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.EdDSA},
+		Now:                  o.config.Now,
+	})
+	id, err := verifier.Verify(ctx, raw)
+	if err != nil {
+		if ctx.Err() != nil || strings.Contains(err.Error(), "fetching keys") {
+			return Identity{}, &UnavailableError{errors.New("the provider's keys can't be had")}
+		}
+		return Identity{}, &InvalidError{fmt.Errorf("verifying the ID token: %w", err)}
+	}
+	if id.Nonce == "" || id.Nonce != p.Nonce || id.Subject == "" {
+		return Identity{}, invalid("the ID token is not for this sign-in")
+	}
+	claims := make(map[string]any)
+	if err := id.Claims(&claims); err != nil {
+		return Identity{}, &InvalidError{fmt.Errorf("reading the ID token: %w", err)}
+	}
+	o.askUserInfo(ctx, provider, tokens, claims)
+	return identity(id.Subject, claims), nil
+}
+
+// askUserInfo adds what the ID token doesn't say. Many providers say it only at
+// the userinfo endpoint (OpenID Connect Core, section 5.4). If that fails the
+// user is who they are all the same, and rules about the rest don't match.
+func (o *OIDC) askUserInfo(ctx context.Context, p *provider, tokens *oauth2.Token, claims map[string]any) {
+	if p.extra.UserInfo == "" || claims["email"] != nil && claims["name"] != nil {
+		return
+	}
+	info, err := p.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
+	if err != nil || info.Subject != claims["sub"] { // section 5.3.2
+		return
+	}
+	more := make(map[string]any)
+	if info.Claims(&more) != nil {
+		return
+	}
+	for name, value := range more {
+		if _, known := claims[name]; !known {
+			claims[name] = value
+		}
+	}
+}
+
+func identity(subject string, claims map[string]any) Identity {
+	text := func(name string) string { s, _ := claims[name].(string); return s }
+	id := Identity{
+		Subject:  subject,
+		Username: text("preferred_username"),
+		Name:     text("name"),
+		Email:    text("email"),
+		// Some write it as a text.
+		EmailVerified: claims["email_verified"] == true || claims["email_verified"] == "true",
+		Claims:        claims,
+	}
+	groups, _ := claims["groups"].([]any)
+	for _, group := range groups {
+		if s, ok := group.(string); ok {
+			id.Groups = append(id.Groups, s)
+		}
+	}
+	return id
+}
+
+// Interface guard
+var _ Provider = (*OIDC)(nil)

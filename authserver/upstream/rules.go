@@ -1,0 +1,113 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Rule lets users in.
+type Rule struct {
+	// Kind is what to look at: email, org or group, user, claim, or anybody.
+	Kind string
+	// Claim is the name of the claim, for that kind.
+	Claim string
+	// Values are those of which one must match.
+	Values []string
+}
+
+// Rules let in whoever one of them matches. Without any, nobody is.
+type Rules []Rule
+
+// Check returns an error if a rule makes no sense.
+func (r Rules) Check() error {
+	for _, rule := range r {
+		if err := rule.check(); err != nil {
+			return fmt.Errorf("%s: %w", rule.Kind, err)
+		}
+	}
+	return nil
+}
+
+func (r Rule) check() error {
+	if (r.Kind == "claim") != (r.Claim != "") {
+		return errors.New("a claim's name is for the kind claim")
+	}
+	switch r.Kind {
+	case "anybody":
+		if len(r.Values) > 0 {
+			return errors.New("takes no values: it lets everyone in who has an account there")
+		}
+		return nil
+	case "email", "org", "group", "user", "claim":
+	default:
+		return errors.New("there is no such kind: it is email, org, group, user, claim or anybody")
+	}
+	if len(r.Values) == 0 {
+		return errors.New("takes one value or more")
+	}
+	for _, value := range r.Values {
+		switch {
+		case value == "":
+			return errors.New("a value is empty")
+		case r.Kind == "email" && (strings.Count(value, "@") != 1 || strings.HasPrefix(value, "@") || strings.HasSuffix(value, "@")):
+			return fmt.Errorf("%q is neither an address nor *@ and a domain", value)
+		case r.Kind == "email" && strings.Contains(strings.TrimPrefix(value, "*@"), "*"),
+			r.Kind != "email" && r.Kind != "claim" && strings.Contains(value, "*"):
+			return fmt.Errorf("%q has a wildcard, which only *@ and a domain may", value)
+		}
+	}
+	return nil
+}
+
+// Allow reports whether a rule lets the user in.
+func (r Rules) Allow(id Identity) bool {
+	return slices.ContainsFunc(r, func(rule Rule) bool { return rule.allows(id) })
+}
+
+func (r Rule) allows(id Identity) bool {
+	if r.Kind == "anybody" {
+		return true
+	}
+	return slices.ContainsFunc(r.Values, func(value string) bool {
+		switch r.Kind {
+		case "email":
+			// What the upstream doesn't vouch for, anybody can claim.
+			return id.EmailVerified && sameEmail(value, id.Email)
+		case "org", "group":
+			return slices.ContainsFunc(id.Groups, func(group string) bool { return strings.EqualFold(group, value) })
+		case "user":
+			return value == id.Subject || id.Username != "" && strings.EqualFold(value, id.Username)
+		case "claim":
+			return claimHas(id.Claims[r.Claim], value)
+		}
+		return false
+	})
+}
+
+// sameEmail compares an address with a pattern. Upper case in an address means
+// nothing to any provider there is.
+func sameEmail(pattern, email string) bool {
+	at := strings.LastIndexByte(email, '@')
+	if at <= 0 || strings.Count(email, "@") != 1 {
+		return false
+	}
+	if domain, ok := strings.CutPrefix(pattern, "*@"); ok {
+		return strings.EqualFold(domain, email[at+1:])
+	}
+	return strings.EqualFold(pattern, email)
+}
+
+// claimHas reports whether a claim is value, or a list that has it.
+func claimHas(claim any, value string) bool {
+	switch c := claim.(type) {
+	case string:
+		return c == value
+	case bool:
+		return fmt.Sprint(c) == value
+	case []any:
+		return slices.ContainsFunc(c, func(elem any) bool { s, ok := elem.(string); return ok && s == value })
+	}
+	return false
+}

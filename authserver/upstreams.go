@@ -1,0 +1,287 @@
+package authserver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/pages"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/upstream"
+)
+
+// Upstream is somewhere else that users sign in. Who they are is taken from
+// there; what clients may do is granted here, and the upstream's own tokens are
+// thrown away.
+type Upstream struct {
+	// What it is: `oidc`, any OpenID provider, or `github`.
+	Type string `json:"type"`
+
+	// The name in the callback's address, `<issuer>/oauth/callback/<name>`,
+	// which has to be registered there, and in the subjects of its users,
+	// `<name>:<subject>`. Default: `github`, or the host of the issuer.
+	Name string `json:"name,omitempty"`
+
+	// What the button says after "Continue with". Default: GitHub, or the host
+	// of the issuer.
+	Label string `json:"label,omitempty"`
+
+	// The issuer identifier of an OpenID provider.
+	Issuer string `json:"issuer,omitempty"`
+
+	// The OAuth client of this server there. Placeholders are replaced.
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret"`
+
+	// Scopes to ask for. Default: what is needed.
+	Scopes []string `json:"scopes,omitempty"`
+
+	// Where GitHub is, for GitHub Enterprise. Default: https://github.com and
+	// https://api.github.com.
+	BaseURL string `json:"base_url,omitempty"`
+	APIURL  string `json:"api_url,omitempty"`
+
+	// Who may sign in: one rule that matches is enough. Required, for whoever
+	// has an account there is not yet a friend.
+	Allow []AllowRule `json:"allow"`
+
+	provider upstream.Provider
+	rules    upstream.Rules
+}
+
+// AllowRule lets users of an upstream sign in.
+type AllowRule struct {
+	// What to look at: `email` (verified addresses, or *@ and a domain), `org`
+	// or `group` (membership), `user` (user name or subject), `claim`, or
+	// `anybody`.
+	Kind string `json:"kind"`
+	// The name of the claim.
+	Claim string `json:"claim,omitempty"`
+	// The values of which one must match.
+	Values []string `json:"values,omitempty"`
+}
+
+func (u *Upstream) provision() error {
+	if u.Name == "" {
+		u.Name = "github"
+		if u.Type == "oidc" {
+			issuer, err := url.Parse(u.Issuer)
+			if err != nil || issuer.Hostname() == "" {
+				return fmt.Errorf("the issuer %q is not a URL", u.Issuer)
+			}
+			u.Name = strings.ToLower(issuer.Hostname())
+		}
+	}
+	if strings.ContainsFunc(u.Name, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '.' || r == '-' || r == '_')
+	}) || strings.Trim(u.Name, ".") == "" {
+		return errors.New("a name is of small letters, digits, dots, hyphens and underscores")
+	}
+	if u.ClientID == "" || u.ClientSecret == "" {
+		return errors.New("client_id and client_secret are needed: register this server there as an OAuth client")
+	}
+	if len(u.Allow) == 0 {
+		return errors.New("nobody would be let in: say who, for example `allow email *@example.com`, or `allow anybody` for everyone with an account there")
+	}
+	for _, rule := range u.Allow {
+		u.rules = append(u.rules, upstream.Rule(rule))
+	}
+	if err := u.rules.Check(); err != nil {
+		return fmt.Errorf("allow: %w", err)
+	}
+	var err error
+	switch u.Type {
+	case "oidc":
+		u.provider, err = upstream.NewOIDC(upstream.OIDCConfig{
+			Issuer:       u.Issuer,
+			ClientID:     u.ClientID,
+			ClientSecret: u.ClientSecret,
+			Label:        u.Label,
+			Scopes:       u.Scopes,
+		})
+	case "github":
+		u.provider, err = upstream.NewGitHub(upstream.GitHubConfig{
+			ClientID:     u.ClientID,
+			ClientSecret: u.ClientSecret,
+			Label:        u.Label,
+			Scopes:       u.Scopes,
+			NeedOrgs:     slices.ContainsFunc(u.Allow, func(r AllowRule) bool { return r.Kind == "org" || r.Kind == "group" }),
+			BaseURL:      u.BaseURL,
+			APIURL:       u.APIURL,
+		})
+	default:
+		err = fmt.Errorf("there is no type %q: it is oidc or github", u.Type)
+	}
+	return err
+}
+
+func (u *Upstream) label() string { return u.provider.Label() }
+
+// user returns who signed in there. Of groups and claims only those are kept
+// that the rules ask for: they will be judged again when tokens are renewed.
+func (u *Upstream) user(id upstream.Identity) oauth.User {
+	user := oauth.User{
+		Subject:       u.Name + ":" + id.Subject,
+		Source:        u.Name,
+		Username:      id.Username,
+		Name:          id.Name,
+		Email:         id.Email,
+		EmailVerified: id.EmailVerified,
+	}
+	for _, rule := range u.Allow {
+		for _, group := range id.Groups {
+			matches := slices.ContainsFunc(rule.Values, func(v string) bool { return strings.EqualFold(v, group) })
+			if (rule.Kind == "org" || rule.Kind == "group") && matches && !slices.Contains(user.Groups, group) {
+				user.Groups = append(user.Groups, group)
+			}
+		}
+		if value, ok := id.Claims[rule.Claim]; ok && rule.Kind == "claim" {
+			if user.Claims == nil {
+				user.Claims = make(map[string]any)
+			}
+			user.Claims[rule.Claim] = value
+		}
+	}
+	return user
+}
+
+// welcomeFromUpstream reports whether a user of an upstream may still be here.
+func (h *Handler) welcomeFromUpstream(user oauth.User) error {
+	for _, u := range h.Upstreams {
+		if u.Name != user.Source {
+			continue
+		}
+		if !u.rules.Allow(upstream.Identity{
+			Subject:       strings.TrimPrefix(user.Subject, u.Name+":"),
+			Username:      user.Username,
+			Name:          user.Name,
+			Email:         user.Email,
+			EmailVerified: user.EmailVerified,
+			Groups:        user.Groups,
+			Claims:        user.Claims,
+		}) {
+			return errors.New("the upstream's rules no longer allow the user")
+		}
+		return nil
+	}
+	return errors.New("users of that upstream no longer sign in here")
+}
+
+// leaving is a sign-in at an upstream under way, sealed into a cookie.
+type leaving struct {
+	Upstream string           `json:"u"`
+	Pending  upstream.Pending `json:"p"`
+	Ticket   string           `json:"t"`
+}
+
+// maxCookie bounds a cookie: browsers drop larger ones.
+const maxCookie = 3900
+
+func (h *Handler) callbackURL(u *Upstream) string { return h.Issuer + callbackPath + u.Name }
+
+// leave sends the user to an upstream. They have seen for which client: an
+// upstream that knows them may not ask anything (MCP security best practices,
+// confused deputy).
+func (h *Handler) leave(w http.ResponseWriter, r *http.Request, u *Upstream) error {
+	sealed := r.URL.Query().Get("request")
+	if _, err := h.openTicket(w, r, sealed); err != nil {
+		return err
+	}
+	to, pending, err := u.provider.Begin(r.Context(), h.callbackURL(u))
+	if err != nil {
+		return h.upstreamFailed(w, r, u, err)
+	}
+	value, err := h.seal(r.Context(), "leaving", &leaving{u.Name, pending, sealed})
+	if err != nil {
+		return err
+	}
+	if len(value) > maxCookie {
+		return h.upstreamFailed(w, r, u, errors.New("the client's request is too large to sign in elsewhere"))
+	}
+	h.setCookie(w, leavingCookie(pending.State), value, ticketLifetime)
+	return redirect(w, r, to)
+}
+
+// leavingCookie returns the name of the cookie for the state: a user may sign in
+// in two tabs.
+func leavingCookie(state string) string {
+	name := upstreamCookie
+	for _, c := range []byte(state) {
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' {
+			name += string(c)
+		}
+		if len(name) == len(upstreamCookie)+16 {
+			break
+		}
+	}
+	return name
+}
+
+// comeBack takes the user back from an upstream.
+func (h *Handler) comeBack(w http.ResponseWriter, r *http.Request, u *Upstream) error {
+	callback, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return errTicket
+	}
+	cookie := leavingCookie(callback.Get("state"))
+	var was leaving
+	if err := h.open(r.Context(), "leaving", h.cookie(r, cookie), &was); err != nil {
+		return err
+	}
+	h.setCookie(w, cookie, "", 0) // an answer counts once
+	if _, err := h.openTicket(w, r, was.Ticket); err != nil {
+		return err
+	}
+	if was.Upstream != u.Name {
+		return errTicket // an answer of another one's
+	}
+	id, err := u.provider.Finish(r.Context(), h.callbackURL(u), was.Pending, callback)
+	if err != nil {
+		return h.upstreamFailed(w, r, u, err)
+	}
+	if !u.rules.Allow(id) {
+		signIns.WithLabelValues(h.Issuer, u.Name, "denied").Inc()
+		logRefusal(r.Context(), "access_denied", fmt.Errorf("no rule of upstream %s allows the user %s (%s)", u.Name, id.Subject, id.Username))
+		who := id.Username
+		if id.Email != "" {
+			who = id.Email
+		}
+		pages.Message{
+			Site:  h.site,
+			Title: "You can't sign in here",
+			Text:  fmt.Sprintf("%s says that you are %s, who has no access to this server.", u.label(), who),
+			Cure:  "Sign in as somebody else, or ask whoever runs this server for access.",
+		}.Write(w, http.StatusForbidden)
+		return nil
+	}
+	signIns.WithLabelValues(h.Issuer, u.Name, "ok").Inc()
+	return h.signedIn(w, r, u.user(id), was.Ticket)
+}
+
+// upstreamFailed says why a sign-in at an upstream came to nothing.
+func (h *Handler) upstreamFailed(w http.ResponseWriter, r *http.Request, u *Upstream, err error) error {
+	page := pages.Message{
+		Site:  h.site,
+		Title: "You are not signed in",
+		Cure:  "Start again from your application.",
+	}
+	status, outcome := http.StatusBadRequest, "error"
+	if _, denied := errors.AsType[*upstream.DeniedError](err); denied {
+		status, outcome = http.StatusForbidden, "denied"
+		page.Text = u.label() + " says that you, or it, refused."
+	} else if _, away := errors.AsType[*upstream.UnavailableError](err); away {
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "5")
+		page.Text = u.label() + " does not answer just now."
+		page.Cure = "Try again in a minute."
+	} else {
+		page.Text = "What " + u.label() + " answered was not an answer to this sign-in."
+	}
+	signIns.WithLabelValues(h.Issuer, u.Name, outcome).Inc()
+	logRefusal(r.Context(), "upstream_"+outcome, err)
+	page.Write(w, status)
+	return nil
+}

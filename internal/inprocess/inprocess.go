@@ -1,0 +1,135 @@
+// Package inprocess lets modules of one Caddy talk to the authorization server
+// beside them without a network: nothing has to listen yet, no certificate has
+// to be trusted, no proxy is in the way.
+package inprocess
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+)
+
+// Server answers requests for an issuer's endpoints.
+type Server interface {
+	http.Handler
+	// ServesPath reports whether it answers at path.
+	ServesPath(path string) bool
+}
+
+var registry = struct {
+	sync.RWMutex
+	// servers of an issuer, the latest last: for a moment during a reload there
+	// are two.
+	servers map[string][]*Server
+}{servers: make(map[string][]*Server)}
+
+// Register makes s known as the authorization server with the identifier issuer,
+// until release is called.
+func Register(issuer string, s Server) (release func()) {
+	entry := &s
+	registry.Lock()
+	defer registry.Unlock()
+	registry.servers[issuer] = append(registry.servers[issuer], entry)
+	return sync.OnceFunc(func() {
+		registry.Lock()
+		defer registry.Unlock()
+		rest := slices.DeleteFunc(registry.servers[issuer], func(other *Server) bool { return other == entry })
+		if registry.servers[issuer] = rest; len(rest) == 0 {
+			delete(registry.servers, issuer)
+		}
+	})
+}
+
+// lookup returns the server of issuer that answers at path.
+func lookup(issuer, path string) (Server, bool) {
+	registry.RLock()
+	defer registry.RUnlock()
+	servers := registry.servers[issuer]
+	if len(servers) == 0 {
+		return nil, false
+	}
+	s := *servers[len(servers)-1]
+	return s, s.ServesPath(path)
+}
+
+// transport sends requests to the server in this process, if there is one.
+type transport struct {
+	issuer, origin string
+	base           http.RoundTripper
+}
+
+// Transport returns a transport for talking to issuer: what the server of that
+// identifier answers in this process goes to it, everything else to base.
+func Transport(issuer string, base http.RoundTripper) http.RoundTripper {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return base
+	}
+	return &transport{issuer, resource.Origin(u), base}
+}
+
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if resource.Origin(req.URL) != t.origin {
+		return t.base.RoundTrip(req)
+	}
+	s, ok := lookup(t.issuer, req.URL.Path)
+	if !ok {
+		return t.base.RoundTrip(req)
+	}
+	in := req.Clone(req.Context())
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	defer in.Body.Close()
+	in.Host, in.RequestURI = req.URL.Host, req.URL.RequestURI()
+	w := &recorder{header: make(http.Header)}
+	s.ServeHTTP(w, in)
+	w.WriteHeader(http.StatusOK)
+	if err := req.Context().Err(); err != nil {
+		return nil, err
+	}
+	return &http.Response{
+		Status:        http.StatusText(w.status),
+		StatusCode:    w.status,
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        w.sent,
+		Body:          io.NopCloser(&w.body),
+		ContentLength: int64(w.body.Len()),
+		Request:       req,
+	}, nil
+}
+
+// CloseIdleConnections is for [http.Client.CloseIdleConnections].
+func (t *transport) CloseIdleConnections() {
+	if closer, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}
+
+// recorder keeps an answer.
+type recorder struct {
+	header http.Header
+	sent   http.Header // as it was when the status was written; nil before
+	status int
+	body   bytes.Buffer
+}
+
+func (w *recorder) Header() http.Header { return w.header }
+
+func (w *recorder) WriteHeader(status int) {
+	if w.sent == nil {
+		w.status, w.sent = status, w.header.Clone()
+	}
+}
+
+func (w *recorder) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(p)
+}
