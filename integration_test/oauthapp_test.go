@@ -8,6 +8,8 @@ import (
 	"maps"
 	"net/url"
 	"testing"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 // app is an OAuth client of the authorization server embedded in a Caddy, which
@@ -153,4 +155,26 @@ func clone(values url.Values, fields ...string) url.Values {
 	out := maps.Clone(values)
 	set(out, fields)
 	return out
+}
+
+// tryToken refreshes a token of a server that may die meanwhile.
+func (c *caddyServer) tryToken(client, refresh string) (answer tokenAnswer, err error) {
+	form := url.Values{"grant_type": {"refresh_token"}, "client_id": {client}, "refresh_token": {refresh}}
+	resp, err := c.client().PostForm(c.URL+"/oauth/token", form)
+	if err != nil {
+		return answer, err
+	}
+	defer resp.Body.Close()
+	answer.status = resp.StatusCode
+	return answer, json.NewDecoder(resp.Body).Decode(&answer)
+}
+
+// hashPassword returns the bcrypt hash of a password.
+func hashPassword(t *testing.T, password string) string {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(hash)
 }

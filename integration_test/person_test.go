@@ -219,3 +219,32 @@ func (p *person) allow(address, user string) url.Values {
 	}
 	return pg.location(p.t).Query()
 }
+
+// form is a page's form with a button pressed.
+type form struct {
+	action string
+	fields url.Values
+}
+
+// form returns the page's first form, its first button pressed; nil if there is
+// none.
+func (pg *page) form() *form {
+	for n := range pg.root.Descendants() {
+		if n.Data != "form" {
+			continue
+		}
+		f := &form{fields: make(url.Values)}
+		action, err := pg.url.Parse(attribute(n, "action"))
+		if err != nil {
+			return nil
+		}
+		f.action = action.String()
+		for d := range n.Descendants() {
+			if name := attribute(d, "name"); name != "" && (d.Data == "input" || d.Data == "button") && !f.fields.Has(name) {
+				f.fields.Set(name, attribute(d, "value"))
+			}
+		}
+		return f
+	}
+	return nil
+}

@@ -99,6 +99,12 @@ func TestFetchInvalid(t *testing.T) {
 				w.(http.Flusher).Flush()
 			}
 		}, "larger than 16384 bytes"},
+		{"endless", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			for r.Context().Err() == nil {
+				fmt.Fprint(w, large)
+			}
+		}, "larger than 16384 bytes"},
 		{"too large once decompressed", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Content-Encoding", "gzip")

@@ -18,10 +18,7 @@ type page struct {
 }
 
 // get renders a page, and parses it.
-func get(t testing.TB, p interface {
-	Write(http.ResponseWriter, int)
-}, status int,
-) page {
+func get(t testing.TB, p writer, status int) page {
 	t.Helper()
 	w := httptest.NewRecorder()
 	p.Write(w, status)
