@@ -7,36 +7,41 @@ import (
 	"testing"
 )
 
-// The example runs as it stands, but for the ports, although its issuer is away.
+// The example runs as it stands, but for the ports.
 func TestExample(t *testing.T) {
 	t.Parallel()
 	c := newCaddy(t)
-	text := c.example()
-	c.start(text)
+	c.start(c.example())
 
 	if got := c.do("POST", "/mcp", initialize); got.status != 401 || got.challenge(t)["resource_metadata"] != c.URL+"/.well-known/oauth-protected-resource/mcp" {
 		t.Errorf("/mcp: got %d %q, want 401 with the metadata's address", got.status, got.header)
 	}
-	if got := c.do("GET", "/.well-known/oauth-protected-resource/mcp", ""); got.status != 200 || !strings.Contains(got.body, `"http://127.0.0.1:9000"`) {
-		t.Errorf("metadata: got %d %q, want 200 with the default issuer", got.status, got.body)
+	if got := c.do("GET", "/.well-known/oauth-protected-resource/mcp", ""); got.status != 200 || !strings.Contains(got.body, `["`+c.URL+`"]`) {
+		t.Errorf("metadata: got %d %q, want 200 with the example's own issuer", got.status, got.body)
 	}
 	if resp := c.raw("GET /mcp HTTP/1.1\r\nHost: evil.example\r\n\r\n"); resp.StatusCode != 421 {
 		t.Errorf("another host: got %d, want 421", resp.StatusCode)
 	}
 }
 
-// With an authorization server at $MCP_ISSUER, a client signs in at the example.
+// Without an account anywhere, whoever has read the README signs in at the
+// example.
 func TestExampleSignsIn(t *testing.T) {
 	t.Parallel()
-	needNode(t)
 	c := newCaddy(t)
-	as := startAuthServer(t, "", map[string]any{
-		"resources": map[string]any{c.URL + "/mcp": map[string]any{"scopes": []string{"mcp:tools"}}},
-	})
-	c.start(strings.ReplaceAll(c.example(), "{$MCP_ISSUER:http://127.0.0.1:9000}", as.Issuer))
-	g := connectGoClient(t, c, c.URL+"/mcp")
-	if who, err := g.whoami(); err != nil || who["sub"] != "ada" {
-		t.Errorf("whoami says %v, %v, want ada", who, err)
+	c.start(c.example())
+	a := c.register(t, callback)
+	p := c.person(t)
+	tokens := a.signIn(p, "demo")
+	if _, who := c.whoami(tokens.Access); who["sub"] != "demo" || who["name"] != "Demo User" {
+		t.Errorf("whoami says %v, want demo", who)
+	}
+	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), "**`demo`** with the password **`demo-password`**") {
+		t.Error("the README doesn't tell the demo user's password")
 	}
 }
 
