@@ -69,7 +69,8 @@ func write(w http.ResponseWriter, status int, policy string, page *template.Temp
 	// The pages name people and carry tokens of forms.
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	// No Cross-Origin-Opener-Policy: clients on the web open the pages in a
+	// popup, which would have lost its opener when it comes back to them.
 	w.WriteHeader(status)
 	// A browser that has gone away needs no page.
 	_, _ = body.WriteTo(w)

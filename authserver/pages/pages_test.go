@@ -107,13 +107,12 @@ func TestHeaders(t *testing.T) {
 				policy += "; form-action 'self'"
 			}
 			want := http.Header{
-				"Content-Type":               {"text/html; charset=utf-8"},
-				"Content-Security-Policy":    {policy},
-				"X-Frame-Options":            {"DENY"},
-				"Referrer-Policy":            {"same-origin"},
-				"Cache-Control":              {"no-store"},
-				"X-Content-Type-Options":     {"nosniff"},
-				"Cross-Origin-Opener-Policy": {"same-origin"},
+				"Content-Type":            {"text/html; charset=utf-8"},
+				"Content-Security-Policy": {policy},
+				"X-Frame-Options":         {"DENY"},
+				"Referrer-Policy":         {"same-origin"},
+				"Cache-Control":           {"no-store"},
+				"X-Content-Type-Options":  {"nosniff"},
 			}
 			for key := range want {
 				if got.Header().Get(key) != want.Get(key) {
