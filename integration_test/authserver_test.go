@@ -1,6 +1,8 @@
 package integration_test
 
 import (
+	"context"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -61,7 +63,18 @@ func TestEmbeddedServer(t *testing.T) {
 	t.Parallel()
 	needNode(t)
 	c := startEmbedded(t, embedded+clientDocument)
-	for _, test := range c.signInCases(t, c.URL+"/client.json") {
+	cases := append(c.signInCases(t, c.URL+"/client.json"),
+		signInCase{"inspector as a registered client", func(ctx context.Context) *exec.Cmd {
+			return c.inspector(ctx, t, "--protocol-era", "auto", "--client-id", "desk")
+		}, ""},
+		signInCase{"TypeScript SDK v1 as a registered client", func(ctx context.Context) *exec.Cmd {
+			return node(ctx, c.CA, "client-v1.mjs", c.URL+"/mcp", "--client-id", "desk")
+		}, "2025-11-25"},
+		signInCase{"TypeScript SDK v2 as a registered client", func(ctx context.Context) *exec.Cmd {
+			return node(ctx, c.CA, "client-v2.mjs", c.URL+"/mcp", "--client-id", "desk")
+		}, "2026-07-28"},
+	)
+	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
 			who := test.run(t, "demo")
 			if who["sub"] != "demo" || who["aud"] != c.URL+"/mcp" || who["email"] != "demo@example.com" {
