@@ -2,9 +2,14 @@ package integration_test
 
 import (
 	"context"
+	"encoding/base64"
+	"net/url"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/modelcontextprotocol/go-sdk/auth"
+	"github.com/modelcontextprotocol/go-sdk/oauthex"
 )
 
 // The users of the embedded server. Their passwords cost little to check.
@@ -82,17 +87,97 @@ func TestEmbeddedServer(t *testing.T) {
 			}
 		})
 	}
-	t.Run("Go SDK", func(t *testing.T) {
-		g := connectGoClient(t, c, c.URL+"/mcp")
-		who, err := g.whoami()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if who["sub"] != "ada" || who["name"] != "Ada Lovelace" {
-			t.Errorf("whoami says %v, want sub ada", who)
-		}
-	})
+	for name, connect := range map[string]func() *goClient{
+		"Go SDK": func() *goClient { return connectGoClient(t, c, c.URL+"/mcp") },
+		"Go SDK with a metadata document": func() *goClient {
+			return connectGoClientAs(t, c, c.URL+"/mcp", func(config *auth.AuthorizationCodeHandlerConfig) {
+				config.ClientIDMetadataDocumentConfig = &auth.ClientIDMetadataDocumentConfig{URL: c.URL + "/client.json"}
+			})
+		},
+		"Go SDK as a registered client": func() *goClient {
+			return connectGoClientAs(t, c, c.URL+"/mcp", func(config *auth.AuthorizationCodeHandlerConfig) {
+				config.PreregisteredClient = &oauthex.ClientCredentials{ClientID: "desk"}
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			who, err := connect().whoami()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if who["sub"] != "ada" || who["name"] != "Ada Lovelace" {
+				t.Errorf("whoami says %v, want sub ada", who)
+			}
+		})
+	}
 	if n := c.asked("/oauth/jwks"); n != 0 {
 		t.Errorf("the front door asked over the network for the keys, %d times", n)
+	}
+}
+
+// A machine acts for itself, at what it may.
+func TestEmbeddedServerMachine(t *testing.T) {
+	t.Parallel()
+	c := startEmbedded(t, embedded)
+	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"mcp:tools"}, "resource": {c.URL + "/mcp"}}
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("machine:machine-secret-0123"))
+	tokens := c.token(t, form, "Authorization", basic)
+	if _, who := c.whoami(tokens.Access); who["sub"] != "machine" || tokens.Refresh != "" {
+		t.Errorf("got %+v, whoami says %v; want machine, and no refresh token", tokens, who)
+	}
+	wrong := "Basic " + base64.StdEncoding.EncodeToString([]byte("machine:machine-secret-0124"))
+	if got := c.token(t, form, "Authorization", wrong); got.status != 401 || got.Error != "invalid_client" {
+		t.Errorf("wrong secret: got %+v, want 401 invalid_client", got)
+	}
+}
+
+// In another Caddy it is an issuer as any other, which may be asked about
+// revocations.
+func TestEmbeddedServerOfAnotherCaddy(t *testing.T) {
+	t.Parallel()
+	c := startCaddy(t, "respond 503")
+	tools := newCaddy(t)
+	tools.env = []string{"SSL_CERT_FILE=" + c.CA}
+	c.reload(strings.NewReplacer("CAFILE", c.CA, "resource SITE/mcp", "resource "+tools.URL+"/mcp "+tools.URL+"/asked").Replace(embedded))
+	tools.start(tools.caddyfile(`
+		mcp_auth /mcp* SITE/mcp {
+			issuer ` + c.URL + `
+			scopes mcp:tools
+		}
+		mcp_auth /asked* SITE/asked {
+			issuer ` + c.URL + ` {
+				introspection {
+					client_id machine
+					client_secret machine-secret-0123
+					confirm_jwt
+				}
+				cache off
+			}
+			scopes mcp:tools
+		}
+		mcp_whoami
+	`))
+	a := c.register(t, callback)
+	p := c.person(t)
+	tokensFor := func(resource string) tokenAnswer {
+		answer := p.allow(a.authorizationURL("resource", resource), "demo")
+		return a.redeem(answer.Get("code"), "resource", resource)
+	}
+	signed, asked := tokensFor(tools.URL+"/mcp"), tokensFor(tools.URL+"/asked")
+	if _, who := tools.whoami(signed.Access); who["sub"] != "demo" {
+		t.Errorf("whoami says %v, want demo", who)
+	}
+	if got := tools.do("POST", "/asked", initialize, mcpHeaders(signed.Access)...); got.status != 401 {
+		t.Errorf("a token for another resource: got %d, want 401", got.status)
+	}
+	if got := tools.do("POST", "/asked", initialize, mcpHeaders(asked.Access)...); got.status != 200 {
+		t.Fatalf("the token at the door that asks: got %d %s", got.status, got.body)
+	}
+	revoke := url.Values{"client_id": {a.id}, "token": {asked.Refresh}}
+	if got := c.do("POST", "/oauth/revoke", revoke.Encode(), "Content-Type", "application/x-www-form-urlencoded"); got.status != 200 {
+		t.Fatalf("revoking: got %d %s", got.status, got.body)
+	}
+	if got := tools.do("POST", "/asked", initialize, mcpHeaders(asked.Access)...); got.status != 401 {
+		t.Errorf("revoked: got %d, want 401", got.status)
 	}
 }

@@ -34,6 +34,9 @@ type caddyServer struct {
 	log    *logBuffer
 	exited chan struct{}
 
+	// env is added to its environment.
+	env []string
+
 	shared       sync.Once
 	sharedClient *http.Client
 
@@ -95,6 +98,7 @@ func (c *caddyServer) start(text string) {
 	c.t.Helper()
 	c.cmd = exec.Command(caddyBinary, "run", "--config", c.write(text), "--adapter", "caddyfile")
 	c.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+c.dir, "XDG_CONFIG_HOME="+c.dir)
+	c.cmd.Env = append(c.cmd.Env, c.env...)
 	c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
 	if err := c.cmd.Start(); err != nil {
 		c.t.Fatal(err)

@@ -24,27 +24,36 @@ type goClient struct {
 }
 
 // connectGoClient connects to the MCP server at address of c, with a user who
-// signs in when asked to.
+// signs in when asked to. The client registers itself dynamically.
 func connectGoClient(t *testing.T, c *caddyServer, address string) *goClient {
 	t.Helper()
-	g := &goClient{t: t}
-	redirect := g.listenForCallback()
-	handler, err := auth.NewAuthorizationCodeHandler(&auth.AuthorizationCodeHandlerConfig{
-		DynamicClientRegistrationConfig: &auth.DynamicClientRegistrationConfig{
+	return connectGoClientAs(t, c, address, func(config *auth.AuthorizationCodeHandlerConfig) {
+		config.DynamicClientRegistrationConfig = &auth.DynamicClientRegistrationConfig{
 			Metadata: &oauthex.ClientRegistrationMetadata{
 				ClientName:              "go client",
-				RedirectURIs:            []string{redirect},
+				RedirectURIs:            []string{config.RedirectURL},
 				TokenEndpointAuthMethod: "none",
 				GrantTypes:              []string{"authorization_code", "refresh_token"},
 				ResponseTypes:           []string{"code"},
 			},
-		},
+		}
+	})
+}
+
+// connectGoClientAs connects as the client that introduce makes of it.
+func connectGoClientAs(t *testing.T, c *caddyServer, address string, introduce func(*auth.AuthorizationCodeHandlerConfig)) *goClient {
+	t.Helper()
+	g := &goClient{t: t}
+	config := &auth.AuthorizationCodeHandlerConfig{
+		RedirectURL: g.listenForCallback(),
 		AuthorizationCodeFetcher: func(ctx context.Context, args *auth.AuthorizationArgs) (*auth.AuthorizationResult, error) {
 			g.authorizations.Add(1)
 			return authorize(ctx, c.CA, args.URL)
 		},
 		Client: c.client(),
-	})
+	}
+	introduce(config)
+	handler, err := auth.NewAuthorizationCodeHandler(config)
 	if err != nil {
 		t.Fatal(err)
 	}
