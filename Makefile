@@ -6,8 +6,9 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT = $(GO) run mvdan.cc/gofumpt@v0.12.0
 FUZZTIME ?= 5s
 NODE = integration_test/node
+DEBIAN = python3-django-oauth-toolkit chromium
 
-.PHONY: test deps django lint unit fuzz cross run bench
+.PHONY: test deps debian lint unit fuzz cross run bench
 
 test: deps lint unit fuzz cross
 	@echo "everything passed"
@@ -15,16 +16,16 @@ test: deps lint unit fuzz cross
 run:
 	$(GO) run ./cmd/caddy run --config Caddyfile.example
 
-deps: $(NODE)/node_modules/.package-lock.json django
+deps: $(NODE)/node_modules/.package-lock.json debian
 
-# Debian's package, where it may be installed. Elsewhere the tests that need it
-# skip, or fail in CI.
-django:
-	@/usr/bin/python3 -c 'import oauth2_provider' 2>/dev/null || \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends python3-django-oauth-toolkit >/dev/null; \
+# Debian's packages, where they may be installed. Elsewhere the tests that need
+# them skip, or fail in CI.
+debian:
+	@if /usr/bin/python3 -c 'import oauth2_provider' 2>/dev/null && command -v chromium >/dev/null; then :; \
+		elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null; \
 		else \
-			echo "not installed: python3-django-oauth-toolkit (Debian); its tests will skip"; \
+			echo "not installed: $(DEBIAN) (Debian); tests that need one will skip"; \
 		fi
 
 $(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json

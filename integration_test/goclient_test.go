@@ -27,21 +27,34 @@ type goClient struct {
 // signs in when asked to. The client registers itself dynamically.
 func connectGoClient(t *testing.T, c *caddyServer, address string) *goClient {
 	t.Helper()
-	return connectGoClientAs(t, c, address, func(config *auth.AuthorizationCodeHandlerConfig) {
-		config.DynamicClientRegistrationConfig = &auth.DynamicClientRegistrationConfig{
-			Metadata: &oauthex.ClientRegistrationMetadata{
-				ClientName:              "go client",
-				RedirectURIs:            []string{config.RedirectURL},
-				TokenEndpointAuthMethod: "none",
-				GrantTypes:              []string{"authorization_code", "refresh_token"},
-				ResponseTypes:           []string{"code"},
-			},
+	return connectGoClientAs(t, c, address, registering)
+}
+
+// registering makes the client one that registers itself dynamically.
+func registering(config *auth.AuthorizationCodeHandlerConfig) {
+	config.DynamicClientRegistrationConfig = &auth.DynamicClientRegistrationConfig{
+		Metadata: &oauthex.ClientRegistrationMetadata{
+			ClientName:              "go client",
+			RedirectURIs:            []string{config.RedirectURL},
+			TokenEndpointAuthMethod: "none",
+			GrantTypes:              []string{"authorization_code", "refresh_token"},
+			ResponseTypes:           []string{"code"},
+		},
+	}
+}
+
+// withChromium makes the client's user one with a real browser.
+func withChromium(t *testing.T, c *caddyServer, user string) func(*auth.AuthorizationCodeHandlerConfig) {
+	return func(config *auth.AuthorizationCodeHandlerConfig) {
+		config.AuthorizationCodeFetcher = func(ctx context.Context, args *auth.AuthorizationArgs) (*auth.AuthorizationResult, error) {
+			q := chromium(ctx, t, c, args.URL, "SIGNIN_USER="+user).parameters(t)
+			return &auth.AuthorizationResult{Code: q.Get("code"), State: q.Get("state"), Iss: q.Get("iss")}, nil
 		}
-	})
+	}
 }
 
 // connectGoClientAs connects as the client that introduce makes of it.
-func connectGoClientAs(t *testing.T, c *caddyServer, address string, introduce func(*auth.AuthorizationCodeHandlerConfig)) *goClient {
+func connectGoClientAs(t *testing.T, c *caddyServer, address string, introduce ...func(*auth.AuthorizationCodeHandlerConfig)) *goClient {
 	t.Helper()
 	g := &goClient{t: t}
 	config := &auth.AuthorizationCodeHandlerConfig{
@@ -52,7 +65,9 @@ func connectGoClientAs(t *testing.T, c *caddyServer, address string, introduce f
 		},
 		Client: c.client(),
 	}
-	introduce(config)
+	for _, f := range introduce {
+		f(config)
+	}
 	handler, err := auth.NewAuthorizationCodeHandler(config)
 	if err != nil {
 		t.Fatal(err)

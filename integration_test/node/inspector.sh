@@ -14,7 +14,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 # The CLI opens its browser through xdg-open, which splits BROWSER at colons
 # and blanks: hence a name to be found in PATH rather than a path. The CLI also
 # asks for a newer Node than the tests do, so npm brings one along.
-export PATH="$here:$here/node_modules/.bin:$PATH" BROWSER=browser.mjs MCP_AUTO_OPEN_ENABLED=true
+export PATH="$here:$here/node_modules/.bin:$PATH" BROWSER="${SIGNIN_BROWSER:-browser.mjs}" MCP_AUTO_OPEN_ENABLED=true
 
 # Nothing of an earlier run may help: no saved server, no stored token.
 HOME=${INSPECTOR_HOME:-$(mktemp -d)}

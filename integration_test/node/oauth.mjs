@@ -3,7 +3,12 @@
 
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
-import { authorize, userFromEnv } from './browser.mjs';
+import * as browser from './browser.mjs';
+
+// The user has a real browser if SIGNIN_BROWSER is chromium.mjs.
+const authorize = process.env.SIGNIN_BROWSER === 'chromium.mjs'
+  ? (await import('./chromium.mjs')).authorize
+  : (url) => browser.authorize(url, browser.userFromEnv());
 
 // newOAuth listens for the redirect and returns a provider that keeps
 // everything in memory. clientMetadataUrl makes the client identify itself by
@@ -68,7 +73,7 @@ class OAuth {
 
   async redirectToAuthorization(url) {
     this.authorizations++;
-    const { searchParams } = await authorize(url, userFromEnv());
+    const { searchParams } = await authorize(url);
     if (searchParams.get('state') !== this.#state) throw new Error('the callback has another state');
     if (searchParams.has('error')) {
       throw new Error(`authorization failed: ${searchParams.get('error')}: ${searchParams.get('error_description')}`);
