@@ -44,7 +44,8 @@ func chromium(ctx context.Context, t *testing.T, c *caddyServer, address string,
 	t.Helper()
 	report := filepath.Join(t.TempDir(), "report.json")
 	cmd := node(ctx, c.CA, "chromium.mjs", address)
-	cmd.Env = append(cmd.Env, "CHROMIUM_REPORT="+report)
+	// A killed one leaves its profile behind.
+	cmd.Env = append(cmd.Env, "CHROMIUM_REPORT="+report, "TMPDIR="+t.TempDir())
 	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()
 	b, readErr := os.ReadFile(report)

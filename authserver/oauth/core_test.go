@@ -1,0 +1,268 @@
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// memory is a store that fails when told to.
+type memory struct {
+	mu      sync.Mutex
+	records map[string][]byte
+	locks   map[string]*sync.Mutex
+	// fails, if not nil, is asked before every operation.
+	fails func(operation, key string) error
+}
+
+func newMemory() *memory {
+	return &memory{records: make(map[string][]byte), locks: make(map[string]*sync.Mutex)}
+}
+
+func (m *memory) try(operation, key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fails == nil {
+		return nil
+	}
+	return m.fails(operation, key)
+}
+
+func (m *memory) fail(f func(operation, key string) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fails = f
+}
+
+func (m *memory) Load(_ context.Context, key string) ([]byte, error) {
+	if err := m.try("load", key); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b, ok := m.records[key]; ok {
+		return slices.Clone(b), nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (m *memory) Store(_ context.Context, key string, record []byte) error {
+	if err := m.try("store", key); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.records[key] = slices.Clone(record)
+	return nil
+}
+
+func (m *memory) Delete(_ context.Context, key string) error {
+	if err := m.try("delete", key); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.DeleteFunc(m.records, func(k string, _ []byte) bool { return k == key || strings.HasPrefix(k, key+"/") })
+	return nil
+}
+
+func (m *memory) List(_ context.Context, prefix string) ([]string, error) {
+	if err := m.try("list", prefix); err != nil {
+		return nil, err
+	}
+	return m.keys(prefix), nil
+}
+
+func (m *memory) keys(prefix string) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var keys []string
+	for key := range m.records {
+		if strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func (m *memory) Lock(_ context.Context, name string) (func(), error) {
+	if err := m.try("lock", name); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	l := m.locks[name]
+	if l == nil {
+		l = new(sync.Mutex)
+		m.locks[name] = l
+	}
+	m.mu.Unlock()
+	l.Lock()
+	return l.Unlock, nil
+}
+
+// fixture is a server with a clock that stands still.
+type fixture struct {
+	*Server
+	t      *testing.T
+	store  *memory
+	clock  *clock
+	events []Event
+}
+
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+const (
+	testIssuer   = "https://as.example"
+	testResource = "https://as.example/mcp"
+	testRedirect = "https://client.example/callback"
+	testVerifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+)
+
+func newFixture(t *testing.T, change ...func(*Config)) *fixture {
+	t.Helper()
+	f := &fixture{t: t, store: newMemory(), clock: &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
+	f.Server = f.again(change...)
+	return f
+}
+
+// again returns another server on the same store.
+func (f *fixture) again(change ...func(*Config)) *Server {
+	f.t.Helper()
+	config := Config{
+		Issuer:    testIssuer,
+		Resources: []string{testResource},
+		Scopes:    []Scope{{Name: "read"}, {Name: "write"}},
+		Clients: []Client{
+			{ID: "app", RedirectURIs: []string{testRedirect}},
+			{ID: "backend", Secret: "a-secret-of-the-backend", RedirectURIs: []string{testRedirect}},
+			{ID: "resource", Secret: "a-secret-of-the-resource", Introspection: true},
+		},
+		Store:   f.store,
+		Now:     f.clock.Now,
+		Observe: func(_ context.Context, e Event) { f.events = append(f.events, e) },
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	s, err := New(config)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return s
+}
+
+var testUser = User{Subject: "ada", Username: "ada", SignedIn: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)}
+
+func testQuery(fields ...string) url.Values {
+	sum := sha256.Sum256([]byte(testVerifier))
+	q := url.Values{
+		"response_type": {"code"}, "client_id": {"app"}, "redirect_uri": {testRedirect}, "state": {"s"}, "scope": {"read"},
+		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
+	}
+	for i := 0; i < len(fields); i += 2 {
+		q.Set(fields[i], fields[i+1])
+	}
+	return q
+}
+
+// code has the user approve a request of the client app.
+func (f *fixture) code(fields ...string) string {
+	f.t.Helper()
+	a, _, err := f.Authorize(f.t.Context(), testQuery(fields...).Encode())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	to, err := f.Approve(f.t.Context(), testUser, a)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	u, err := url.Parse(to)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return u.Query().Get("code")
+}
+
+// answer is one of an endpoint.
+type answer struct {
+	status  int
+	header  http.Header
+	body    string
+	Access  string `json:"access_token"`
+	Refresh string `json:"refresh_token"`
+	Scope   string `json:"scope"`
+	Error   string `json:"error"`
+	Active  bool   `json:"active"`
+	ID      string `json:"client_id"`
+}
+
+func ask(t *testing.T, s *Server, path, contentType, body string) answer {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, testIssuer+path, strings.NewReader(body))
+	r.Header.Set("Content-Type", contentType)
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	a := answer{status: w.Code, header: w.Header(), body: w.Body.String()}
+	if w.Body.Len() > 0 {
+		if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil {
+			t.Fatalf("%s answered %d %q", path, w.Code, w.Body)
+		}
+	}
+	return a
+}
+
+func post(t *testing.T, s *Server, path string, form url.Values) answer {
+	t.Helper()
+	return ask(t, s, path, "application/x-www-form-urlencoded", form.Encode())
+}
+
+func redeemForm(code string) url.Values {
+	return url.Values{"grant_type": {"authorization_code"}, "client_id": {"app"}, "code": {code}, "code_verifier": {testVerifier}, "redirect_uri": {testRedirect}}
+}
+
+func (f *fixture) tokens(fields ...string) answer {
+	f.t.Helper()
+	got := post(f.t, f.Server, TokenPath, redeemForm(f.code(fields...)))
+	if got.status != 200 || got.Access == "" || got.Refresh == "" {
+		f.t.Fatalf("redeeming: %d %s", got.status, got.body)
+	}
+	return got
+}
+
+func refreshForm(token string) url.Values {
+	return url.Values{"grant_type": {"refresh_token"}, "client_id": {"app"}, "refresh_token": {token}}
+}
+
+func introspectForm(token string) url.Values {
+	return url.Values{"client_id": {"resource"}, "client_secret": {"a-secret-of-the-resource"}, "token": {token}}
+}
+
+var errStore = errors.New("the disk is on fire")
