@@ -20,6 +20,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
 // Provision sets up the server. It asks neither the storage nor the network
@@ -58,7 +59,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		config.Documents = documents
 	}
 	if h.Registration != nil {
-		config.Registration = oauth.Registration(*h.Registration)
+		config.Registration = registration.Policy(*h.Registration)
 	}
 	for _, s := range h.Scopes {
 		config.Scopes = append(config.Scopes, oauth.Scope(s))

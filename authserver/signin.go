@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/pages"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
 // authorize is the authorization endpoint (OAuth 2.1, section 3.1).
@@ -224,7 +225,7 @@ func shownClient(c *oauth.Client, redirectURI string) pages.Client {
 		ID:           c.ID,
 		IDHost:       c.DocumentHost(),
 		URI:          c.URI,
-		RedirectHost: oauth.RedirectTarget(redirectURI),
+		RedirectHost: registration.RedirectTarget(redirectURI),
 		Loopback:     c.LoopbackOnly(),
 		Trusted:      c.Kind == oauth.PreRegistered,
 	}

@@ -146,7 +146,7 @@ func (s *Server) judgeRequest(a *Authorization, c *Client, parameters url.Values
 // isS256 reports whether challenge can be a SHA-256 hash in base64url.
 func isS256(challenge string) bool {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(challenge)
-	return err == nil && len(b) == 32
+	return err == nil && len(b) == 32 && len(challenge) == 43
 }
 
 // resourceFor returns the audience that a request names (RFC 8707, section 2).
@@ -207,4 +207,17 @@ func (s *Server) Client(ctx context.Context, a *Authorization) (*Client, error) 
 		return nil, &AuthorizationError{Err: e}
 	}
 	return c, nil
+}
+
+// withParameters adds parameters to the query of a redirect URI and keeps what
+// is there (RFC 6749, section 3.1.2).
+func withParameters(uri string, parameters url.Values) string {
+	separator := "?"
+	if strings.Contains(uri, "?") {
+		separator = "&"
+		if strings.HasSuffix(uri, "?") || strings.HasSuffix(uri, "&") {
+			separator = ""
+		}
+	}
+	return uri + separator + parameters.Encode()
 }

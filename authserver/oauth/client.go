@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
 // Kind says how a client came to be known.
@@ -72,7 +73,7 @@ func (c *Client) Public() bool { return c.Secret == "" }
 // LoopbackOnly reports whether all that is known of the client is that it runs
 // on the user's computer: any program there can pose as it.
 func (c *Client) LoopbackOnly() bool {
-	return len(c.RedirectURIs) > 0 && !slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return !isLoopbackRedirect(uri) })
+	return len(c.RedirectURIs) > 0 && !slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return !registration.IsLoopback(uri) })
 }
 
 // secretMatches compares in a time that tells nothing about the secret.
@@ -85,13 +86,13 @@ func (c *Client) secretMatches(secret string) bool {
 // registered, or the only one there is.
 func (c *Client) redirectURI(requested string) (string, error) {
 	if requested == "" {
-		if len(c.RedirectURIs) == 1 && !isLoopbackRedirect(c.RedirectURIs[0]) {
+		if len(c.RedirectURIs) == 1 && !registration.IsLoopback(c.RedirectURIs[0]) {
 			return c.RedirectURIs[0], nil
 		}
 		return "", errors.New("the request names no redirect_uri")
 	}
 	for _, registered := range c.RedirectURIs {
-		if sameRedirectURI(registered, requested) {
+		if registration.SameRedirectURI(registered, requested) {
 			return requested, nil
 		}
 	}
@@ -122,7 +123,7 @@ func (s *Server) checkClient(c *Client) error {
 		if err != nil {
 			return fmt.Errorf("redirect URI %q is not a URI", uri)
 		}
-		if err := checkRedirectURI(uri, []string{u.Scheme}); err != nil {
+		if err := registration.CheckRedirectURI(uri, []string{u.Scheme}); err != nil {
 			return fmt.Errorf("redirect URI %q %w", uri, err)
 		}
 	}
@@ -147,66 +148,6 @@ func (s *Server) client(ctx context.Context, id string) (*Client, error) {
 		return s.documentClient(ctx, id)
 	}
 	return nil, invalidClient("This server doesn't know the client.", nil)
-}
-
-// Registration is which clients may introduce themselves, and what they may ask
-// for.
-type Registration struct {
-	// Off leaves only the operator's clients.
-	Off bool
-	// RedirectURIs, if any, are the only ones allowed; those on loopback with
-	// any port. Default: every https URI, and loopback.
-	RedirectURIs []string
-	// PrivateSchemes are schemes of native applications that are allowed beside
-	// https and loopback, such as cursor.
-	PrivateSchemes []string
-}
-
-func (r *Registration) check() error {
-	if r.Off && len(r.RedirectURIs)+len(r.PrivateSchemes) > 0 {
-		return errors.New("it is off: remove redirect URIs and private schemes")
-	}
-	for _, uri := range r.RedirectURIs {
-		u, err := url.Parse(uri)
-		if err != nil {
-			return fmt.Errorf("%q is not a URI", uri)
-		}
-		if err := checkRedirectURI(uri, []string{u.Scheme}); err != nil {
-			return fmt.Errorf("redirect URI %q %w", uri, err)
-		}
-	}
-	for _, scheme := range r.PrivateSchemes {
-		if scheme == "https" || scheme == "http" {
-			return fmt.Errorf("%s is not a private scheme", scheme)
-		}
-		if err := checkRedirectURI(scheme+"://x", []string{scheme}); err != nil {
-			return fmt.Errorf("private scheme %q: %w", scheme, err)
-		}
-	}
-	return nil
-}
-
-// allows returns an error if no client may have the redirect URI.
-func (r *Registration) allows(uri string) error {
-	if len(r.RedirectURIs) == 0 {
-		return checkRedirectURI(uri, r.PrivateSchemes)
-	}
-	u, err := url.Parse(uri)
-	if err != nil {
-		return errors.New("is not a URI")
-	}
-	if err := checkRedirectURI(uri, append([]string{u.Scheme}, r.PrivateSchemes...)); err != nil {
-		return err
-	}
-	if slices.Contains(r.PrivateSchemes, u.Scheme) {
-		return nil
-	}
-	for _, listed := range r.RedirectURIs {
-		if sameRedirectURI(listed, uri) {
-			return nil
-		}
-	}
-	return errors.New("is not one that the operator allows")
 }
 
 // grantedScopes returns those of the requested scopes that the client may have

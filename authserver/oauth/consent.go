@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sort"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
 // User is who signed in.
@@ -80,7 +82,7 @@ func (s *Server) Consented(ctx context.Context, user User, a *Authorization) (bo
 	if err != nil || c == nil {
 		return false, err
 	}
-	if RedirectTarget(c.RedirectURI) != RedirectTarget(a.RedirectURI) || a.Offline && !c.Offline {
+	if registration.RedirectTarget(c.RedirectURI) != registration.RedirectTarget(a.RedirectURI) || a.Offline && !c.Offline {
 		return false, nil
 	}
 	for _, scope := range a.Scopes {

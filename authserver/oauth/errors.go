@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
 // Error is an OAuth error response (RFC 6749, section 5.2 and those that extend
@@ -63,6 +65,9 @@ func unavailable(cause error) *Error {
 func asError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
+	}
+	if e, ok := errors.AsType[*registration.Error](err); ok {
+		return &Error{Code: e.Code, Description: e.Description, Status: http.StatusBadRequest, Cause: e.Cause}
 	}
 	return unavailable(err)
 }

@@ -9,12 +9,14 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
 func newFuzzed(f *testing.F) *Server {
 	s, err := New(Config{
 		Issuer: testIssuer, Resources: []string{testResource}, Scopes: []Scope{{Name: "read"}}, Store: newMemory(),
-		Registration: Registration{PrivateSchemes: []string{"cursor"}},
+		Registration: registration.Policy{PrivateSchemes: []string{"cursor"}},
 		Clients:      []Client{{ID: "app", RedirectURIs: []string{testRedirect}}},
 	})
 	if err != nil {

@@ -210,7 +210,7 @@ func (s *Server) addKey(ctx context.Context) ([]signingKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	record := keyRecord{Created: now, Sealed: secret.seal("signing key", der)}
+	record := keyRecord{Created: now, Sealed: secret.Seal("signing key", der)}
 	key, err := secret.openKey(record)
 	if err != nil {
 		return nil, err
@@ -222,7 +222,7 @@ func (s *Server) addKey(ctx context.Context) ([]signingKey, error) {
 }
 
 func (k *secrets) openKey(record keyRecord) (signingKey, error) {
-	der, err := k.open("signing key", record.Sealed)
+	der, err := k.Open("signing key", record.Sealed)
 	if err != nil {
 		return signingKey{}, err
 	}

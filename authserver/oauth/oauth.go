@@ -25,6 +25,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
 const (
@@ -67,7 +68,7 @@ type Config struct {
 	AccessTokenLifetime, RefreshTokenLifetime time.Duration
 
 	// Registration is which clients may introduce themselves.
-	Registration Registration
+	Registration registration.Policy
 
 	// Clients are those the operator knows.
 	Clients []Client
@@ -169,7 +170,7 @@ func New(config Config) (*Server, error) {
 	if err := s.checkScopes(); err != nil {
 		return nil, err
 	}
-	if err := s.config.Registration.check(); err != nil {
+	if err := s.config.Registration.Check(); err != nil {
 		return nil, fmt.Errorf("registration: %w", err)
 	}
 	for i := range config.Clients {

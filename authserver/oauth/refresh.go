@@ -26,7 +26,7 @@ const (
 
 // refreshMAC returns the keyed hash of what comes before it in a refresh token.
 func (k *secrets) refreshMAC(signed []byte) []byte {
-	return k.mac("refresh token", signed)[:refreshLength-refreshSigned]
+	return k.MAC("refresh token", signed)[:refreshLength-refreshSigned]
 }
 
 // newRefreshToken returns a refresh token of the grant, and its hash.

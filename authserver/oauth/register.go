@@ -11,70 +11,18 @@ import (
 	"slices"
 	"strings"
 
-	jsonv2 "github.com/go-json-experiment/json"
-
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
 const (
 	// dynamicPrefix begins the identifier of a client that registered itself.
 	dynamicPrefix = "dyn."
 
-	maxRegistration = 16 << 10 // bytes of a request
-	maxRedirectURIs = 10
-	maxClientName   = 200 // bytes
 	// maxSealed bounds what becomes part of a client identifier, in bytes: it
 	// travels in URLs.
 	maxSealed = 1000
 )
-
-// clientMetadata is what a client says of itself (RFC 7591, section 2). Unknown
-// members are ignored, as the section demands.
-type clientMetadata struct {
-	RedirectURIs            []string `json:"redirect_uris"`
-	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method"`
-	GrantTypes              []string `json:"grant_types"`
-	ResponseTypes           []string `json:"response_types"`
-	ClientName              string   `json:"client_name"`
-	ClientURI               string   `json:"client_uri"`
-}
-
-// parseClientMetadata reads and judges what a client says of itself. The error
-// is one of RFC 7591, section 3.2.2.
-func (s *Server) parseClientMetadata(body []byte) (*clientMetadata, error) {
-	m := new(clientMetadata)
-	// Exact names, no duplicates: encoding/json would let the last of two
-	// redirect_uris win, and read Redirect_Uris as well.
-	if err := jsonv2.Unmarshal(body, m); err != nil {
-		return nil, badRequest("invalid_client_metadata", "The client metadata is not a JSON object with values of the right types.")
-	}
-	if len(m.RedirectURIs) == 0 || len(m.RedirectURIs) > maxRedirectURIs {
-		return nil, badRequest("invalid_redirect_uri", "redirect_uris must be a list of 1 to 10 URIs.")
-	}
-	for _, uri := range m.RedirectURIs {
-		if err := s.config.Registration.allows(uri); err != nil {
-			return nil, &Error{
-				Code:        "invalid_redirect_uri",
-				Description: "A redirect URI must be https, or http on loopback, without fragment, credentials and wildcards, and be allowed by the operator.",
-				Status:      http.StatusBadRequest,
-				Cause:       errors.New("redirect URI " + err.Error()),
-			}
-		}
-	}
-	if len(m.ClientName) > maxClientName {
-		return nil, badRequest("invalid_client_metadata", "client_name is too long.")
-	}
-	if u, err := url.Parse(m.ClientURI); err != nil || len(m.ClientURI) > maxRedirectURI || m.ClientURI != "" && u.Scheme != "https" {
-		m.ClientURI = "" // only shown to the user, and not worth a refusal
-	}
-	if len(m.ResponseTypes) > 0 && !slices.Contains(m.ResponseTypes, "code") {
-		return nil, badRequest("invalid_client_metadata", "response_types must contain code.")
-	}
-	if len(m.GrantTypes) > 0 && !slices.Contains(m.GrantTypes, authorizationCode) {
-		return nil, badRequest("invalid_client_metadata", "grant_types must contain authorization_code.")
-	}
-	return m, nil
-}
 
 // sealedClient is what there is to know of a client that registered itself. It
 // is its identifier: nothing is stored, so nobody fills the disk.
@@ -98,18 +46,18 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (*Event, error
 	if !isMediaType(r, "application/json") {
 		return event, badRequest("invalid_client_metadata", "The request must be application/json.")
 	}
-	body, err := readBody(r, maxRegistration)
+	body, err := readBody(r, registration.MaxBody)
 	if err != nil {
 		return event, &Error{Code: "invalid_client_metadata", Description: "The request is too large, or ended early.", Status: http.StatusRequestEntityTooLarge, Cause: err}
 	}
-	m, err := s.parseClientMetadata(body)
+	m, err := registration.Parse(body, &s.config.Registration)
 	if err != nil {
 		return event, err
 	}
 	c := sealedClient{Name: m.ClientName, URI: m.ClientURI}
 	for _, uri := range m.RedirectURIs {
 		// The port of loopback changes with every run of many clients.
-		if uri = withoutPort(uri); !slices.Contains(c.RedirectURIs, uri) {
+		if uri = registration.WithoutPort(uri); !slices.Contains(c.RedirectURIs, uri) {
 			c.RedirectURIs = append(c.RedirectURIs, uri)
 		}
 	}
@@ -136,7 +84,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (*Event, error
 	if err != nil {
 		return event, err
 	}
-	id := dynamicPrefix + k.seal("client", plain)
+	id := dynamicPrefix + k.Seal("client", plain)
 	event.Client = id
 	answer := map[string]any{
 		"client_id":                  id,
@@ -170,7 +118,7 @@ func (c *sealedClient) grantTypes() []string {
 // clientSecret returns the secret of a confidential client that registered
 // itself.
 func (k *secrets) clientSecret(id string) string {
-	return base64.RawURLEncoding.EncodeToString(k.mac("client secret", []byte(id)))
+	return base64.RawURLEncoding.EncodeToString(k.MAC("client secret", []byte(id)))
 }
 
 // dynamicClient returns the client that is sealed into id.
@@ -179,7 +127,7 @@ func (s *Server) dynamicClient(ctx context.Context, id string) (*Client, error) 
 	if err != nil {
 		return nil, err
 	}
-	plain, err := k.open("client", strings.TrimPrefix(id, dynamicPrefix))
+	plain, err := k.Open("client", strings.TrimPrefix(id, dynamicPrefix))
 	if err != nil {
 		return nil, invalidClient("This server doesn't know the client: register it again.", nil)
 	}
@@ -209,7 +157,7 @@ func (s *Server) stillAllowed(c *Client) error {
 		return invalidClient("This server accepts only clients that its operator has registered.", nil)
 	}
 	for _, uri := range c.RedirectURIs {
-		if err := s.config.Registration.allows(uri); err != nil {
+		if err := s.config.Registration.Allows(uri); err != nil {
 			return invalidClient("The operator doesn't allow the client's redirect URIs.", errors.New("redirect URI "+err.Error()))
 		}
 	}
@@ -235,7 +183,7 @@ func (s *Server) documentClient(ctx context.Context, id string) (*Client, error)
 	if err != nil {
 		return nil, invalidClient("The client's metadata document is not acceptable.", err)
 	}
-	m, err := s.parseClientMetadata(body)
+	m, err := registration.Parse(body, &s.config.Registration)
 	if err != nil {
 		return nil, invalidClient("The client's metadata document is not acceptable.", err)
 	}

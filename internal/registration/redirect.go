@@ -1,4 +1,7 @@
-package oauth
+// Package registration judges what OAuth clients say of themselves (RFC 7591):
+// their redirect URIs above all. Seed code in the wild takes javascript: for
+// one.
+package registration
 
 import (
 	"errors"
@@ -10,8 +13,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 )
 
-// maxRedirectURI bounds a redirect URI, in bytes. Real ones have a hundred.
-const maxRedirectURI = 1024
+// MaxRedirectURI bounds a redirect URI, in bytes. Real ones have a hundred.
+const MaxRedirectURI = 1024
 
 // Schemes that a browser runs or reads by itself, rather than hand the address
 // to the application that registered it.
@@ -20,16 +23,16 @@ var forbiddenSchemes = []string{
 	"ms-its", "mk", "resource", "sms", "tel", "vbscript", "view-source", "ws", "wss",
 }
 
-// checkRedirectURI returns an error if codes must not be sent to uri: it has to
+// CheckRedirectURI returns an error if codes must not be sent to uri: it has to
 // be https, or http on loopback (RFC 8252, section 7.3), or have one of the
 // private schemes (section 7.1); absolute, and without fragment (RFC 6749,
 // section 3.1.2). Whatever two programs could read differently is refused.
-func checkRedirectURI(uri string, privateSchemes []string) error {
+func CheckRedirectURI(uri string, privateSchemes []string) error {
 	switch {
 	case uri == "":
 		return errors.New("is empty")
-	case len(uri) > maxRedirectURI:
-		return fmt.Errorf("is longer than %d bytes", maxRedirectURI)
+	case len(uri) > MaxRedirectURI:
+		return fmt.Errorf("is longer than %d bytes", MaxRedirectURI)
 	case strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' }) || strings.ContainsAny(uri, "\\\"<>^`{|}"):
 		return errors.New("contains characters that no URI has")
 	case strings.Contains(uri, "#"):
@@ -68,18 +71,18 @@ func checkRedirectURI(uri string, privateSchemes []string) error {
 	return nil
 }
 
-// isLoopbackRedirect reports whether uri, which has passed [checkRedirectURI],
+// IsLoopback reports whether uri, which has passed [CheckRedirectURI],
 // leads to a program on the user's own computer.
-func isLoopbackRedirect(uri string) bool {
+func IsLoopback(uri string) bool {
 	u, err := url.Parse(uri)
 	return err == nil && u.Scheme == "http"
 }
 
-// withoutPort returns a loopback URI without its port: a native application
+// WithoutPort returns a loopback URI without its port: a native application
 // listens on whatever port is free (RFC 8252, section 7.3). Clients use
 // localhost as well as the addresses, so this holds for the name too. Any other
 // URI is returned as it is.
-func withoutPort(uri string) string {
+func WithoutPort(uri string) string {
 	u, err := url.Parse(uri)
 	if err != nil || u.Scheme != "http" || u.Port() == "" {
 		return uri
@@ -88,17 +91,17 @@ func withoutPort(uri string) string {
 	return strings.Replace(uri, "://"+u.Host, "://"+strings.TrimSuffix(u.Host, ":"+u.Port()), 1)
 }
 
-// sameRedirectURI reports whether uri is the registered one: to the letter
+// SameRedirectURI reports whether uri is the registered one: to the letter
 // (OAuth 2.1, section 4.1.1), save for the port of loopback.
-func sameRedirectURI(registered, uri string) bool {
-	return registered == uri || withoutPort(registered) == withoutPort(uri)
+func SameRedirectURI(registered, uri string) bool {
+	return registered == uri || WithoutPort(registered) == WithoutPort(uri)
 }
 
 // RedirectTarget says where a redirect URI leads in a form for people: host and
 // port; without port on loopback, where it means nothing; the scheme of a
 // private one.
 func RedirectTarget(uri string) string {
-	u, err := url.Parse(withoutPort(uri))
+	u, err := url.Parse(WithoutPort(uri))
 	if err != nil {
 		return ""
 	}
@@ -106,17 +109,4 @@ func RedirectTarget(uri string) string {
 		return u.Scheme + ":"
 	}
 	return u.Host
-}
-
-// withParameters adds parameters to the query of a redirect URI and keeps what
-// is there (RFC 6749, section 3.1.2).
-func withParameters(uri string, parameters url.Values) string {
-	separator := "?"
-	if strings.Contains(uri, "?") {
-		separator = "&"
-		if strings.HasSuffix(uri, "?") || strings.HasSuffix(uri, "&") {
-			separator = ""
-		}
-	}
-	return uri + separator + parameters.Encode()
 }

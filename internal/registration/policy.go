@@ -1,0 +1,69 @@
+package registration
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+)
+
+// Policy is which clients may introduce themselves, and what they may ask
+// for.
+type Policy struct {
+	// Off leaves only the operator's clients.
+	Off bool
+	// RedirectURIs, if any, are the only ones allowed; those on loopback with
+	// any port. Default: every https URI, and loopback.
+	RedirectURIs []string
+	// PrivateSchemes are schemes of native applications that are allowed beside
+	// https and loopback, such as cursor.
+	PrivateSchemes []string
+}
+
+// Check returns an error if the policy makes no sense.
+func (r *Policy) Check() error {
+	if r.Off && len(r.RedirectURIs)+len(r.PrivateSchemes) > 0 {
+		return errors.New("it is off: remove redirect URIs and private schemes")
+	}
+	for _, uri := range r.RedirectURIs {
+		u, err := url.Parse(uri)
+		if err != nil {
+			return fmt.Errorf("%q is not a URI", uri)
+		}
+		if err := CheckRedirectURI(uri, []string{u.Scheme}); err != nil {
+			return fmt.Errorf("redirect URI %q %w", uri, err)
+		}
+	}
+	for _, scheme := range r.PrivateSchemes {
+		if scheme == "https" || scheme == "http" {
+			return fmt.Errorf("%s is not a private scheme", scheme)
+		}
+		if err := CheckRedirectURI(scheme+"://x", []string{scheme}); err != nil {
+			return fmt.Errorf("private scheme %q: %w", scheme, err)
+		}
+	}
+	return nil
+}
+
+// Allows returns an error if no client may have the redirect URI.
+func (r *Policy) Allows(uri string) error {
+	if len(r.RedirectURIs) == 0 {
+		return CheckRedirectURI(uri, r.PrivateSchemes)
+	}
+	u, err := url.Parse(uri)
+	if err != nil {
+		return errors.New("is not a URI")
+	}
+	if err := CheckRedirectURI(uri, append([]string{u.Scheme}, r.PrivateSchemes...)); err != nil {
+		return err
+	}
+	if slices.Contains(r.PrivateSchemes, u.Scheme) {
+		return nil
+	}
+	for _, listed := range r.RedirectURIs {
+		if SameRedirectURI(listed, uri) {
+			return nil
+		}
+	}
+	return errors.New("is not one that the operator allows")
+}
