@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/pages"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 )
 
 // account shows the user who has access in their name.

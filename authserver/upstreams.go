@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/upstream"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 )
 
 // Upstream is somewhere else that users sign in. Who they are is taken from

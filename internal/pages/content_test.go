@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/pages"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 )
 
 func TestWhatIsSaid(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/pages"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"golang.org/x/net/html"
 )
 

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/pages"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 )
 
 type writer interface {
