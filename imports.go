@@ -8,5 +8,6 @@ package caddymcpauth
 import (
 	_ "github.com/caddy-mcp-auth/caddy-mcp-auth/authserver"
 	_ "github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth"
+	_ "github.com/caddy-mcp-auth/caddy-mcp-auth/facade"
 	_ "github.com/caddy-mcp-auth/caddy-mcp-auth/whoami"
 )

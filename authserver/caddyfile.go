@@ -3,10 +3,11 @@ package authserver
 import (
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 )
 
 func init() {
@@ -89,9 +90,9 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
-	switch option := d.Val(); option {
+	switch word := d.Val(); word {
 	case "resource":
-		return appendArgs(d, &h.Resources)
+		return option.List(d, &h.Resources)
 	case "scopes":
 		return h.unmarshalScopes(d)
 	case "users":
@@ -103,20 +104,20 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 	case "registration":
 		return h.unmarshalRegistration(d)
 	case "private_schemes":
-		return appendArgs(d, &h.registration().PrivateSchemes)
+		return option.List(d, &h.registration().PrivateSchemes)
 	case "client_documents":
 		return h.unmarshalDocuments(d)
 	case "access_token_lifetime":
-		return lifetime(d, &h.AccessTokenLifetime)
+		return option.Duration(d, &h.AccessTokenLifetime)
 	case "refresh_token_lifetime":
-		return lifetime(d, &h.RefreshTokenLifetime)
+		return option.Duration(d, &h.RefreshTokenLifetime)
 	case "session_lifetime":
-		return lifetime(d, &h.SessionLifetime)
+		return option.Duration(d, &h.SessionLifetime)
 	case "secret":
-		return text(d, &h.Secret)
+		return option.Text(d, &h.Secret)
 	default:
 		return d.Errf("unrecognized option of mcp_auth_server: %s (known: resource, scopes, users, upstream, clients, registration, private_schemes, "+
-			"client_documents, access_token_lifetime, refresh_token_lifetime, session_lifetime, secret)", option)
+			"client_documents, access_token_lifetime, refresh_token_lifetime, session_lifetime, secret)", word)
 	}
 }
 
@@ -181,25 +182,25 @@ func (h *Handler) unmarshalUpstream(d *caddyfile.Dispenser) error {
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		var err error
-		switch option := d.Val(); option {
+		switch word := d.Val(); word {
 		case "client_id":
-			err = text(d, &u.ClientID)
+			err = option.Text(d, &u.ClientID)
 		case "client_secret":
-			err = text(d, &u.ClientSecret)
+			err = option.Text(d, &u.ClientSecret)
 		case "name":
-			err = text(d, &u.Name)
+			err = option.Text(d, &u.Name)
 		case "label":
-			err = text(d, &u.Label)
+			err = option.Text(d, &u.Label)
 		case "scopes":
-			err = appendArgs(d, &u.Scopes)
+			err = option.List(d, &u.Scopes)
 		case "base_url":
-			err = text(d, &u.BaseURL)
+			err = option.Text(d, &u.BaseURL)
 		case "api_url":
-			err = text(d, &u.APIURL)
+			err = option.Text(d, &u.APIURL)
 		case "allow":
 			err = u.unmarshalAllow(d)
 		default:
-			err = d.Errf("unrecognized option of upstream: %s (known: client_id, client_secret, allow, name, label, scopes, base_url, api_url)", option)
+			err = d.Errf("unrecognized option of upstream: %s (known: client_id, client_secret, allow, name, label, scopes, base_url, api_url)", word)
 		}
 		if err != nil {
 			return err
@@ -233,21 +234,21 @@ func (h *Handler) unmarshalClients(d *caddyfile.Dispenser) error {
 		}
 		for nesting := d.Nesting(); d.NextBlock(nesting); {
 			var err error
-			switch option := d.Val(); option {
+			switch word := d.Val(); word {
 			case "name":
-				err = text(d, &c.Name)
+				err = option.Text(d, &c.Name)
 			case "redirect_uris":
-				err = appendArgs(d, &c.RedirectURIs)
+				err = option.List(d, &c.RedirectURIs)
 			case "secret":
-				err = text(d, &c.Secret)
+				err = option.Text(d, &c.Secret)
 			case "scopes":
-				err = appendArgs(d, &c.Scopes)
+				err = option.List(d, &c.Scopes)
 			case "client_credentials":
-				err = flag(d, &c.ClientCredentials)
+				err = option.Flag(d, &c.ClientCredentials)
 			case "introspection":
-				err = flag(d, &c.Introspection)
+				err = option.Flag(d, &c.Introspection)
 			default:
-				err = d.Errf("unrecognized option of a client: %s (known: name, redirect_uris, secret, scopes, client_credentials, introspection)", option)
+				err = d.Errf("unrecognized option of a client: %s (known: name, redirect_uris, secret, scopes, client_credentials, introspection)", word)
 			}
 			if err != nil {
 				return err
@@ -280,7 +281,7 @@ func (h *Handler) unmarshalRegistration(d *caddyfile.Dispenser) error {
 		r.Off = mode == "off"
 		return nil
 	case "redirect_uris":
-		return appendArgs(d, &r.RedirectURIs)
+		return option.List(d, &r.RedirectURIs)
 	}
 	return d.Errf("registration is open, off, or redirect_uris and a list of them, not %s", mode)
 }
@@ -300,66 +301,18 @@ func (h *Handler) unmarshalDocuments(d *caddyfile.Dispenser) error {
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		var err error
-		switch option := d.Val(); option {
+		switch word := d.Val(); word {
 		case "trusted_roots":
-			err = text(d, &c.TrustedRoots)
+			err = option.Text(d, &c.TrustedRoots)
 		case "insecure_allow_private":
-			err = flag(d, &c.InsecureAllowPrivate)
+			err = option.Flag(d, &c.InsecureAllowPrivate)
 		default:
-			err = d.Errf("unrecognized option of client_documents: %s (known: trusted_roots, insecure_allow_private)", option)
+			err = d.Errf("unrecognized option of client_documents: %s (known: trusted_roots, insecure_allow_private)", word)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// text reads an option's only value.
-func text(d *caddyfile.Dispenser, to *string) error {
-	option := d.Val()
-	if *to != "" {
-		return d.Errf("%s is given twice", option)
-	}
-	if !d.AllArgs(to) || *to == "" {
-		return d.Errf("%s takes one value", option)
-	}
-	return nil
-}
-
-func flag(d *caddyfile.Dispenser, to *bool) error {
-	option := d.Val()
-	if d.NextArg() {
-		return d.Errf("%s takes no value", option)
-	}
-	*to = true
-	return nil
-}
-
-func appendArgs(d *caddyfile.Dispenser, to *[]string) error {
-	option := d.Val()
-	args := d.RemainingArgs()
-	if len(args) == 0 {
-		return d.Errf("%s takes one value or more", option)
-	}
-	*to = append(*to, args...)
-	return nil
-}
-
-func lifetime(d *caddyfile.Dispenser, to *caddy.Duration) error {
-	option := d.Val()
-	var arg string
-	if *to != 0 {
-		return d.Errf("%s is given twice", option)
-	}
-	if !d.AllArgs(&arg) {
-		return d.Errf("%s takes a duration such as 15m or 30d", option)
-	}
-	duration, err := caddy.ParseDuration(arg)
-	if err != nil || duration <= 0 {
-		return d.Errf("%s: %q is not a duration such as 15m or 30d", option, arg)
-	}
-	*to = caddy.Duration(duration)
 	return nil
 }
 

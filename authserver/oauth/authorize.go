@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
 const (
@@ -191,7 +192,7 @@ func (s *Server) respond(a *Authorization, parameters url.Values) string {
 		parameters.Set("state", a.State)
 	}
 	parameters.Set("iss", s.config.Issuer)
-	return withParameters(a.RedirectURI, parameters)
+	return registration.WithParameters(a.RedirectURI, parameters)
 }
 
 // Client returns the client of a. It may have lost its right to be here since
@@ -207,17 +208,4 @@ func (s *Server) Client(ctx context.Context, a *Authorization) (*Client, error) 
 		return nil, &AuthorizationError{Err: e}
 	}
 	return c, nil
-}
-
-// withParameters adds parameters to the query of a redirect URI and keeps what
-// is there (RFC 6749, section 3.1.2).
-func withParameters(uri string, parameters url.Values) string {
-	separator := "?"
-	if strings.Contains(uri, "?") {
-		separator = "&"
-		if strings.HasSuffix(uri, "?") || strings.HasSuffix(uri, "&") {
-			separator = ""
-		}
-	}
-	return uri + separator + parameters.Encode()
 }

@@ -43,6 +43,10 @@ type Config struct {
 	// places.
 	Location string
 
+	// Upstream is where the issuer is reached, if not at its own address: its
+	// metadata is looked for there, and may name that as the issuer.
+	Upstream string
+
 	// Off says that there is no metadata to fetch: everything is in Metadata.
 	Off bool
 
@@ -68,6 +72,7 @@ type Config struct {
 // use, and made to be kept for as long as possible.
 type Issuer struct {
 	config    Config
+	issuers   []string // what the metadata may name
 	locations []string
 	stop      context.CancelFunc
 	metadata  kept[*Metadata]
@@ -81,6 +86,13 @@ func New(config Config) (*Issuer, error) {
 	locations, err := Locations(config.Issuer)
 	if err != nil {
 		return nil, err
+	}
+	issuers := []string{config.Issuer}
+	if config.Upstream != "" {
+		if locations, err = upstreamLocations(config.Upstream); err != nil {
+			return nil, fmt.Errorf("upstream: %w", err)
+		}
+		issuers = append(issuers, config.Upstream)
 	}
 	if config.Location != "" {
 		if config.Off {
@@ -110,7 +122,7 @@ func New(config Config) (*Issuer, error) {
 		config.Now = time.Now
 	}
 	lifetime, stop := context.WithCancel(context.Background())
-	iss := &Issuer{config: config, locations: locations, stop: stop}
+	iss := &Issuer{config: config, issuers: issuers, locations: locations, stop: stop}
 	iss.metadata = kept[*Metadata]{
 		lifetime: lifetime,
 		now:      config.Now,
@@ -181,7 +193,7 @@ func (iss *Issuer) fetchMetadata(ctx context.Context) (_ *Metadata, _ time.Durat
 		return m, metadataFresh, nil
 	}
 	defer func() { iss.config.OnFetch(MetadataDocument, err) }()
-	m, _, err := discover(ctx, iss.config.Client, iss.config.Issuer, iss.locations)
+	m, _, err := discover(ctx, iss.config.Client, iss.locations, iss.issuers...)
 	if err != nil {
 		return nil, 0, err
 	}

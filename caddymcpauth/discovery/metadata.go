@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -25,6 +27,9 @@ func (m *Metadata) Text(name string) string {
 	s, _ := m.fields[name].(string)
 	return s
 }
+
+// Fields returns a copy of all fields.
+func (m *Metadata) Fields() map[string]any { return maps.Clone(m.fields) }
 
 // JSON returns the metadata as a document.
 func (m *Metadata) JSON() ([]byte, error) {
@@ -56,20 +61,35 @@ func Locations(issuer string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	origin, path := resource.Origin(u), strings.TrimSuffix(u.EscapedPath(), "/")
-	locations := []string{
+	return locations(u), nil
+}
+
+func locations(issuer *url.URL) []string {
+	origin, path := resource.Origin(issuer), strings.TrimSuffix(issuer.EscapedPath(), "/")
+	list := []string{
 		origin + "/.well-known/oauth-authorization-server" + path,
 		origin + "/.well-known/openid-configuration" + path,
 	}
 	if path != "" {
-		locations = append(locations, origin+path+"/.well-known/openid-configuration")
+		list = append(list, origin+path+"/.well-known/openid-configuration")
 	}
-	return locations, nil
+	return list
 }
 
-// discover fetches the metadata of issuer from the first of locations that has
-// it.
-func discover(ctx context.Context, client *http.Client, issuer string, locations []string) (*Metadata, document, error) {
+// upstreamLocations returns the addresses at which the metadata may live of an
+// issuer that is reached at upstream. http will do anywhere: whoever configures
+// that has the issuer's requests proxied there in the clear as well.
+func upstreamLocations(upstream string) ([]string, error) {
+	u, err := url.Parse(upstream)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return nil, fmt.Errorf("%q is not an absolute URL without query", upstream)
+	}
+	return locations(u), nil
+}
+
+// discover fetches the metadata of one of issuers from the first of locations
+// that has it.
+func discover(ctx context.Context, client *http.Client, locations []string, issuers ...string) (*Metadata, document, error) {
 	var errs []error
 	for _, location := range locations {
 		doc, err := fetch(ctx, client, location)
@@ -77,7 +97,7 @@ func discover(ctx context.Context, client *http.Client, issuer string, locations
 			errs = append(errs, err)
 			continue
 		}
-		m, err := parseMetadata(doc.body, issuer)
+		m, err := parseMetadata(doc.body, issuers...)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", location, err))
 			continue
@@ -87,10 +107,10 @@ func discover(ctx context.Context, client *http.Client, issuer string, locations
 	return nil, document{}, fmt.Errorf("no usable metadata: %w", errors.Join(errs...))
 }
 
-// parseMetadata reads the metadata document of issuer. One that names another
+// parseMetadata reads the metadata document of one of issuers. One that names another
 // issuer is not used (RFC 8414, section 3.3): it could lead to the keys of
 // anybody.
-func parseMetadata(body []byte, issuer string) (*Metadata, error) {
+func parseMetadata(body []byte, issuers ...string) (*Metadata, error) {
 	m := new(Metadata)
 	if err := json.Unmarshal(body, &m.fields); err != nil || m.fields == nil {
 		return nil, errors.New("not a JSON object")
@@ -98,8 +118,9 @@ func parseMetadata(body []byte, issuer string) (*Metadata, error) {
 	switch found := m.Text("issuer"); {
 	case found == "":
 		return nil, errors.New("the metadata names no issuer")
-	case found != issuer:
-		return nil, fmt.Errorf("the metadata names the issuer %q, configured is %q: the two must be the same to the letter, a slash at the end included", found, issuer)
+	case !slices.Contains(issuers, found):
+		return nil, fmt.Errorf("the metadata names the issuer %q, configured is %q: the two must be the same to the letter, a slash at the end included",
+			found, strings.Join(issuers, `" or "`))
 	}
 	return m, nil
 }

@@ -110,3 +110,16 @@ func RedirectTarget(uri string) string {
 	}
 	return u.Host
 }
+
+// WithParameters adds parameters to the query of a redirect URI and keeps what
+// is there (RFC 6749, section 3.1.2).
+func WithParameters(uri string, parameters url.Values) string {
+	separator := "?"
+	if strings.Contains(uri, "?") {
+		separator = "&"
+		if strings.HasSuffix(uri, "?") || strings.HasSuffix(uri, "&") {
+			separator = ""
+		}
+	}
+	return uri + separator + parameters.Encode()
+}

@@ -1,0 +1,102 @@
+package facade
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+func init() {
+	caddy.RegisterModule(adminAPI{})
+}
+
+// adminAPI removes registered clients that nobody uses:
+//
+//	POST /mcp_auth_facade/sweep
+//	{"issuer": "https://auth.example.com/oidc", "unused_for": "2160h"}
+//
+// answers {"removed": ["<client_id>", …]}.
+type adminAPI struct{}
+
+// CaddyModule returns the Caddy module information.
+func (adminAPI) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "admin.api.mcp_auth_facade",
+		New: func() caddy.Module { return new(adminAPI) },
+	}
+}
+
+// Routes implements [caddy.AdminRouter].
+func (adminAPI) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{{Pattern: "/mcp_auth_facade/sweep", Handler: caddy.AdminHandlerFunc(serveSweep)}}
+}
+
+// minUnused is the least time after which a client counts as unused: its use is
+// known by the day.
+const minUnused = 2 * useResolution
+
+func serveSweep(w http.ResponseWriter, r *http.Request) error {
+	refuse := func(status int, err error) error { return caddy.APIError{HTTPStatus: status, Err: err} }
+	if r.Method != http.MethodPost {
+		return refuse(http.StatusMethodNotAllowed, errors.New("use POST"))
+	}
+	var request struct {
+		Issuer    string `json:"issuer"`
+		UnusedFor string `json:"unused_for"`
+	}
+	decoder := json.NewDecoder(io.LimitReader(r.Body, 1<<16))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&request); err != nil {
+		return refuse(http.StatusBadRequest, fmt.Errorf("reading the request: %w", err))
+	}
+	unusedFor, err := caddy.ParseDuration(request.UnusedFor)
+	if err != nil || unusedFor < minUnused {
+		return refuse(http.StatusBadRequest, fmt.Errorf("unused_for is a duration of at least %s, such as 90d", minUnused))
+	}
+	sweepers.Lock()
+	list := sweepers.byIssuer[request.Issuer]
+	sweepers.Unlock()
+	if len(list) == 0 {
+		return refuse(http.StatusNotFound, fmt.Errorf("there is no façade of the issuer %q whose clients pile up", request.Issuer))
+	}
+	removed, err := (*list[len(list)-1]).Sweep(r.Context(), unusedFor)
+	if err != nil {
+		return refuse(http.StatusBadGateway, fmt.Errorf("removed %d clients, then: %w", len(removed), err))
+	}
+	if removed == nil {
+		removed = []string{}
+	}
+	return writeJSON(w, http.StatusOK, map[string]any{"removed": removed})
+}
+
+// sweepers are the registrars of the running configurations, the latest last.
+var sweepers = struct {
+	sync.Mutex
+	byIssuer map[string][]*Sweeper
+}{byIssuer: make(map[string][]*Sweeper)}
+
+func registerSweeper(issuer string, s Sweeper) (release func()) {
+	entry := &s
+	sweepers.Lock()
+	defer sweepers.Unlock()
+	sweepers.byIssuer[issuer] = append(sweepers.byIssuer[issuer], entry)
+	return func() {
+		sweepers.Lock()
+		defer sweepers.Unlock()
+		var rest []*Sweeper
+		for _, other := range sweepers.byIssuer[issuer] {
+			if other != entry {
+				rest = append(rest, other)
+			}
+		}
+		sweepers.byIssuer[issuer] = rest
+	}
+}
+
+// Interface guard
+var _ caddy.AdminRouter = (*adminAPI)(nil)

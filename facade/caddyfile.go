@@ -1,0 +1,167 @@
+package facade
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
+)
+
+func init() {
+	httpcaddyfile.RegisterHandlerDirective("mcp_auth_facade", parseCaddyfile)
+	// Where mcp_auth_server stands, and for the same reason: before anything
+	// that asks for credentials.
+	httpcaddyfile.RegisterDirectiveOrder("mcp_auth_facade", httpcaddyfile.After, "try_files")
+}
+
+func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	handler := new(Handler)
+	return handler, handler.UnmarshalCaddyfile(h.Dispenser)
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	mcp_auth_facade <issuer> {
+//	    preset     <name>
+//	    upstream   <url>
+//	    discovery  <url> | off
+//	    metadata   <field> <value...>
+//	    remove     <fields...>
+//	    register   static <client_id> { ... } | logto { ... } | forward
+//	    private_schemes <schemes...>
+//	    strip      <parameters...>
+//	    add        <parameter> <value>
+//	    scope      map <from> <to>
+//	    consent    upstream
+//	}
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the directive's name
+	args := d.RemainingArgs()
+	if len(args) > 0 && (strings.HasPrefix(args[0], "/") || strings.HasPrefix(args[0], "@") || args[0] == "*") {
+		return d.Err("mcp_auth_facade takes no matcher: what is not for it, it hands on")
+	}
+	if len(args) != 1 {
+		return d.Err("mcp_auth_facade takes the issuer identifier that clients see: that of the authorization server, for example https://auth.example.com/o")
+	}
+	h.Issuer = args[0]
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if err := h.unmarshalOption(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
+	switch word := d.Val(); word {
+	case "preset":
+		return option.Text(d, &h.Preset)
+	case "upstream":
+		return option.Text(d, &h.Upstream)
+	case "discovery":
+		return option.Text(d, &h.Discovery)
+	case "metadata":
+		return h.unmarshalMetadata(d)
+	case "remove":
+		return option.List(d, &h.Remove)
+	case "register":
+		return h.unmarshalRegister(d)
+	case "private_schemes":
+		return option.List(d, &h.PrivateSchemes)
+	case "strip":
+		return option.List(d, &h.Strip)
+	case "add":
+		return pair(d, &h.Add, "add takes a parameter and its value, as in `add audience https://api.example.com`")
+	case "scope":
+		var word string
+		if !d.Args(&word) || word != "map" {
+			return d.Err("scope takes `map`, the scope as clients know it, and what the server calls it")
+		}
+		return pair(d, &h.Scopes, "scope map takes the scope as clients know it, and what the server calls it")
+	case "consent":
+		if err := option.Text(d, &h.Consent); err != nil || h.Consent != consentUpstream {
+			return d.Err("consent takes `upstream`: the server behind asks its users for consent per client. Without it the façade does, where clients share an identifier")
+		}
+		return nil
+	default:
+		return d.Errf("unrecognized option of mcp_auth_facade: %s (known: preset, upstream, discovery, metadata, remove, register, private_schemes, strip, add, scope, consent)", word)
+	}
+}
+
+// listFields are the metadata fields whose value is a list, also with one value.
+func isListField(name string) bool {
+	return strings.HasSuffix(name, "_supported") && name != "authorization_response_iss_parameter_supported" &&
+		name != "client_id_metadata_document_supported" && !strings.HasSuffix(name, "_parameter_supported")
+}
+
+func (h *Handler) unmarshalMetadata(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) < 2 {
+		return d.Err("metadata takes a field and its value or values")
+	}
+	name, values := args[0], args[1:]
+	if name == "issuer" || name == "registration_endpoint" && h.RegistrarRaw != nil {
+		return d.Errf("metadata: %s is what the directive itself says", name)
+	}
+	if _, twice := h.Metadata[name]; twice {
+		return d.Errf("metadata %s is given twice: list all values in one", name)
+	}
+	if h.Metadata == nil {
+		h.Metadata = make(map[string]any)
+	}
+	switch {
+	case isListField(name):
+		list := make([]any, len(values))
+		for i, value := range values {
+			list[i] = value
+		}
+		h.Metadata[name] = list
+	case len(values) > 1:
+		return d.Errf("metadata %s takes one value", name)
+	case values[0] == "true", values[0] == "false":
+		h.Metadata[name] = values[0] == "true"
+	default:
+		h.Metadata[name] = values[0]
+	}
+	return nil
+}
+
+func (h *Handler) unmarshalRegister(d *caddyfile.Dispenser) error {
+	if h.RegistrarRaw != nil {
+		return d.Err("register is given twice")
+	}
+	if !d.NextArg() {
+		return d.Err("register takes how: `static <client_id>`, `logto`, or `forward`")
+	}
+	name := d.Val()
+	module, err := caddyfile.UnmarshalModule(d, "http.mcp_auth.registrars."+name)
+	if err != nil {
+		return err
+	}
+	h.RegistrarRaw = json.RawMessage(caddyconfig.JSONModuleObject(module, "registrar", name, nil))
+	return nil
+}
+
+// pair reads a name and its value.
+func pair(d *caddyfile.Dispenser, to *map[string]string, usage string) error {
+	args := d.RemainingArgs()
+	if len(args) != 2 || args[0] == "" || args[1] == "" {
+		return d.Err(usage)
+	}
+	if _, twice := (*to)[args[0]]; twice {
+		return d.Errf("%s is given twice", args[0])
+	}
+	if *to == nil {
+		*to = make(map[string]string)
+	}
+	(*to)[args[0]] = args[1]
+	return nil
+}
+
+// Interface guard
+var _ caddyfile.Unmarshaler = (*Handler)(nil)

@@ -1,0 +1,235 @@
+// Package facade makes an existing authorization server usable for MCP clients,
+// without becoming one: complete metadata, a registration endpoint, and repairs
+// of requests that the server would not understand.
+package facade
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+)
+
+func init() {
+	caddy.RegisterModule(Handler{})
+}
+
+// Handler stands in front of an authorization server. It answers
+//
+//	/.well-known/oauth-authorization-server, /.well-known/openid-configuration
+//	                        with and without the issuer's path: the metadata
+//	<issuer>/oauth/register registration (RFC 7591), if there is a registrar
+//
+// looks at requests to the authorization and the token endpoint, if they are
+// on the issuer's origin, and hands these and all others on. Authorization
+// requests without PKCE S256 are refused.
+//
+// What it refuses or repairs is in the access log as `mcp_auth_facade_error`,
+// `mcp_auth_facade_cause` and `mcp_auth_facade_repairs`.
+type Handler struct {
+	// The issuer identifier that clients see: that of the authorization server,
+	// unless it sends no `iss`. https, or http for localhost; no query.
+	// Required.
+	Issuer string `json:"issuer"`
+
+	// A known kind of server: settings that it needs, which those given here
+	// win over. One of django-oauth-toolkit, logto, keycloak, auth0, entra,
+	// cognito, google. Default: none.
+	Preset string `json:"preset,omitempty"`
+
+	// Where the server is reached, if not at the issuer: its metadata is looked
+	// for there, and its URLs begin there.
+	Upstream string `json:"upstream,omitempty"`
+
+	// Where the metadata is: the URL of a document, or `off` if there is none.
+	// Default: where clients look, below the upstream or the issuer.
+	Discovery string `json:"discovery,omitempty"`
+
+	// Metadata fields to set or correct.
+	Metadata map[string]any `json:"metadata,omitempty"`
+
+	// Metadata fields to leave out.
+	Remove []string `json:"remove,omitempty"`
+
+	// How clients are registered. Default: not here; what the server's own
+	// metadata says stays.
+	RegistrarRaw json.RawMessage `json:"register,omitempty" caddy:"namespace=http.mcp_auth.registrars inline_key=registrar"`
+
+	// Schemes of native applications that are allowed in redirect URIs beside
+	// https and loopback.
+	PrivateSchemes []string `json:"private_schemes,omitempty"`
+
+	// Parameters to take out of authorization and token requests, such as
+	// `resource`.
+	Strip []string `json:"strip,omitempty"`
+
+	// Parameters to set in them, such as `audience`.
+	Add map[string]string `json:"add,omitempty"`
+
+	// Scopes as clients know them, and what the server calls them.
+	Scopes map[string]string `json:"scopes,omitempty"`
+
+	// `upstream` says that the server asks its users for consent per client
+	// itself. Default: where clients share one client identifier, users are
+	// asked here, once per place they are sent back to.
+	Consent string `json:"consent,omitempty"`
+
+	logger    *zap.Logger
+	base      string // path of the issuer
+	origin    string
+	site      string // host, for pages
+	secure    bool
+	discovery *discovery.Issuer
+	repairs   repair.Requests
+	corrected repair.Metadata
+	applied   *applied
+	policy    registration.Policy
+	registrar ClientRegistrar
+	shared    SharedClient // nil unless clients share an identifier
+	limits    *limits
+	keys      *keys
+	csrf      *http.CrossOriginProtection
+	now       func() time.Time
+	release   []func()
+}
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.mcp_auth_facade",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	switch {
+	case h.isMetadata(r.URL.Path):
+		return h.serveMetadata(w, r)
+	case h.registrar != nil && r.URL.Path == h.base+registerPath:
+		return h.serveRegistration(w, r)
+	case h.shared != nil && r.URL.Path == h.base+consentPath:
+		return h.serveConsent(w, r)
+	}
+	kind, err := h.endpoint(r)
+	if err != nil {
+		return h.unavailable(w, r, err)
+	}
+	switch kind {
+	case authorizationRequest:
+		return h.authorize(w, r, next)
+	case tokenRequest:
+		return h.token(w, r, next)
+	}
+	return next.ServeHTTP(w, r)
+}
+
+// Cleanup releases what is shared with other configurations.
+func (h *Handler) Cleanup() error {
+	for _, release := range h.release {
+		release()
+	}
+	return nil
+}
+
+// requestKind is what a request is to the façade.
+type requestKind int
+
+const (
+	otherRequest requestKind = iota
+	authorizationRequest
+	tokenRequest
+)
+
+// endpoint tells whether a request is for the authorization or the token
+// endpoint. Which these are may have to be discovered first. While they are not
+// known, what looks like an authorization request is not let through: nobody
+// would have looked at it.
+func (h *Handler) endpoint(r *http.Request) (requestKind, error) {
+	fields, err := h.fields(r.Context())
+	if err != nil {
+		query := r.URL.Query()
+		if query.Has("response_type") || query.Has("code_challenge") || query.Has("client_id") && query.Has("redirect_uri") {
+			return otherRequest, err
+		}
+		return otherRequest, nil
+	}
+	switch {
+	case h.isEndpoint(r, fields, "authorization_endpoint"):
+		return authorizationRequest, nil
+	case h.isEndpoint(r, fields, "token_endpoint") && r.Method == http.MethodPost:
+		return tokenRequest, nil
+	}
+	return otherRequest, nil
+}
+
+// isEndpoint reports whether the request is for the endpoint in the metadata
+// field name. A slash at the end makes no difference: servers redirect from one
+// form to the other.
+func (h *Handler) isEndpoint(r *http.Request, fields map[string]any, name string) bool {
+	address, _ := fields[name].(string)
+	path, ok := strings.CutPrefix(address, h.origin)
+	if !ok {
+		return false
+	}
+	u, err := url.Parse(path)
+	return err == nil && strings.EqualFold(strings.TrimRight(u.Path, "/"), strings.TrimRight(r.URL.Path, "/"))
+}
+
+// unavailable says that nobody knows yet what the server looks like.
+func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, err error) error {
+	logRefusal(r.Context(), "temporarily_unavailable", err)
+	w.Header().Set("Retry-After", "5")
+	writeError(w, http.StatusServiceUnavailable, "temporarily_unavailable", "The authorization server's metadata can't be had just now: the log of the server in front of it says why.")
+	return nil
+}
+
+// logRefusal adds what was refused, and why, to the access log.
+func logRefusal(ctx context.Context, code string, cause error) {
+	logField(ctx, "mcp_auth_facade_error", code)
+	logField(ctx, "mcp_auth_facade_cause", cause.Error())
+}
+
+func logField(ctx context.Context, name, value string) {
+	if fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		fields.Add(zap.String(name, value))
+	}
+}
+
+// writeError answers with an OAuth error in JSON.
+func writeError(w http.ResponseWriter, status int, code, description string) {
+	// What can't be sent is no concern of anybody any longer.
+	_ = writeJSON(w, status, map[string]any{"error": code, "error_description": description})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("writing an answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+	return nil
+}
+
+var errNotDiscovered = errors.New("the authorization server's metadata is not known")
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,0 +1,349 @@
+package facade
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/logto"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+)
+
+func init() {
+	caddy.RegisterModule(Logto{})
+}
+
+// Logto registers clients as third-party applications of a Logto tenant, through
+// its Management API: users are asked for consent. A client that registers
+// again with the same metadata gets the same application.
+type Logto struct {
+	// The tenant's endpoint, such as https://tenant.logto.app. Required.
+	Endpoint string `json:"endpoint"`
+
+	// Where the access token for the Management API is obtained. Default:
+	// /oidc/token below the endpoint; a Logto of one's own has it at the admin
+	// tenant.
+	TokenEndpoint string `json:"token_endpoint,omitempty"`
+
+	// A machine-to-machine application that may use the Management API.
+	// Placeholders are replaced. Required.
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret"`
+
+	// The Management API's resource indicator. Default: /api below the endpoint,
+	// as in Logto Cloud; https://default.logto.app/api for a Logto of one's own.
+	Resource string `json:"resource,omitempty"`
+
+	// What users may consent to: claims such as profile and email.
+	UserScopes []string `json:"user_scopes,omitempty"`
+
+	// What users may consent to: the ids of permissions of the API resource that
+	// stands for the MCP server.
+	ResourceScopes []string `json:"resource_scopes,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (Logto) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.mcp_auth.registrars.logto",
+		New: func() caddy.Module { return new(Logto) },
+	}
+}
+
+// ClientRegistrar implements [Registrar].
+func (l *Logto) ClientRegistrar(info RegistrarInfo) (ClientRegistrar, error) {
+	repl := caddy.NewReplacer()
+	for name, text := range map[string]*string{"endpoint": &l.Endpoint, "client_id": &l.ClientID, "client_secret": &l.ClientSecret} {
+		replaced, err := repl.ReplaceOrErr(*text, true, true)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		*text = replaced
+	}
+	api, err := logto.New(logto.Config{
+		Endpoint:       l.Endpoint,
+		TokenEndpoint:  l.TokenEndpoint,
+		ClientID:       l.ClientID,
+		ClientSecret:   l.ClientSecret,
+		Resource:       l.Resource,
+		UserScopes:     l.UserScopes,
+		ResourceScopes: l.ResourceScopes,
+		Client:         info.Client,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &applications{api: api, storage: info.Storage, prefix: path.Join(info.Prefix, "logto"), now: time.Now, used: make(map[string]time.Time)}, nil
+}
+
+// applications are those that were made for clients, as the storage knows them.
+type applications struct {
+	api     *logto.API
+	storage certmagic.Storage
+	prefix  string
+	now     func() time.Time
+
+	mu   sync.Mutex
+	used map[string]time.Time // when the use of a client was last stored
+}
+
+// application is the record of one. Its key is the hash of what the client
+// registered with.
+type application struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Type    string    `json:"type"`
+	Created time.Time `json:"created"`
+	Used    time.Time `json:"used"`
+}
+
+// useResolution is how exactly the use of a client is known.
+const useResolution = 24 * time.Hour
+
+// applicationFor returns the application that fits what a client says of itself.
+func applicationFor(m *ClientMetadata) logto.Application {
+	app := logto.Application{Name: m.ClientName, Type: logto.Traditional}
+	if app.Name == "" {
+		app.Name = "MCP client"
+	}
+	native := m.ApplicationType == "native"
+	for _, uri := range m.RedirectURIs {
+		if registration.IsLoopback(uri) || !strings.HasPrefix(uri, "https:") {
+			native = true
+		}
+		if uri = registration.WithoutPort(uri); !slices.Contains(app.RedirectURIs, uri) {
+			app.RedirectURIs = append(app.RedirectURIs, uri)
+		}
+	}
+	switch {
+	case native:
+		app.Type = logto.Native
+	case m.TokenEndpointAuthMethod == "none":
+		app.Type = logto.SPA
+	}
+	return app
+}
+
+// Register implements [ClientRegistrar].
+func (a *applications) Register(ctx context.Context, m *ClientMetadata) (map[string]any, error) {
+	ctx, cancel := context.WithTimeout(ctx, storageTimeout)
+	defer cancel()
+	app, err := a.acquire(ctx, applicationFor(m))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	answer := response(m, app.ID)
+	answer["token_endpoint_auth_method"] = "none"
+	if app.Type == logto.Traditional {
+		answer["token_endpoint_auth_method"] = "client_secret_basic"
+		if m.TokenEndpointAuthMethod == "client_secret_post" {
+			answer["token_endpoint_auth_method"] = "client_secret_post"
+		}
+		answer["client_secret"] = app.Secret
+		answer["client_secret_expires_at"] = 0
+	}
+	return answer, nil
+}
+
+// acquire returns the application, made now or before.
+func (a *applications) acquire(ctx context.Context, app logto.Application) (logto.Application, error) {
+	b, err := json.Marshal([]any{app.Name, app.Type, app.RedirectURIs})
+	if err != nil {
+		return app, err
+	}
+	sum := sha256.Sum256(b)
+	key := path.Join(a.prefix, "clients", hex.EncodeToString(sum[:]))
+	// Clients that begin at once get one application.
+	unlock, err := lock(ctx, a.storage, key)
+	if err != nil {
+		return app, err
+	}
+	defer unlock()
+	record, err := a.load(ctx, key)
+	if err != nil {
+		return app, err
+	}
+	if record != nil {
+		exists, err := a.api.Exists(ctx, record.ID)
+		if err != nil {
+			return app, err
+		}
+		if exists && app.Type == logto.Traditional {
+			app.Secret, err = a.api.Secret(ctx, record.ID)
+		}
+		if exists {
+			app.ID = record.ID
+			return app, err
+		}
+		// Somebody has removed it at Logto.
+	}
+	if app, err = a.api.Create(ctx, app); err != nil {
+		return app, err
+	}
+	now := a.now()
+	record = &application{ID: app.ID, Name: app.Name, Type: app.Type, Created: now, Used: now}
+	if err := a.store(ctx, key, record); err != nil {
+		// Nobody would find it again.
+		return app, errors.Join(err, a.api.Delete(context.WithoutCancel(ctx), app.ID))
+	}
+	return app, a.storage.Store(ctx, path.Join(a.prefix, "ids", app.ID), []byte(key))
+}
+
+func (a *applications) load(ctx context.Context, key string) (*application, error) {
+	b, err := a.storage.Load(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	record := new(application)
+	if err := json.Unmarshal(b, record); err != nil || record.ID == "" {
+		return nil, nil // damaged: make a new one
+	}
+	return record, nil
+}
+
+func (a *applications) store(ctx context.Context, key string, record *application) error {
+	b, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	return a.storage.Store(ctx, key, b)
+}
+
+// Used implements [Sweeper]. It doesn't keep the request waiting.
+func (a *applications) Used(ctx context.Context, id string) {
+	if strings.ContainsFunc(id, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
+	}) || len(id) > 100 {
+		return // not one of Logto's: it is part of a storage key
+	}
+	a.mu.Lock()
+	recent := a.now().Sub(a.used[id]) < useResolution
+	if !recent {
+		if len(a.used) > 10_000 {
+			clear(a.used)
+		}
+		a.used[id] = a.now()
+	}
+	a.mu.Unlock()
+	if recent {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
+		defer cancel()
+		key, err := a.storage.Load(ctx, path.Join(a.prefix, "ids", id))
+		if err != nil {
+			return // not one that was registered here
+		}
+		unlock, err := lock(ctx, a.storage, string(key))
+		if err != nil {
+			return // another time
+		}
+		defer unlock()
+		if record, err := a.load(ctx, string(key)); err == nil && record != nil && record.ID == id {
+			record.Used = a.now()
+			_ = a.store(ctx, string(key), record)
+		}
+	}()
+}
+
+// Sweep implements [Sweeper].
+func (a *applications) Sweep(ctx context.Context, unusedFor time.Duration) (removed []string, err error) {
+	keys, err := a.storage.List(ctx, path.Join(a.prefix, "clients"), false)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, key := range keys {
+		id, err := a.sweep(ctx, key, unusedFor)
+		if err != nil {
+			return removed, err
+		}
+		if id != "" {
+			removed = append(removed, id)
+		}
+	}
+	return removed, nil
+}
+
+func (a *applications) sweep(ctx context.Context, key string, unusedFor time.Duration) (string, error) {
+	unlock, err := lock(ctx, a.storage, key)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	record, err := a.load(ctx, key)
+	if err != nil || record == nil || a.now().Sub(record.Used) < unusedFor {
+		return "", err
+	}
+	if err := a.api.Delete(ctx, record.ID); err != nil {
+		return "", err
+	}
+	return record.ID, errors.Join(a.storage.Delete(ctx, path.Join(a.prefix, "ids", record.ID)), a.storage.Delete(ctx, key))
+}
+
+// UnmarshalCaddyfile sets up the registrar from Caddyfile tokens. Syntax:
+//
+//	logto {
+//	    endpoint        <url>
+//	    token_endpoint  <url>
+//	    client_id       <id>
+//	    client_secret   <secret>
+//	    resource        <indicator>
+//	    user_scopes     <names...>
+//	    resource_scopes <ids...>
+//	}
+func (l *Logto) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the registrar's name
+	if d.NextArg() {
+		return d.Err("register logto takes a block")
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		var err error
+		switch word := d.Val(); word {
+		case "endpoint":
+			err = option.Text(d, &l.Endpoint)
+		case "token_endpoint":
+			err = option.Text(d, &l.TokenEndpoint)
+		case "client_id":
+			err = option.Text(d, &l.ClientID)
+		case "client_secret":
+			err = option.Text(d, &l.ClientSecret)
+		case "resource":
+			err = option.Text(d, &l.Resource)
+		case "user_scopes":
+			err = option.List(d, &l.UserScopes)
+		case "resource_scopes":
+			err = option.List(d, &l.ResourceScopes)
+		default:
+			err = d.Errf("unrecognized option of logto: %s (known: endpoint, token_endpoint, client_id, client_secret, resource, user_scopes, resource_scopes)", word)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ Registrar             = (*Logto)(nil)
+	_ Sweeper               = (*applications)(nil)
+	_ caddyfile.Unmarshaler = (*Logto)(nil)
+)

@@ -1,0 +1,282 @@
+// Package logto registers applications through Logto's Management API. It knows
+// nothing of Caddy.
+package logto
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+)
+
+// Config describes a Logto tenant and the machine-to-machine application that
+// may manage it.
+type Config struct {
+	// Endpoint is the tenant's, such as https://tenant.logto.app. Required.
+	Endpoint string
+	// TokenEndpoint is where the access token for the API is obtained. Default:
+	// /oidc/token below Endpoint; a Logto of one's own has it at the admin
+	// tenant.
+	TokenEndpoint string
+	// ClientID and ClientSecret are the machine-to-machine application's.
+	// Required.
+	ClientID, ClientSecret string
+	// Resource is the indicator of the Management API. Default: /api below
+	// Endpoint, as in Logto Cloud; https://default.logto.app/api for a Logto of
+	// one's own.
+	Resource string
+	// UserScopes and ResourceScopes are what users may consent to: the names of
+	// claims, and the ids of a resource's permissions.
+	UserScopes, ResourceScopes []string
+	// Client talks to Logto. Nil means that of package discovery.
+	Client *http.Client
+}
+
+// The types of applications.
+const (
+	Native      = "Native"
+	SPA         = "SPA"
+	Traditional = "Traditional"
+)
+
+// Application is a third-party application.
+type Application struct {
+	ID           string
+	Name         string
+	Type         string
+	RedirectURIs []string
+	// Secret is that of a Traditional application.
+	Secret string
+}
+
+// UnavailableError says that Logto could not be asked.
+type UnavailableError struct{ Err error }
+
+func (e *UnavailableError) Error() string { return fmt.Sprintf("asking Logto: %v", e.Err) }
+
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// API is Logto's Management API.
+type API struct {
+	config Config
+
+	mu     sync.Mutex
+	tokens oauth2.TokenSource
+}
+
+// New returns the API of config without asking it anything.
+func New(config Config) (*API, error) {
+	config.Endpoint = strings.TrimSuffix(config.Endpoint, "/")
+	if config.TokenEndpoint == "" {
+		config.TokenEndpoint = config.Endpoint + "/oidc/token"
+	}
+	if config.Resource == "" {
+		config.Resource = config.Endpoint + "/api"
+	}
+	for name, address := range map[string]string{"endpoint": config.Endpoint, "token_endpoint": config.TokenEndpoint} {
+		if _, err := discovery.Locations(address); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if config.ClientID == "" || config.ClientSecret == "" {
+		return nil, errors.New("client_id and client_secret are needed: those of a machine-to-machine application with the role for the Management API")
+	}
+	if config.Client == nil {
+		config.Client = discovery.NewClient()
+	}
+	a := &API{config: config}
+	a.forget()
+	return a, nil
+}
+
+// forget has the next request obtain a new access token.
+func (a *API) forget() {
+	credentials := clientcredentials.Config{
+		ClientID:       a.config.ClientID,
+		ClientSecret:   a.config.ClientSecret,
+		TokenURL:       a.config.TokenEndpoint,
+		Scopes:         []string{"all"},
+		EndpointParams: url.Values{"resource": {a.config.Resource}},
+		AuthStyle:      oauth2.AuthStyleInHeader,
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tokens = credentials.TokenSource(context.WithValue(context.Background(), oauth2.HTTPClient, a.config.Client))
+}
+
+func (a *API) token() (string, error) {
+	a.mu.Lock()
+	source := a.tokens
+	a.mu.Unlock()
+	token, err := source.Token()
+	if err != nil {
+		if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok && answer.Response != nil {
+			// Not %w: the error carries the body.
+			return "", fmt.Errorf("the token endpoint answered %d %q: are client_id, client_secret and resource right?", answer.Response.StatusCode, answer.ErrorCode)
+		}
+		return "", err
+	}
+	return token.AccessToken, nil
+}
+
+// Create makes a third-party application, of which users are asked for consent,
+// with the scopes that they may consent to. If that can't be completed there is
+// no application.
+func (a *API) Create(ctx context.Context, app Application) (Application, error) {
+	body := map[string]any{
+		"name":         app.Name,
+		"type":         app.Type,
+		"isThirdParty": true,
+		"oidcClientMetadata": map[string]any{
+			"redirectUris":           app.RedirectURIs,
+			"postLogoutRedirectUris": []string{},
+		},
+	}
+	var created struct {
+		ID string `json:"id"`
+	}
+	if _, err := a.call(ctx, http.MethodPost, "/api/applications", body, &created); err != nil {
+		return Application{}, fmt.Errorf("creating an application: %w", err)
+	}
+	if created.ID == "" {
+		return Application{}, &UnavailableError{errors.New("the created application has no id")}
+	}
+	app.ID = created.ID
+	if err := a.complete(ctx, &app); err != nil {
+		// A third-party application without scopes would get nothing, and
+		// nobody would know why.
+		if undo := a.Delete(context.WithoutCancel(ctx), app.ID); undo != nil {
+			err = errors.Join(err, undo)
+		}
+		return Application{}, err
+	}
+	return app, nil
+}
+
+func (a *API) complete(ctx context.Context, app *Application) error {
+	scopes := map[string]any{"userScopes": orEmpty(a.config.UserScopes), "resourceScopes": orEmpty(a.config.ResourceScopes)}
+	if _, err := a.call(ctx, http.MethodPost, path(app.ID, "/user-consent-scopes"), scopes, nil); err != nil {
+		return fmt.Errorf("setting the scopes to consent to: %w", err)
+	}
+	if app.Type != Traditional {
+		return nil // a public client has no use for a secret
+	}
+	var secrets []struct {
+		Value string `json:"value"`
+	}
+	if _, err := a.call(ctx, http.MethodGet, path(app.ID, "/secrets"), nil, &secrets); err != nil {
+		return fmt.Errorf("getting the secret: %w", err)
+	}
+	if len(secrets) == 0 || secrets[0].Value == "" {
+		return &UnavailableError{errors.New("the application has no secret")}
+	}
+	app.Secret = secrets[0].Value
+	return nil
+}
+
+// Secret returns the secret of a Traditional application.
+func (a *API) Secret(ctx context.Context, id string) (string, error) {
+	app := Application{ID: id, Type: Traditional}
+	err := a.complete(ctx, &app)
+	return app.Secret, err
+}
+
+// Exists reports whether there is the application.
+func (a *API) Exists(ctx context.Context, id string) (bool, error) {
+	status, err := a.call(ctx, http.MethodGet, path(id, ""), nil, nil)
+	if status == http.StatusNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Delete removes an application. It is no error if there is none.
+func (a *API) Delete(ctx context.Context, id string) error {
+	status, err := a.call(ctx, http.MethodDelete, path(id, ""), nil, nil)
+	if status == http.StatusNotFound {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("removing an application: %w", err)
+	}
+	return nil
+}
+
+func path(id, rest string) string { return "/api/applications/" + url.PathEscape(id) + rest }
+
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// maxBody bounds an answer, in bytes.
+const maxBody = 1 << 20
+
+// call asks the API. Of what it answers only the status gets into errors.
+func (a *API) call(ctx context.Context, method, path string, body, answer any) (int, error) {
+	for attempt := 0; ; attempt++ {
+		status, err := a.try(ctx, method, path, body, answer)
+		if status != http.StatusUnauthorized || attempt > 0 {
+			return status, err
+		}
+		a.forget() // it may have been revoked, or the keys replaced
+	}
+}
+
+func (a *API) try(ctx context.Context, method, path string, body, answer any) (int, error) {
+	token, err := a.token()
+	if err != nil {
+		return 0, &UnavailableError{err}
+	}
+	var payload io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return 0, err
+		}
+		payload = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, a.config.Endpoint+path, payload)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := a.config.Client.Do(req)
+	if err != nil {
+		return 0, &UnavailableError{err}
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	switch {
+	case err != nil:
+		return resp.StatusCode, &UnavailableError{err}
+	case resp.StatusCode == http.StatusUnprocessableEntity, resp.StatusCode == http.StatusBadRequest:
+		return resp.StatusCode, fmt.Errorf("the Management API answered %d: it doesn't take the client's metadata, or the scopes that are configured", resp.StatusCode)
+	case resp.StatusCode/100 != 2:
+		return resp.StatusCode, &UnavailableError{fmt.Errorf("the Management API answered %d", resp.StatusCode)}
+	case answer == nil:
+		return resp.StatusCode, nil
+	}
+	if err := jsonv2.Unmarshal(b, answer); err != nil {
+		return resp.StatusCode, &UnavailableError{errors.New("the Management API's answer is not what it should be")}
+	}
+	return resp.StatusCode, nil
+}

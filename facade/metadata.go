@@ -1,0 +1,121 @@
+package facade
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+)
+
+// metadataPaths returns where clients look for the metadata: by RFC 8414 and
+// OpenID Connect, with the issuer's path and, as clients of 2025-03-26 do and
+// some others in the end, without.
+func (h *Handler) metadataPaths() []string {
+	paths := []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
+	if h.base != "" {
+		paths = append(paths,
+			"/.well-known/oauth-authorization-server"+h.base,
+			"/.well-known/openid-configuration"+h.base,
+			h.base+"/.well-known/openid-configuration",
+			h.base+"/.well-known/oauth-authorization-server",
+		)
+	}
+	return paths
+}
+
+func (h *Handler) isMetadata(path string) bool { return slices.Contains(h.metadataPaths(), path) }
+
+// ServesPath implements [inprocess.Server]: the front door in the same Caddy
+// reads the metadata here without a network.
+func (h *Handler) ServesPath(path string) bool { return h.isMetadata(path) }
+
+// inside is the handler as the front door in the same Caddy sees it.
+type inside struct{ *Handler }
+
+func (h inside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_ = h.serveMetadata(w, r) // it has answered
+}
+
+// applied is the metadata as clients get it, made of what was discovered.
+type applied struct {
+	mu     sync.Mutex
+	from   *discovery.Metadata
+	fields map[string]any
+	err    error
+}
+
+// fields returns the metadata as clients get it. It must not be changed.
+func (h *Handler) fields(ctx context.Context) (map[string]any, error) {
+	if h.Discovery == "off" {
+		return h.applied.fields, nil // checked at provision
+	}
+	m, err := h.discovery.Metadata(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotDiscovered, err)
+	}
+	a := h.applied
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.from != m {
+		a.from = m
+		if a.fields, a.err = h.corrected.Apply(m.Fields()); a.err != nil {
+			h.logger.Error("the authorization server's metadata can't be used", zap.Error(a.err))
+		}
+	}
+	return a.fields, a.err
+}
+
+// serveMetadata serves the metadata (RFC 8414, section 3). Of a server that is
+// away it serves what was known last.
+func (h *Handler) serveMetadata(w http.ResponseWriter, r *http.Request) error {
+	header := w.Header()
+	header.Set("Access-Control-Allow-Origin", "*")
+	switch r.Method {
+	case http.MethodOptions:
+		preflight(w, "GET, HEAD")
+		return nil
+	case http.MethodGet, http.MethodHead:
+	default:
+		header.Set("Allow", "GET, HEAD, OPTIONS")
+		writeError(w, http.StatusMethodNotAllowed, "invalid_request", "The metadata can be read with GET.")
+		return nil
+	}
+	fields, err := h.fields(r.Context())
+	if err != nil {
+		return h.unavailable(w, r, err)
+	}
+	header.Set("Cache-Control", "public, max-age=300")
+	return writeJSON(w, http.StatusOK, fields)
+}
+
+// preflight answers a CORS preflight for any web page: nothing here goes by
+// cookies.
+func preflight(w http.ResponseWriter, methods string) {
+	h := w.Header()
+	h.Set("Allow", methods+", OPTIONS")
+	h.Set("Access-Control-Allow-Methods", methods)
+	h.Set("Access-Control-Allow-Headers", "*, Authorization")
+	h.Set("Access-Control-Max-Age", "7200")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// observer says what an operator should mend. It looks up the logger each time,
+// because discovery outlives the configuration that began it.
+func observer(issuer string) func(string, error) {
+	return func(_ string, err error) {
+		if err == nil {
+			return
+		}
+		if c := caddy.Log().Named("http.handlers.mcp_auth_facade").Check(zapcore.WarnLevel, "asking the authorization server for its metadata failed"); c != nil {
+			c.Write(zap.String("issuer", issuer), zap.Error(err))
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package facade
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// preset is what a known kind of server needs: the same settings that anybody
+// could write. ISSUER in a value is the issuer.
+type preset struct {
+	discovery string
+	metadata  map[string]any
+	remove    []string
+	strip     []string
+	// consents says that the server asks its users for consent per client.
+	consents bool
+}
+
+var presets = map[string]preset{
+	// 1.x and later; no metadata unless OIDC is switched on, and then without
+	// code_challenge_methods_supported. It honours PKCE when a client sends it.
+	"django-oauth-toolkit": {
+		discovery: "off",
+		metadata: map[string]any{
+			"authorization_endpoint":                "ISSUER/authorize/",
+			"token_endpoint":                        "ISSUER/token/",
+			"revocation_endpoint":                   "ISSUER/revoke_token/",
+			"introspection_endpoint":                "ISSUER/introspect/",
+			"response_types_supported":              []any{"code"},
+			"grant_types_supported":                 []any{"authorization_code", "refresh_token", "client_credentials"},
+			"code_challenge_methods_supported":      []any{"S256"},
+			"token_endpoint_auth_methods_supported": []any{"client_secret_basic", "client_secret_post"},
+		},
+	},
+	// Users of a third-party application are asked for consent by Logto.
+	"logto": {
+		consents: true,
+	},
+	// Its registration answers browsers without CORS: `register forward`.
+	"keycloak": {consents: true},
+	// `resource` is understood in compatibility mode only; otherwise write
+	// `add audience <api identifier>` and `strip resource`.
+	"auth0": {consents: true},
+	// Requests with `resource` are refused; scopes are api://<id>/<name>.
+	"entra": {
+		metadata: map[string]any{"code_challenge_methods_supported": []any{"S256"}},
+		strip:    []string{"resource"},
+	},
+	"cognito": {
+		metadata: map[string]any{"code_challenge_methods_supported": []any{"S256"}},
+	},
+	// Unknown parameters are refused.
+	"google": {
+		strip: []string{"resource"},
+	},
+}
+
+// applyPreset puts in the preset's settings where nothing else is said.
+func (h *Handler) applyPreset() (preset, error) {
+	if h.Preset == "" {
+		return preset{}, nil
+	}
+	p, ok := presets[h.Preset]
+	if !ok {
+		return preset{}, fmt.Errorf("there is no preset %q: there are %s", h.Preset, strings.Join(slices.Sorted(maps.Keys(presets)), ", "))
+	}
+	if h.Discovery == "" && h.Upstream == "" {
+		h.Discovery = p.discovery
+	}
+	set := make(map[string]any)
+	for name, value := range p.metadata {
+		if text, isText := value.(string); isText {
+			value = strings.Replace(text, "ISSUER", strings.TrimSuffix(h.Issuer, "/"), 1)
+		}
+		set[name] = value
+	}
+	maps.Copy(set, h.Metadata)
+	h.Metadata = set
+	h.Remove = append(slices.Clone(p.remove), h.Remove...)
+	for _, name := range p.strip {
+		if !slices.Contains(h.Strip, name) {
+			h.Strip = append(h.Strip, name)
+		}
+	}
+	if p.consents && h.Consent == "" {
+		h.Consent = consentUpstream
+	}
+	return p, nil
+}

@@ -1,0 +1,197 @@
+package facade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+)
+
+// Provision sets up the façade. It asks no server anything.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	h.now = time.Now
+	h.csrf = http.NewCrossOriginProtection()
+	h.applied = new(applied)
+	if err := h.provisionIssuer(); err != nil {
+		return err
+	}
+	if _, err := h.applyPreset(); err != nil {
+		return err
+	}
+	if h.Consent != "" && h.Consent != consentUpstream {
+		return fmt.Errorf("consent is %q, but it can only be upstream", h.Consent)
+	}
+	h.repairs = repair.Requests{Strip: h.Strip, Add: h.Add, Scopes: h.Scopes}
+	if err := h.repairs.Check(); err != nil {
+		return err
+	}
+	h.policy = registration.Policy{PrivateSchemes: h.PrivateSchemes}
+	if err := h.policy.Check(); err != nil {
+		return fmt.Errorf("private_schemes: %w", err)
+	}
+	if err := h.provisionDiscovery(); err != nil {
+		return err
+	}
+	prefix := path.Join("mcp_auth_facade", certmagic.StorageKeys.Safe(h.Issuer))
+	h.keys = newKeys(ctx.Storage(), prefix)
+	if err := h.provisionRegistrar(ctx, prefix); err != nil {
+		return fmt.Errorf("register: %w", err)
+	}
+	h.corrected = repair.Metadata{
+		Issuer:   h.Issuer,
+		Upstream: h.Upstream,
+		Set:      h.Metadata,
+		Remove:   h.Remove,
+		Scopes:   h.Scopes,
+	}
+	if h.registrar != nil {
+		h.corrected.RegistrationEndpoint = strings.TrimSuffix(h.Issuer, "/") + registerPath
+		_, forwards := h.registrar.(*forwarding)
+		h.corrected.PublicClients = !forwards
+	}
+	if h.Discovery == "off" {
+		var err error
+		if h.applied.fields, err = h.corrected.Apply(nil); err != nil {
+			return err
+		}
+	}
+	h.release = append(h.release, inprocess.Register(h.Issuer, inside{h}))
+	return nil
+}
+
+func (h *Handler) provisionIssuer() error {
+	repl := caddy.NewReplacer()
+	for name, text := range map[string]*string{"issuer": &h.Issuer, "upstream": &h.Upstream, "discovery": &h.Discovery} {
+		replaced, err := repl.ReplaceOrErr(*text, true, true)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		*text = replaced
+	}
+	id, err := resource.Parse(h.Issuer)
+	if err != nil {
+		return fmt.Errorf("issuer: %w", err)
+	}
+	u, err := url.Parse(h.Issuer)
+	if err != nil {
+		return err
+	}
+	h.origin, h.site, h.secure = id.Origin(), u.Host, u.Scheme == "https"
+	h.base = strings.TrimSuffix(u.Path, "/")
+	return nil
+}
+
+// pooled is what is known of a server, which outlives a configuration.
+type pooled struct{ *discovery.Issuer }
+
+// Destruct implements [caddy.Destructor].
+func (p pooled) Destruct() error {
+	p.Close()
+	return nil
+}
+
+var (
+	discoveryPool = caddy.NewUsagePool()
+	limitsPool    = caddy.NewUsagePool()
+)
+
+// Destruct implements [caddy.Destructor].
+func (*limits) Destruct() error { return nil }
+
+func (h *Handler) provisionDiscovery() error {
+	limitsValue, _, err := limitsPool.LoadOrNew(h.Issuer, func() (caddy.Destructor, error) { return newLimits(), nil })
+	if err != nil {
+		return err
+	}
+	h.limits = limitsValue.(*limits)
+	issuer := h.Issuer
+	h.release = append(h.release, func() { _, _ = limitsPool.Delete(issuer) })
+	if h.Discovery == "off" {
+		return nil
+	}
+	if h.Upstream == "" && h.Discovery == "" {
+		return errors.New("where is the authorization server? Looked for at the issuer, its metadata would be this very façade's: " +
+			"add `upstream <url>`, `discovery <url>`, or `discovery off` and its endpoints with `metadata`")
+	}
+	if u, err := url.Parse(h.Discovery); err == nil && resource.Origin(u) == h.origin && h.isMetadata(u.Path) {
+		return fmt.Errorf("discovery: %s is where this façade serves its own metadata", h.Discovery)
+	}
+	config := discovery.Config{
+		Issuer:   h.Issuer,
+		Upstream: h.Upstream,
+		Location: h.Discovery,
+		OnFetch:  observer(h.Issuer),
+	}
+	key := strings.Join([]string{h.Issuer, h.Upstream, h.Discovery}, "\n")
+	value, _, err := discoveryPool.LoadOrNew(key, func() (caddy.Destructor, error) {
+		iss, err := discovery.New(config)
+		return pooled{iss}, err
+	})
+	if err != nil {
+		return err
+	}
+	h.discovery = value.(pooled).Issuer
+	h.release = append(h.release, func() { _, _ = discoveryPool.Delete(key) })
+	return nil
+}
+
+func (h *Handler) provisionRegistrar(ctx caddy.Context, prefix string) error {
+	if h.RegistrarRaw == nil {
+		return nil
+	}
+	module, err := ctx.LoadModule(h, "RegistrarRaw")
+	if err != nil {
+		return err
+	}
+	h.registrar, err = module.(Registrar).ClientRegistrar(RegistrarInfo{
+		Issuer:   h.Issuer,
+		Endpoint: h.upstreamEndpoint,
+		Storage:  ctx.Storage(),
+		Prefix:   prefix,
+		Client:   discovery.NewClient(),
+	})
+	if err != nil {
+		return err
+	}
+	h.shared, _ = h.registrar.(SharedClient)
+	if sweeper, ok := h.registrar.(Sweeper); ok {
+		h.release = append(h.release, registerSweeper(h.Issuer, sweeper))
+	}
+	return nil
+}
+
+// upstreamEndpoint returns an endpoint of the server as it is reached from here.
+func (h *Handler) upstreamEndpoint(ctx context.Context, name string) (string, error) {
+	if byHand, _ := h.Metadata[name].(string); byHand != "" {
+		return byHand, nil
+	}
+	if h.discovery == nil {
+		return "", fmt.Errorf("the server's %s is not known: set it with `metadata %[1]s <url>`", name)
+	}
+	m, err := h.discovery.Metadata(ctx)
+	if err != nil {
+		return "", err
+	}
+	address := m.Text(name)
+	if address == "" {
+		return "", fmt.Errorf("the server's metadata has no %s", name)
+	}
+	if address == h.corrected.RegistrationEndpoint {
+		return "", fmt.Errorf("the server's %s is this façade's own", name)
+	}
+	return address, nil
+}

@@ -1,0 +1,150 @@
+package facade
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+)
+
+const registerPath = "/oauth/register"
+
+// serveRegistration is the registration endpoint (RFC 7591, section 3).
+func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) error {
+	header := w.Header()
+	header.Set("Access-Control-Allow-Origin", "*")
+	header.Set("Cache-Control", "no-store")
+	switch r.Method {
+	case http.MethodOptions:
+		preflight(w, http.MethodPost)
+		return nil
+	case http.MethodPost:
+	default:
+		header.Set("Allow", "POST, OPTIONS")
+		writeError(w, http.StatusMethodNotAllowed, "invalid_request", "Clients register with POST.")
+		return nil
+	}
+	if wait := h.limits.wait(clientAddress(r)); wait > 0 {
+		logRefusal(r.Context(), "temporarily_unavailable", errors.New("too many registrations from this address"))
+		header.Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+		writeError(w, http.StatusTooManyRequests, "temporarily_unavailable", "Too many registrations from this address: wait a little.")
+		return nil
+	}
+	answer, err := h.register(r)
+	if err == nil {
+		return writeJSON(w, http.StatusCreated, answer)
+	}
+	if refused, ok := errors.AsType[*registration.Error](err); ok {
+		logRefusal(r.Context(), refused.Code, refused)
+		writeError(w, http.StatusBadRequest, refused.Code, refused.Description)
+		return nil
+	}
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
+		logRefusal(r.Context(), refused.Code, refused)
+		writeError(w, http.StatusBadRequest, refused.Code, refused.Description)
+		return nil
+	}
+	logRefusal(r.Context(), "temporarily_unavailable", err)
+	h.logger.Warn("registering a client failed", zap.Error(err))
+	header.Set("Retry-After", "10")
+	writeError(w, http.StatusServiceUnavailable, "temporarily_unavailable", "Clients can't be registered just now: try again.")
+	return nil
+}
+
+// register judges the request before anybody else sees it.
+func (h *Handler) register(r *http.Request) (map[string]any, error) {
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/json" {
+		return nil, &RefusedError{"invalid_client_metadata", "The request must be application/json."}
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, registration.MaxBody+1))
+	if err != nil || len(body) > registration.MaxBody {
+		return nil, &RefusedError{"invalid_client_metadata", "The request is too large, or ended early."}
+	}
+	m, err := registration.Parse(body, &h.policy)
+	if err != nil {
+		return nil, err
+	}
+	for _, uri := range m.RedirectURIs {
+		if h.shared != nil && !h.shared.AllowsRedirect(uri) {
+			return nil, &RefusedError{"invalid_redirect_uri", "A redirect URI is not among those that the operator has registered."}
+		}
+	}
+	return h.registrar.Register(r.Context(), &ClientMetadata{
+		RedirectURIs:            m.RedirectURIs,
+		TokenEndpointAuthMethod: m.TokenEndpointAuthMethod,
+		GrantTypes:              m.GrantTypes,
+		ResponseTypes:           m.ResponseTypes,
+		ApplicationType:         m.ApplicationType,
+		ClientName:              m.ClientName,
+		ClientURI:               m.ClientURI,
+		Raw:                     body,
+	})
+}
+
+// noteUse tells the registrar that a client of its is in use.
+func (h *Handler) noteUse(r *http.Request, clientID string) {
+	if sweeper, ok := h.registrar.(Sweeper); ok && clientID != "" {
+		sweeper.Used(r.Context(), clientID)
+	}
+}
+
+func clientAddress(r *http.Request) string {
+	address, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	return address
+}
+
+const (
+	// registrationBurst is how many clients an address may register at once,
+	// registrationEvery how often one more: a person has some, and connects
+	// them again and again.
+	registrationBurst = 20
+	registrationEvery = 3 * time.Second
+	// maxAddresses bounds how many addresses are remembered.
+	maxAddresses = 10_000
+)
+
+// limits slows down those who register many clients.
+type limits struct {
+	mu        sync.Mutex
+	addresses map[string]*rate.Limiter
+}
+
+func newLimits() *limits { return &limits{addresses: make(map[string]*rate.Limiter)} }
+
+// wait returns how long the address has to wait; zero if it may register now.
+func (l *limits) wait(address string) time.Duration {
+	if addr, err := netip.ParseAddr(address); err == nil {
+		if addr = addr.Unmap().WithZone(""); addr.Is6() {
+			// Whoever has one address of IPv6 has 2^64.
+			prefix, _ := addr.Prefix(64)
+			address = prefix.String()
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	limiter := l.addresses[address]
+	if limiter == nil {
+		if len(l.addresses) >= maxAddresses {
+			clear(l.addresses) // a flood: begin anew rather than grow
+		}
+		limiter = rate.NewLimiter(rate.Every(registrationEvery), registrationBurst)
+		l.addresses[address] = limiter
+	}
+	reservation := limiter.Reserve()
+	if wait := reservation.Delay(); wait > 0 {
+		reservation.Cancel()
+		return wait
+	}
+	return 0
+}

@@ -1,0 +1,85 @@
+package facade
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+)
+
+// Registrar is what guest modules in the namespace http.mcp_auth.registrars
+// implement: a way to register clients at an authorization server.
+type Registrar interface {
+	// ClientRegistrar returns the registrar for the server that info describes.
+	// It does no network I/O.
+	ClientRegistrar(info RegistrarInfo) (ClientRegistrar, error)
+}
+
+// RegistrarInfo is what a registrar is told.
+type RegistrarInfo struct {
+	// Issuer is the identifier that clients see.
+	Issuer string
+	// Endpoint returns the server's own endpoint of that name in the metadata,
+	// such as registration_endpoint, as reached from here.
+	Endpoint func(ctx context.Context, name string) (string, error)
+	// Storage is for what has to outlive the process, with a prefix of its own.
+	Storage certmagic.Storage
+	Prefix  string
+	// Client talks to the server.
+	Client *http.Client
+}
+
+// ClientRegistrar registers clients. What else it may implement: [SharedClient],
+// [Sweeper].
+type ClientRegistrar interface {
+	// Register returns the client information response (RFC 7591, section
+	// 3.2.1) for a client whose redirect URIs have been judged. Its error is
+	// [ErrUnavailable] if the server can't be asked, or a [*RefusedError].
+	Register(ctx context.Context, m *ClientMetadata) (map[string]any, error)
+}
+
+// ClientMetadata is what a client says of itself (RFC 7591, section 2).
+type ClientMetadata struct {
+	RedirectURIs            []string `json:"redirect_uris"`
+	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method,omitempty"`
+	GrantTypes              []string `json:"grant_types,omitempty"`
+	ResponseTypes           []string `json:"response_types,omitempty"`
+	ApplicationType         string   `json:"application_type,omitempty"`
+	ClientName              string   `json:"client_name,omitempty"`
+	ClientURI               string   `json:"client_uri,omitempty"`
+
+	// Raw is the request as it was.
+	Raw []byte `json:"-"`
+}
+
+// ErrUnavailable says that a client could not be registered just now.
+var ErrUnavailable = errors.New("the authorization server can't be asked")
+
+// RefusedError is an error of RFC 7591, section 3.2.2, for the client.
+type RefusedError struct {
+	// Code is invalid_redirect_uri or invalid_client_metadata.
+	Code string
+	// Description is a fixed sentence.
+	Description string
+}
+
+func (e *RefusedError) Error() string { return e.Code + ": " + e.Description }
+
+// SharedClient is a registrar that gives all clients the same identifier.
+type SharedClient interface {
+	SharedClientID() string
+	// AllowsRedirect reports whether the redirect URI is one of those that are
+	// registered for it.
+	AllowsRedirect(uri string) bool
+}
+
+// Sweeper is a registrar whose clients pile up.
+type Sweeper interface {
+	// Used notes that the client was here.
+	Used(ctx context.Context, clientID string)
+	// Sweep removes the clients that were not here for so long, and returns
+	// their identifiers.
+	Sweep(ctx context.Context, unusedFor time.Duration) ([]string, error)
+}

@@ -1,0 +1,148 @@
+// Package repair makes an authorization server's metadata and the requests to it
+// into what MCP clients and that server can agree on. It knows nothing of Caddy.
+package repair
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+)
+
+// Metadata is what to correct about metadata (RFC 8414).
+type Metadata struct {
+	// Issuer is the identifier that clients know. Required.
+	Issuer string
+	// Upstream is where the server's own URLs begin, if that is not the issuer.
+	Upstream string
+	// Set has fields to set; they win over discovered ones.
+	Set map[string]any
+	// Remove are fields to leave out.
+	Remove []string
+	// RegistrationEndpoint is where clients register here; empty if they don't.
+	RegistrationEndpoint string
+	// PublicClients says that clients which register here have no secret.
+	PublicClients bool
+	// Scopes maps scopes as clients know them to those of the server.
+	Scopes map[string]string
+}
+
+// Apply returns the metadata that clients get, made of what was discovered.
+func (m *Metadata) Apply(discovered map[string]any) (map[string]any, error) {
+	named, _ := discovered["issuer"].(string)
+	if named != "" && named != m.Issuer && discovered["authorization_response_iss_parameter_supported"] == true {
+		// Clients compare iss in the answer with the issuer they know (RFC 9207,
+		// section 2.4), and would refuse every answer.
+		return nil, fmt.Errorf("the server calls itself %s and says so in every answer (iss), which clients would refuse under the name %s: "+
+			"write `mcp_auth_facade %[1]s`, and serve it on that server's own origin", named, m.Issuer)
+	}
+	fields := maps.Clone(discovered)
+	if fields == nil {
+		fields = make(map[string]any)
+	}
+	for name, value := range fields {
+		if text, ok := value.(string); ok {
+			fields[name] = m.public(text)
+		}
+	}
+	maps.Copy(fields, m.Set)
+	fields["issuer"] = m.Issuer
+	if m.RegistrationEndpoint != "" {
+		fields["registration_endpoint"] = m.RegistrationEndpoint
+		if m.PublicClients {
+			// Without the field the only method would be client_secret_basic.
+			addText(fields, "token_endpoint_auth_methods_supported", "client_secret_basic", "none")
+		}
+	}
+	if len(m.Scopes) > 0 {
+		m.renameScopes(fields)
+	}
+	for _, name := range m.Remove {
+		delete(fields, name)
+	}
+	if fields["response_types_supported"] == nil {
+		fields["response_types_supported"] = []string{"code"} // required, and there is no other in OAuth 2.1
+	}
+	return fields, complete(fields)
+}
+
+// public returns a URL of the server as clients reach it.
+func (m *Metadata) public(address string) string {
+	if m.Upstream == "" {
+		return address
+	}
+	if rest, ok := strings.CutPrefix(address, strings.TrimSuffix(m.Upstream, "/")); ok && (rest == "" || rest[0] == '/' || rest[0] == '?') {
+		return strings.TrimSuffix(m.Issuer, "/") + rest
+	}
+	u, err := url.Parse(address)
+	from, errFrom := url.Parse(m.Upstream)
+	to, errTo := url.Parse(m.Issuer)
+	if err != nil || errFrom != nil || errTo != nil || u.Host == "" || resource.Origin(u) != resource.Origin(from) {
+		return address
+	}
+	u.Scheme, u.Host = to.Scheme, to.Host
+	return u.String()
+}
+
+// renameScopes puts the names that clients know in the place of the server's.
+func (m *Metadata) renameScopes(fields map[string]any) {
+	var names []string
+	list, _ := fields["scopes_supported"].([]any)
+	for _, elem := range list {
+		name, _ := elem.(string)
+		if name != "" && !slices.Contains(slices.Collect(maps.Values(m.Scopes)), name) {
+			names = append(names, name)
+		}
+	}
+	names = append(names, slices.Sorted(maps.Keys(m.Scopes))...)
+	slices.Sort(names)
+	fields["scopes_supported"] = slices.Compact(names)
+}
+
+// addText adds value to a list of texts, which without the field is fallback.
+func addText(fields map[string]any, name, fallback, value string) {
+	var list []any
+	switch present := fields[name].(type) {
+	case []any:
+		list = slices.Clone(present)
+	case []string:
+		for _, text := range present {
+			list = append(list, text)
+		}
+	default:
+		list = []any{fallback}
+	}
+	if !slices.Contains(list, any(value)) {
+		list = append(list, value)
+	}
+	fields[name] = list
+}
+
+// complete returns an error if clients could do nothing with the metadata.
+func complete(fields map[string]any) error {
+	for _, name := range []string{"authorization_endpoint", "token_endpoint"} {
+		if text, _ := fields[name].(string); text == "" {
+			return fmt.Errorf("the metadata has no %s: set it with `metadata %s <url>`", name, name)
+		}
+	}
+	if !texts(fields["code_challenge_methods_supported"], "S256") {
+		return errors.New("the metadata doesn't offer PKCE with S256, so that clients would refuse the server: " +
+			"if it takes code_challenge, say so with `metadata code_challenge_methods_supported S256`")
+	}
+	return nil
+}
+
+// texts reports whether value is a list that has text.
+func texts(value any, text string) bool {
+	switch list := value.(type) {
+	case []any:
+		return slices.Contains(list, any(text))
+	case []string:
+		return slices.Contains(list, text)
+	}
+	return false
+}

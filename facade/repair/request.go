@@ -1,0 +1,101 @@
+package repair
+
+import (
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
+
+// Requests is what to repair in requests to the authorization and the token
+// endpoint.
+type Requests struct {
+	// Strip are parameters to take out, such as resource.
+	Strip []string
+	// Add are parameters to set.
+	Add map[string]string
+	// Scopes maps scopes as clients know them to those of the server.
+	Scopes map[string]string
+}
+
+// Check returns an error if the repairs would break what keeps a sign-in
+// together.
+func (r *Requests) Check() error {
+	essential := []string{
+		"client_id", "client_secret", "redirect_uri", "response_type", "state", "code", "code_challenge", "code_challenge_method",
+		"code_verifier", "grant_type", "refresh_token", "client_assertion", "client_assertion_type",
+	}
+	for _, name := range r.Strip {
+		if slices.Contains(essential, name) {
+			return errors.New("strip: " + name + " is what a sign-in is made of")
+		}
+	}
+	for name, value := range r.Add {
+		if slices.Contains(essential, name) || name == "scope" {
+			return errors.New("add: " + name + " is the client's to say")
+		}
+		if value == "" {
+			return errors.New("add: " + name + " has no value")
+		}
+	}
+	for from, to := range r.Scopes {
+		if err := errors.Join(token.CheckScope(from), token.CheckScope(to)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Apply repairs the parameters of a request and returns what it did, in words
+// for a log.
+func (r *Requests) Apply(parameters url.Values) (done []string) {
+	for _, name := range r.Strip {
+		if parameters.Has(name) {
+			parameters.Del(name)
+			done = append(done, "removed "+name)
+		}
+	}
+	for name, value := range r.Add {
+		parameters.Set(name, value)
+		done = append(done, "added "+name)
+	}
+	if scope := parameters.Get("scope"); scope != "" && len(r.Scopes) > 0 {
+		names := strings.Fields(scope)
+		mapped := false
+		for i, name := range names {
+			if to, ok := r.Scopes[name]; ok {
+				names[i], mapped = to, true
+			}
+		}
+		if mapped {
+			parameters.Set("scope", strings.Join(names, " "))
+			done = append(done, "mapped scope")
+		}
+	}
+	slices.Sort(done)
+	return done
+}
+
+// CheckPKCE returns an error if an authorization request lacks PKCE with S256: a
+// server that takes it as an option would let the request pass, and so whoever
+// intercepts the code (RFC 9700, section 2.1.1).
+func CheckPKCE(parameters url.Values) error {
+	for _, name := range []string{"client_id", "redirect_uri", "response_type", "code_challenge", "code_challenge_method", "state"} {
+		if len(parameters[name]) > 1 {
+			return errors.New(name + " is given twice")
+		}
+	}
+	switch {
+	case parameters.Get("response_type") != "code":
+		return errors.New("the response_type is not code")
+	case parameters.Get("code_challenge") == "":
+		return errors.New("code_challenge is missing: PKCE is required")
+	case parameters.Get("code_challenge_method") != "S256":
+		return errors.New("the code_challenge_method is not S256")
+	case parameters.Has("request") || parameters.Has("request_uri"):
+		return errors.New("request objects, which nobody here could look into")
+	}
+	return nil
+}
