@@ -24,20 +24,23 @@ const redirectURI = "http://127.0.0.1:9/callback"
 
 // djangoOAuth is a running Django OAuth Toolkit.
 type djangoOAuth struct {
-	t        *testing.T
-	URL      string `json:"url"`
-	database string
-	cmd      *exec.Cmd
+	t            *testing.T
+	URL          string `json:"url"`
+	database     string
+	redirectURIs []string
+	cmd          *exec.Cmd
 }
 
 // startDjangoOAuth runs Django OAuth Toolkit from Debian's package, with Debian's
 // Python.
-func startDjangoOAuth(t *testing.T) *djangoOAuth {
+//
+// Its public client has the further redirect URIs given.
+func startDjangoOAuth(t *testing.T, redirectURIs ...string) *djangoOAuth {
 	t.Helper()
 	if err := exec.Command("/usr/bin/python3", "-c", "import oauth2_provider").Run(); err != nil {
 		skip(t, "Django OAuth Toolkit is not installed: apt-get install python3-django-oauth-toolkit, or `make test` as root")
 	}
-	d := &djangoOAuth{t: t, database: filepath.Join(t.TempDir(), "db.sqlite3")}
+	d := &djangoOAuth{t: t, database: filepath.Join(t.TempDir(), "db.sqlite3"), redirectURIs: append([]string{redirectURI}, redirectURIs...)}
 	d.start("0")
 	return d
 }
@@ -45,7 +48,7 @@ func startDjangoOAuth(t *testing.T) *djangoOAuth {
 func (d *djangoOAuth) start(port string) {
 	d.t.Helper()
 	d.cmd = exec.Command("/usr/bin/python3", filepath.Join("djangooauth", "serve.py"))
-	d.cmd.Env = append(os.Environ(), "PORT="+port, "DATABASE="+d.database, "REDIRECT_URI="+redirectURI, "PYTHONDONTWRITEBYTECODE=1")
+	d.cmd.Env = append(os.Environ(), "PORT="+port, "DATABASE="+d.database, "REDIRECT_URI="+strings.Join(d.redirectURIs, " "), "PYTHONDONTWRITEBYTECODE=1")
 	serve(d.t, d.cmd, d)
 }
 

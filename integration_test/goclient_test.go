@@ -98,8 +98,10 @@ func (g *goClient) listenForCallback() (redirectURI string) {
 }
 
 // authorize has the user sign in and consent.
-func authorize(ctx context.Context, ca, address string) (*auth.AuthorizationResult, error) {
-	out, err := node(ctx, ca, "browser.mjs", address).Output()
+func authorize(ctx context.Context, ca, address string, env ...string) (*auth.AuthorizationResult, error) {
+	cmd := node(ctx, ca, "browser.mjs", address)
+	cmd.Env = append(cmd.Env, env...)
+	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("browser: %w: %s", err, out)
 	}

@@ -101,7 +101,8 @@ func (g *GitHub) Begin(_ context.Context, redirectURI string) (string, Pending, 
 func (g *GitHub) Finish(ctx context.Context, redirectURI string, p Pending, callback url.Values) (Identity, error) {
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, g.client), timeout)
 	defer cancel()
-	code, err := checkCallback(p, callback, g.config.BaseURL, false)
+	// GitHub sends this iss since April 2026, a GitHub Enterprise Server may not.
+	code, err := checkCallback(p, callback, g.config.BaseURL+"/login/oauth", false)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -204,7 +205,8 @@ func (g *GitHub) get(ctx context.Context, token *oauth2.Token, path string, v an
 	switch {
 	case err != nil:
 		return &UnavailableError{err}
-	case resp.StatusCode == http.StatusForbidden && resp.Header.Get("X-Ratelimit-Remaining") == "0",
+	// The second is how it answers its secondary rate limits.
+	case resp.StatusCode == http.StatusForbidden && (resp.Header.Get("X-Ratelimit-Remaining") == "0" || resp.Header.Get("Retry-After") != ""),
 		resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= http.StatusInternalServerError:
 		return &UnavailableError{fmt.Errorf("the API answered %d", resp.StatusCode)}
 	case resp.StatusCode == http.StatusForbidden, resp.StatusCode == http.StatusNotFound:

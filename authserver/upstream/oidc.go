@@ -52,7 +52,43 @@ type provider struct {
 		AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
 		SendsIss    bool     `json:"authorization_response_iss_parameter_supported"`
 		UserInfo    string   `json:"userinfo_endpoint"`
+		JWKS        string   `json:"jwks_uri"`
 	}
+}
+
+// check returns an error if the metadata leads to where the client secret, a
+// code, or the browser must not go. go-oidc takes it as it is.
+func (p *provider) check() error {
+	for _, endpoint := range []struct{ name, address string }{
+		{"authorization_endpoint", p.Endpoint().AuthURL},
+		{"token_endpoint", p.Endpoint().TokenURL},
+		{"jwks_uri", p.extra.JWKS},
+		{"userinfo_endpoint", p.extra.UserInfo},
+	} {
+		if endpoint.name == "userinfo_endpoint" && endpoint.address == "" {
+			continue // optional
+		}
+		if checkAddress(endpoint.address) != nil {
+			return fmt.Errorf("its %s is not an https URL", endpoint.name)
+		}
+	}
+	return nil
+}
+
+// discoveryError returns what may be said of an error of go-oidc's discovery,
+// which may carry the body.
+func discoveryError(err error) error {
+	if _, ok := errors.AsType[*url.Error](err); ok {
+		return err
+	}
+	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok {
+		return fmt.Errorf("its metadata is that of the issuer %.100q", mismatch.Discovered)
+	}
+	var status int
+	if _, scanErr := fmt.Sscanf(err.Error(), "%d ", &status); scanErr == nil {
+		return fmt.Errorf("its metadata can't be had: it answered %d", status)
+	}
+	return errors.New("its metadata can't be read")
 }
 
 // metadataFresh is how long a provider's metadata is believed.
@@ -103,9 +139,12 @@ func (o *OIDC) discover(ctx context.Context) (*provider, error) {
 		var err error
 		p.Provider, err = oidc.NewProvider(oidc.ClientContext(context.Background(), o.client), o.config.Issuer)
 		if err != nil {
-			return nil, err
+			return nil, discoveryError(err)
 		}
 		if err := p.Claims(&p.extra); err != nil {
+			return nil, discoveryError(err)
+		}
+		if err := p.check(); err != nil {
 			return nil, err
 		}
 		o.mu.Lock()
@@ -211,6 +250,16 @@ func (o *OIDC) askUserInfo(ctx context.Context, p *provider, tokens *oauth2.Toke
 	more := make(map[string]any)
 	if info.Claims(&more) != nil {
 		return
+	}
+	// Whether an address is verified is said of the address beside it, and not of
+	// one that the other document has.
+	mine, _ := claims["email"].(string)
+	theirs, _ := more["email"].(string)
+	if claims["email"] == nil {
+		delete(claims, "email")
+		delete(claims, "email_verified")
+	} else if mine != theirs {
+		delete(more, "email_verified")
 	}
 	for name, value := range more {
 		if _, known := claims[name]; !known {

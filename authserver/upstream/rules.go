@@ -76,9 +76,9 @@ func (r Rule) allows(id Identity) bool {
 			// What the upstream doesn't vouch for, anybody can claim.
 			return id.EmailVerified && sameEmail(value, id.Email)
 		case "org", "group":
-			return slices.ContainsFunc(id.Groups, func(group string) bool { return strings.EqualFold(group, value) })
+			return slices.ContainsFunc(id.Groups, func(group string) bool { return equalFold(group, value) })
 		case "user":
-			return value == id.Subject || id.Username != "" && strings.EqualFold(value, id.Username)
+			return value == id.Subject || id.Username != "" && equalFold(value, id.Username)
 		case "claim":
 			return claimHas(id.Claims[r.Claim], value)
 		}
@@ -94,9 +94,30 @@ func sameEmail(pattern, email string) bool {
 		return false
 	}
 	if domain, ok := strings.CutPrefix(pattern, "*@"); ok {
-		return strings.EqualFold(domain, email[at+1:])
+		return equalFold(domain, email[at+1:])
 	}
-	return strings.EqualFold(pattern, email)
+	return equalFold(pattern, email)
+}
+
+// equalFold is [strings.EqualFold] for ASCII only. Unicode folds the Kelvin sign
+// to k and the long s to s, and with them one user's name to another's.
+func equalFold(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
 }
 
 // claimHas reports whether a claim is value, or a list that has it.

@@ -7,6 +7,7 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -15,6 +16,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -127,6 +129,12 @@ func denied(code string) error {
 	return invalid("the upstream refused the request for a reason it does not name")
 }
 
+// tokenErrors are those of RFC 6749, section 5.2, and GitHub's.
+var tokenErrors = []string{
+	"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
+	"incorrect_client_credentials", "redirect_uri_mismatch", "bad_verification_code", "unverified_user_email",
+}
+
 // exchange redeems a code. Only an answer of the upstream's own is a refusal.
 func exchange(ctx context.Context, config *oauth2.Config, p Pending, code string) (*oauth2.Token, error) {
 	token, err := config.Exchange(ctx, code, oauth2.VerifierOption(p.Verifier))
@@ -135,8 +143,13 @@ func exchange(ctx context.Context, config *oauth2.Config, p Pending, code string
 	}
 	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok && answer.Response != nil && answer.Response.StatusCode < 500 &&
 		answer.Response.StatusCode != http.StatusTooManyRequests {
-		// Not %w: the error carries the body.
-		return nil, &InvalidError{fmt.Errorf("the token endpoint answered %d %q", answer.Response.StatusCode, answer.ErrorCode)}
+		// Not %w: the error carries the body. What is no error code may be
+		// anything, too.
+		code := answer.ErrorCode
+		if !slices.Contains(tokenErrors, code) {
+			code = "no error code that is known"
+		}
+		return nil, &InvalidError{fmt.Errorf("the token endpoint answered %d, %s", answer.Response.StatusCode, code)}
 	} else if ok && answer.Response != nil {
 		return nil, &UnavailableError{fmt.Errorf("the token endpoint answered %d", answer.Response.StatusCode)}
 	}
@@ -156,7 +169,9 @@ func newClient(c *http.Client) *http.Client {
 		c = discovery.NewClient()
 	}
 	bounded := *c
-	bounded.Timeout = timeout
+	if c.Timeout <= 0 || c.Timeout > timeout {
+		bounded.Timeout = timeout
+	}
 	base := c.Transport
 	if base == nil {
 		base = http.DefaultTransport
@@ -169,11 +184,16 @@ type boundedTransport struct{ base http.RoundTripper }
 
 func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.base.RoundTrip(req)
-	if err == nil {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(resp.Body, maxBody), resp.Body}
+	if err != nil {
+		return nil, err
 	}
-	return resp, err
+	defer resp.Body.Close()
+	// Read here, so that an answer that breaks off is one that could not be had:
+	// x/oauth2 makes it look like one that makes no sense.
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
 }

@@ -21,8 +21,8 @@ HOME=${INSPECTOR_HOME:-$(mktemp -d)}
 export HOME MCP_INSPECTOR_SECRET_STORE=memory
 
 # A port of its own lets two of these run at a time. Left to choose one itself
-# (port 0), the CLI at times sends the user to port 0.
-port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')
+# (port 0), the CLI at times sends the user to port 0. INSPECTOR_PORT fixes it.
+port=${INSPECTOR_PORT:-$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')}
 
 # exec, so that who kills this process kills the CLI.
 exec mcp-inspector --cli --transport http --callback-url "http://127.0.0.1:$port/oauth/callback" "$@" </dev/null
