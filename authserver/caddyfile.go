@@ -5,13 +5,12 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 )
 
 func init() {
-	httpcaddyfile.RegisterHandlerDirective("mcp_auth_server", parseCaddyfile)
+	httpcaddyfile.RegisterDirective("mcp_auth_server", parseCaddyfile)
 	// Before mcp_auth, which stands before basicauth: where that protects a
 	// whole site, signing in must not need a token. Whichever of the two is
 	// registered first, both end up between try_files and basicauth, in this
@@ -19,9 +18,14 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("mcp_auth_server", httpcaddyfile.After, "try_files")
 }
 
-func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+// parseCaddyfile sets up the handler for every request of the site: it takes no
+// matcher, and says so.
+func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	handler := new(Handler)
-	return handler, handler.UnmarshalCaddyfile(h.Dispenser)
+	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	return h.NewRoute(nil, handler), nil
 }
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:

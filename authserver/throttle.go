@@ -39,10 +39,19 @@ func newThrottle(now func() time.Time) *throttle {
 	return &throttle{now: now, records: make(map[string]*failures)}
 }
 
-// throttleKeys returns what an attempt is counted under, with the number of
-// failures that are free. The user's own is patient, or a stranger could keep
-// anybody from signing in.
-func throttleKeys(address, username string) map[string]int {
+// counter is something that failures are counted under.
+type counter struct {
+	key string
+	// free is how many failures cost nothing.
+	free int
+	// forgiven says that a success makes all of them forgotten.
+	forgiven bool
+}
+
+// countersOf returns what an attempt is counted under. The user's own is
+// patient, or a stranger could keep anybody from signing in; the address's stays
+// after a success, for one good account is no licence to try others.
+func countersOf(address, username string) []counter {
 	network := address
 	if addr, err := netip.ParseAddr(address); err == nil {
 		if addr = addr.Unmap().WithZone(""); addr.Is6() {
@@ -57,10 +66,10 @@ func throttleKeys(address, username string) map[string]int {
 		username = username[:100]
 	}
 	username = strings.ToLower(username)
-	return map[string]int{
-		network + " " + username: freeFailures,
-		network:                  4 * freeFailures,
-		" " + username:           10 * freeFailures,
+	return []counter{
+		{network + " " + username, freeFailures, true},
+		{network, 4 * freeFailures, false},
+		{" " + username, 10 * freeFailures, true},
 	}
 }
 
@@ -71,28 +80,28 @@ func (t *throttle) wait(address, username string) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	keys := throttleKeys(address, username)
+	counters := countersOf(address, username)
 	var wait time.Duration
-	for key := range keys {
-		if f := t.records[key]; f != nil && now.Before(f.until) {
+	for _, c := range counters {
+		if f := t.records[c.key]; f != nil && now.Before(f.until) {
 			wait = max(wait, f.until.Sub(now))
 		}
 	}
 	if wait > 0 {
 		return wait
 	}
-	for key, free := range keys {
-		f := t.records[key]
+	for _, c := range counters {
+		f := t.records[c.key]
 		if f == nil || now.Sub(f.last) > forgetFailures {
 			if f == nil && len(t.records) >= maxThrottled {
 				t.makeRoom(now)
 			}
 			f = new(failures)
-			t.records[key] = f
+			t.records[c.key] = f
 		}
 		f.count++
 		f.last = now
-		if over := f.count - free; over >= 0 {
+		if over := f.count - c.free; over >= 0 {
 			f.until = now.Add(min(maxPause, time.Second<<min(over, 10)))
 		}
 	}
@@ -103,15 +112,12 @@ func (t *throttle) wait(address, username string) time.Duration {
 func (t *throttle) succeeded(address, username string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for key := range throttleKeys(address, username) {
-		if key == address {
-			// One good account is no licence to try others.
-			if f := t.records[key]; f != nil && f.count > 0 {
-				f.count--
-			}
-			continue
+	for _, c := range countersOf(address, username) {
+		if c.forgiven {
+			delete(t.records, c.key)
+		} else if f := t.records[c.key]; f != nil {
+			f.count--
 		}
-		delete(t.records, key)
 	}
 }
 

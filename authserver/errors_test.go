@@ -1,0 +1,85 @@
+package authserver_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/adapttest"
+)
+
+// good is a directive in whose stead a line is put, or beside which.
+const good = `
+	mcp_auth_server https://mcp.example.com {
+		resource https://mcp.example.com/mcp
+		scopes mcp:tools
+		users {
+			ada $2a$04$VxJ1bKKHAzTj/lJL.LkBdOc2tKJ.1HLJ0SLQsnv8xXTwCt9DPZpVu
+		}
+		MORE
+	}`
+
+// Whatever is wrong is said, with the cure.
+func TestErrors(t *testing.T) {
+	const users = "users {\n\t\t\tada $2a$04$VxJ1bKKHAzTj/lJL.LkBdOc2tKJ.1HLJ0SLQsnv8xXTwCt9DPZpVu\n\t\t}"
+	more := func(text string) string { return strings.Replace(good, "MORE", text, 1) }
+	instead := func(old, text string) string { return strings.Replace(more(""), old, text, 1) }
+	for name, test := range map[string]struct{ site, want string }{
+		"no issuer":             {instead("mcp_auth_server https://mcp.example.com", "mcp_auth_server"), "takes its issuer identifier"},
+		"matcher":               {instead("mcp_auth_server ", "mcp_auth_server /x* "), "takes no matcher"},
+		"slash":                 {instead("mcp_auth_server https://mcp.example.com", "mcp_auth_server https://mcp.example.com/"), "remove the slash"},
+		"http":                  {instead("mcp_auth_server https://", "mcp_auth_server http://"), "not https"},
+		"no resource":           {instead("resource https://mcp.example.com/mcp", ""), "needs at least one `resource"},
+		"bad resource":          {instead("resource https://mcp.example.com/mcp", "resource mcp"), "not an absolute URL"},
+		"no scopes":             {instead("scopes mcp:tools", ""), "needs `scopes`"},
+		"scope twice":           {instead("scopes mcp:tools", "scopes a a"), "given twice"},
+		"offline_access":        {instead("scopes mcp:tools", "scopes offline_access"), "not yours to define"},
+		"description unquoted":  {instead("scopes mcp:tools", "scopes {\n mcp:tools use the tools\n }"), "in quotes"},
+		"unknown option":        {more("color blue"), "unrecognized option"},
+		"nobody":                {instead(users, ""), "nobody could sign in"},
+		"users without a block": {instead(users, "users ada"), "takes a block"},
+		"user without password": {instead(users, "users {\n ada\n }"), "hashed password"},
+		"password in the clear": {instead(users, "users {\n ada secret\n }"), "caddy hash-password"},
+		"costly password":       {instead("$2a$04$", "$2a$31$"), "14 is enough"},
+		"user with a colon":     {instead("\t\t\tada ", "\t\t\tgithub:1 "), "no blanks, colons"},
+		"user twice":            {more("users {\n ada $2a$04$VxJ1bKKHAzTj/lJL.LkBdOc2tKJ.1HLJ0SLQsnv8xXTwCt9DPZpVu\n }"), "given twice"},
+
+		"lifetime":              {more("access_token_lifetime soon"), "such as 15m"},
+		"lifetime twice":        {more("session_lifetime 1h\nsession_lifetime 2h"), "given twice"},
+		"long access tokens":    {more("access_token_lifetime 48h"), "let clients refresh them"},
+		"short refresh tokens":  {more("refresh_token_lifetime 1m"), "must last longer"},
+		"short secret":          {more("secret short"), "openssl rand"},
+		"missing placeholder":   {more("secret {env.THERE_IS_NO_SUCH_VARIABLE_AT_ALL_HERE_1}"), "secret"},
+		"registration":          {more("registration maybe"), "open, off, or redirect_uris"},
+		"registration bare":     {more("registration"), "open, off, or redirect_uris"},
+		"registration wildcard": {more("registration redirect_uris https://*.example.com/"), "wildcard"},
+		"registration off, yet": {more("registration off\nprivate_schemes cursor"), "it is off"},
+		"javascript":            {more("private_schemes javascript"), "no application's"},
+		"roots that aren't":     {more("client_documents {\n trusted_roots /there/is/no/such/file\n }"), "trusted_roots"},
+		"documents twice":       {more("client_documents off\nclient_documents off"), "given twice"},
+
+		"client like a user":     {more("clients {\n ada {\n redirect_uris https://a.example/\n }\n }"), "name of a user"},
+		"client without URIs":    {more("clients {\n app {\n }\n }"), "no redirect_uris"},
+		"client, short secret":   {more("clients {\n app {\n secret short\n introspection\n }\n }"), "openssl rand"},
+		"client, public machine": {more("clients {\n app {\n client_credentials\n }\n }"), "need a secret"},
+		"client, unknown scope":  {more("clients {\n app {\n redirect_uris https://a.example/\n scopes root\n }\n }"), "not among the server's"},
+		"client option":          {more("clients {\n app {\n color blue\n }\n }"), "unrecognized option of a client"},
+		"client, flag with more": {more("clients {\n app {\n introspection yes\n }\n }"), "takes no value"},
+
+		"upstream":              {more("upstream"), "takes what it is"},
+		"upstream of no type":   {more("upstream saml https://a.example"), "upstream takes what it is"},
+		"upstream without who":  {more("upstream github {\n client_id a\n client_secret b\n }"), "allow anybody"},
+		"upstream, no client":   {more("upstream github {\n allow anybody\n }"), "client_id and client_secret"},
+		"upstream, odd rule":    {more("upstream github {\n client_id a\n client_secret b\n allow shoesize 42\n }"), "there is no such kind"},
+		"upstream, e-mail":      {more("upstream github {\n client_id a\n client_secret b\n allow email example.com\n }"), "*@"},
+		"upstream twice":        {more("upstream github {\n client_id a\n client_secret b\n allow anybody\n }\nupstream github {\n client_id a\n client_secret b\n allow anybody\n }"), "given twice"},
+		"upstream, odd name":    {more("upstream github {\n name Git/Hub\n client_id a\n client_secret b\n allow anybody\n }"), "small letters"},
+		"upstream in the clear": {more("upstream oidc http://accounts.example.com {\n client_id a\n client_secret b\n allow anybody\n }"), "not https"},
+		"upstream, no URL":      {more("upstream oidc accounts {\n client_id a\n client_secret b\n allow anybody\n }"), "not a URL"},
+		"upstream option":       {more("upstream github {\n color blue\n }"), "unrecognized option of upstream"},
+		"upstream, value twice": {more("upstream github {\n client_id a\n client_id b\n }"), "given twice"},
+		"upstream, empty value": {more("upstream github {\n client_id \"\"\n }"), "takes one value"},
+		"upstream, bare allow":  {more("upstream github {\n allow\n }"), "allow takes who"},
+	} {
+		t.Run(name, func(t *testing.T) { adapttest.Refused(t, test.site, test.want) })
+	}
+}
