@@ -131,10 +131,11 @@ func (h *Handler) provisionDiscovery() error {
 		return fmt.Errorf("discovery: %s is where this façade serves its own metadata", h.Discovery)
 	}
 	config := discovery.Config{
-		Issuer:   h.Issuer,
-		Upstream: h.Upstream,
-		Location: h.Discovery,
-		OnFetch:  observer(h.Issuer),
+		Issuer:    h.Issuer,
+		Upstream:  h.Upstream,
+		AnyIssuer: true, // repair.Metadata judges it
+		Location:  h.Discovery,
+		OnFetch:   observer(h.Issuer),
 	}
 	key := strings.Join([]string{h.Issuer, h.Upstream, h.Discovery}, "\n")
 	value, _, err := discoveryPool.LoadOrNew(key, func() (caddy.Destructor, error) {

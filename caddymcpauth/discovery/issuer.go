@@ -44,8 +44,12 @@ type Config struct {
 	Location string
 
 	// Upstream is where the issuer is reached, if not at its own address: its
-	// metadata is looked for there, and may name that as the issuer.
+	// metadata is looked for there.
 	Upstream string
+
+	// AnyIssuer takes metadata that names another issuer. Only for those who
+	// judge that themselves, and take no keys from it.
+	AnyIssuer bool
 
 	// Off says that there is no metadata to fetch: everything is in Metadata.
 	Off bool
@@ -72,7 +76,7 @@ type Config struct {
 // use, and made to be kept for as long as possible.
 type Issuer struct {
 	config    Config
-	issuers   []string // what the metadata may name
+	issuers   []string // what the metadata may name; empty: anything
 	locations []string
 	stop      context.CancelFunc
 	metadata  kept[*Metadata]
@@ -92,7 +96,9 @@ func New(config Config) (*Issuer, error) {
 		if locations, err = upstreamLocations(config.Upstream); err != nil {
 			return nil, fmt.Errorf("upstream: %w", err)
 		}
-		issuers = append(issuers, config.Upstream)
+	}
+	if config.AnyIssuer {
+		issuers = nil
 	}
 	if config.Location != "" {
 		if config.Off {

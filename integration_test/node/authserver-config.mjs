@@ -1,10 +1,11 @@
 // From the test's JSON to oidc-provider's configuration.
 
 import { errors } from 'oidc-provider';
+import { managementAlg } from './authserver-management.mjs';
 
 const defaults = {
   port: 0, // 0: any free port
-  issuer: undefined, // default: http://127.0.0.1:<port>
+  issuer: undefined, // default: http://127.0.0.1:<port>, with /oidc behind it for Logto
   resources: {}, // RFC 8707: {"<resource>": {scopes, format: "jwt"|"opaque", alg}}
   scopes: ['openid', 'profile', 'email', 'offline_access'], // the resources' scopes are added
   accessTokenTTL: 600, // seconds
@@ -16,19 +17,37 @@ const defaults = {
   tokenClaims: [], // claims of the user that JWT access tokens carry too, such as "email"
   clients: [], // static clients, in the words of RFC 7591
   password: 'demo-password', // every user's
+  // Stand in for Logto: {clientId, clientSecret, resource, scopeIds: {"<id>": "<scope>"}},
+  // the machine that may use the Management API, the API's resource, and the
+  // ids under which applications are given the scopes of the other resources.
+  management: undefined,
 };
+
+// What Logto doesn't have.
+const withoutRegistration = { registration: false, cimd: false };
 
 // parseConfig reads the test's JSON. An unknown word is a misspelt one.
 export function parseConfig(text = '{}') {
   const given = JSON.parse(text);
   const unknown = Object.keys(given).filter((key) => !(key in defaults));
   if (unknown.length) throw new Error(`unknown configuration: ${unknown.join(', ')}`);
-  const config = { ...defaults, ...given };
+  const config = { ...defaults, ...(given.management && withoutRegistration), ...given };
+  if (config.management) addManagement(config);
   const resources = Object.values(config.resources);
-  config.scopes = [...new Set([...config.scopes, ...resources.flatMap((r) => r.scopes ?? [])])];
+  // Logto doesn't publish the scopes of resources.
+  const published = config.management ? [] : resources;
+  config.scopes = [...new Set([...config.scopes, ...published.flatMap((r) => r.scopes ?? [])])];
   // RS256 is always there: ID tokens are signed with it.
   config.algs = ['RS256', ...resources.map((r) => r.alg ?? 'RS256')];
   return config;
+}
+
+function addManagement(config) {
+  const { clientId, clientSecret, resource, scopeIds = {} } = config.management;
+  if (!clientId || !clientSecret || !resource) throw new Error('management needs clientId, clientSecret and resource');
+  config.management = { clientId, clientSecret, resource, scopeIds };
+  config.clients = [...config.clients, { client_id: clientId, client_secret: clientSecret }];
+  config.resources = { ...config.resources, [resource]: { scopes: ['all'], alg: managementAlg } };
 }
 
 const userClaims = {
@@ -49,8 +68,8 @@ function user(login) {
 }
 
 // providerConfig returns what oidc-provider is configured with. base is the
-// path of the issuer, without a trailing slash.
-export function providerConfig(config, { adapter, keys, cookieKey, base }) {
+// path of the issuer, without a trailing slash; management is there or not.
+export function providerConfig(config, { adapter, keys, cookieKey, base, management }) {
   return {
     adapter,
     jwks: { keys },
@@ -64,6 +83,15 @@ export function providerConfig(config, { adapter, keys, cookieKey, base }) {
     // Any web page may be a client: MCP clients run in browsers too.
     clientBasedCORS: () => true,
     interactions: { url: (ctx, { uid }) => `${base}/interaction/${uid}` },
+    // One of Logto's own parameters. Its check runs whether it is sent or not,
+    // and is the place where oidc-provider lets others be changed.
+    ...(management && {
+      extraParams: {
+        first_screen({ oidc: { params, client } }) {
+          params.scope = management.narrow(client.clientId, params.scope);
+        },
+      },
+    }),
     ttl: { AccessToken: config.accessTokenTTL, ClientCredentials: config.accessTokenTTL },
     renderError: (ctx, out) => {
       ctx.type = 'text';
@@ -91,7 +119,11 @@ export function providerConfig(config, { adapter, keys, cookieKey, base }) {
       }),
       resourceIndicators: {
         enabled: config.resourceIndicators,
-        getResourceServerInfo: (ctx, resource) => resourceServer(config, keys, resource),
+        getResourceServerInfo: (ctx, resource, client) => {
+          const { management: own } = config;
+          if (resource === own?.resource && client.clientId !== own.clientId) throw new errors.InvalidTarget();
+          return resourceServer(config, keys, resource);
+        },
       },
     },
   };

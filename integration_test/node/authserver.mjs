@@ -11,12 +11,18 @@
 //   GET  /test/requests         how often each "METHOD /path" was asked for;
 //                               ids in paths read ":id", as in "GET /auth/:id"
 //   POST /test/rotate[?keep=1]  new signing keys; keep=1 still publishes the old ones
+//
+// and, where it stands in for Logto (which has the Management API below /api):
+//
+//   GET  /test/management       {applications, calls}: what there is, how often the API was asked
+//   POST /test/management/down  {"down":true}: the API answers 503, until {"down":false}
 
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import { Provider } from 'oidc-provider';
 import { parseConfig, providerConfig } from './authserver-config.mjs';
 import { newKeys } from './authserver-keys.mjs';
+import { newManagement } from './authserver-management.mjs';
 import { newPages } from './authserver-pages.mjs';
 import { newStore } from './authserver-store.mjs';
 import { endWithParent } from './lifeline.mjs';
@@ -27,11 +33,13 @@ const cookieKey = randomUUID();
 const counts = {};
 let keys = newKeys(config.algs);
 let issuer, base, pages, provider;
+const management = config.management
+  && newManagement(config, { adapter, issuer: () => issuer.given, keys: () => keys });
 
 // A provider's keys are fixed, so a rotation makes a new provider over the
 // same store: clients, sessions, and tokens stay.
 function newProvider() {
-  provider = new Provider(issuer.given, providerConfig(config, { adapter, keys, cookieKey, base }));
+  provider = new Provider(issuer.given, providerConfig(config, { adapter, keys, cookieKey, base, management }));
   provider.proxy = true; // the headers are ours, see pinOrigin
   provider.on('server_error', (ctx, err) => console.error(err));
 }
@@ -59,6 +67,13 @@ function stripBase(req) {
   return true;
 }
 
+// isHidden says whether an address is of metadata that Logto has elsewhere: it
+// knows OpenID's place only.
+function isHidden({ url }) {
+  const [path] = url.split('?');
+  return management && path.includes('/.well-known/') && path !== `${base}/.well-known/openid-configuration`;
+}
+
 // allowRegistrationCORS lets browser clients register: the one endpoint that
 // oidc-provider has no CORS for. It answers true when the request is done.
 function allowRegistrationCORS(req, res) {
@@ -74,12 +89,12 @@ function allowRegistrationCORS(req, res) {
 }
 
 function count({ method, url }) {
-  const path = url.split('?')[0].replace(/\/(auth|interaction|reg)\/[^/]+/, '/$1/:id');
+  const path = url.split('?')[0].replace(/\/(auth|interaction|reg|applications)\/[^/]+/, '/$1/:id');
   const name = `${method} ${path}`;
   counts[name] = (counts[name] ?? 0) + 1;
 }
 
-function handleTest(req, res) {
+async function handleTest(req, res) {
   const { pathname, searchParams } = new URL(req.url, 'http://localhost');
   const answer = (status, value) => res
     .writeHead(status, { 'Content-Type': 'application/json' })
@@ -93,16 +108,25 @@ function handleTest(req, res) {
       newProvider();
       return answer(200, { keys: keys.map(({ kid, alg }) => ({ kid, alg })) });
     }
+    case 'GET /test/management': {
+      if (!management) break;
+      const calls = Object.fromEntries(Object.entries(counts).filter(([name]) => name.includes(' /api/')));
+      return answer(200, { ...management.state(), calls });
+    }
+    case 'POST /test/management/down':
+      if (!management) break;
+      return answer(200, await management.setDown(req));
     default:
-      return answer(404, { error: `no ${req.method} ${pathname}` });
   }
+  return answer(404, { error: `no ${req.method} ${pathname}` });
 }
 
 async function handle(req, res) {
   if (req.url.startsWith('/test/')) return handleTest(req, res);
   count(req);
+  if (management && req.url.startsWith('/api/')) return management.handle(req, res);
   pinOrigin(req);
-  if (!stripBase(req)) return res.writeHead(404).end();
+  if (isHidden(req) || !stripBase(req)) return res.writeHead(404).end();
   if (req.url.startsWith('/interaction/')) return pages(provider, req, res);
   if (req.url === '/reg' && allowRegistrationCORS(req, res)) return undefined;
   return provider.callback()(req, res);
@@ -117,7 +141,7 @@ const server = http.createServer((req, res) => {
 });
 server.listen(config.port, '127.0.0.1', () => {
   const { port } = server.address();
-  const given = config.issuer ?? `http://127.0.0.1:${port}`;
+  const given = config.issuer ?? `http://127.0.0.1:${port}${management ? '/oidc' : ''}`;
   const { host, protocol, pathname } = new URL(given);
   issuer = { given, host, protocol };
   base = pathname.replace(/\/$/, '');
