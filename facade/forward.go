@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -44,7 +45,11 @@ func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[strin
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(m.Raw))
+	body, err := f.translated(m.Raw)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +60,7 @@ func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[strin
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, registration.MaxBody*4))
+	body, err = io.ReadAll(io.LimitReader(resp.Body, registration.MaxBody*4))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -65,6 +70,11 @@ func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[strin
 	}
 	switch id, _ := answer["client_id"].(string); {
 	case (resp.StatusCode == http.StatusCreated || resp.StatusCode == http.StatusOK) && id != "":
+		back := make(map[string]string)
+		for from, to := range f.info.Scopes {
+			back[to] = from
+		}
+		rename(answer, back)
 		return answer, nil
 	case resp.StatusCode == http.StatusBadRequest:
 		// Fixed sentences: what the server writes is not ours to repeat.
@@ -77,6 +87,36 @@ func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[strin
 		return nil, fmt.Errorf("%w: its registration endpoint answered %d: does it need an initial access token, or allow no anonymous registration?", ErrUnavailable, resp.StatusCode)
 	}
 	return nil, fmt.Errorf("%w: its registration endpoint answered %d", ErrUnavailable, resp.StatusCode)
+}
+
+// translated returns the request with the scopes as the server knows them:
+// clients register with those that they will ask for, and servers refuse
+// unknown ones.
+func (f *forwarding) translated(raw []byte) ([]byte, error) {
+	if len(f.info.Scopes) == 0 {
+		return raw, nil
+	}
+	var metadata map[string]any
+	if err := json.Unmarshal(raw, &metadata); err != nil {
+		return nil, err // it was read before
+	}
+	rename(metadata, f.info.Scopes)
+	return json.Marshal(metadata)
+}
+
+// rename replaces names in the member scope.
+func rename(metadata map[string]any, names map[string]string) {
+	scope, _ := metadata["scope"].(string)
+	if scope == "" || len(names) == 0 {
+		return
+	}
+	list := strings.Fields(scope)
+	for i, name := range list {
+		if to, ok := names[name]; ok {
+			list[i] = to
+		}
+	}
+	metadata["scope"] = strings.Join(list, " ")
 }
 
 // UnmarshalCaddyfile sets up the registrar from Caddyfile tokens. Syntax:

@@ -161,6 +161,7 @@ func (h *Handler) provisionRegistrar(ctx caddy.Context, prefix string) error {
 	h.registrar, err = module.(Registrar).ClientRegistrar(RegistrarInfo{
 		Issuer:   h.Issuer,
 		Endpoint: h.upstreamEndpoint,
+		Scopes:   h.Scopes,
 		Storage:  ctx.Storage(),
 		Prefix:   prefix,
 		Client:   discovery.NewClient(),
@@ -194,5 +195,7 @@ func (h *Handler) upstreamEndpoint(ctx context.Context, name string) (string, er
 	if address == h.corrected.RegistrationEndpoint {
 		return "", fmt.Errorf("the server's %s is this façade's own", name)
 	}
-	return address, nil
+	// Servers name themselves as clients see them; the way there may be through
+	// this very site, or need its certificate.
+	return h.corrected.Inside(address), nil
 }

@@ -24,6 +24,8 @@ type RegistrarInfo struct {
 	// Endpoint returns the server's own endpoint of that name in the metadata,
 	// such as registration_endpoint, as reached from here.
 	Endpoint func(ctx context.Context, name string) (string, error)
+	// Scopes maps scopes as clients know them to those of the server.
+	Scopes map[string]string
 	// Storage is for what has to outlive the process, with a prefix of its own.
 	Storage certmagic.Storage
 	Prefix  string

@@ -75,8 +75,12 @@ func serve(t *testing.T, cmd *exec.Cmd, ready any) {
 // authServer is a running oidc-provider.
 type authServer struct {
 	t      *testing.T
+	cmd    *exec.Cmd
 	Issuer string `json:"issuer"`
 }
+
+// stop ends it for good.
+func (s *authServer) stop() { _ = s.cmd.Process.Kill() }
 
 // startAuthServer runs oidc-provider. It trusts the certificate authority in the
 // file ca when it fetches client metadata.
@@ -87,8 +91,8 @@ func startAuthServer(t *testing.T, ca string, config map[string]any) *authServer
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &authServer{t: t}
-	serve(t, node(t.Context(), ca, "authserver.mjs", string(b)), s)
+	s := &authServer{t: t, cmd: node(t.Context(), ca, "authserver.mjs", string(b))}
+	serve(t, s.cmd, s)
 	return s
 }
 

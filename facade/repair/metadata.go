@@ -71,20 +71,27 @@ func (m *Metadata) Apply(discovered map[string]any) (map[string]any, error) {
 }
 
 // public returns a URL of the server as clients reach it.
-func (m *Metadata) public(address string) string {
-	if m.Upstream == "" {
+func (m *Metadata) public(address string) string { return moved(address, m.Upstream, m.Issuer) }
+
+// Inside returns a URL of the server as it is reached from here.
+func (m *Metadata) Inside(address string) string { return moved(address, m.Issuer, m.Upstream) }
+
+// moved returns an address below from, or at least on its origin, as it is below
+// to. Any other is returned as it is.
+func moved(address, from, to string) string {
+	if from == "" || to == "" {
 		return address
 	}
-	if rest, ok := strings.CutPrefix(address, strings.TrimSuffix(m.Upstream, "/")); ok && (rest == "" || rest[0] == '/' || rest[0] == '?') {
-		return strings.TrimSuffix(m.Issuer, "/") + rest
+	if rest, ok := strings.CutPrefix(address, strings.TrimSuffix(from, "/")); ok && (rest == "" || rest[0] == '/' || rest[0] == '?') {
+		return strings.TrimSuffix(to, "/") + rest
 	}
 	u, err := url.Parse(address)
-	from, errFrom := url.Parse(m.Upstream)
-	to, errTo := url.Parse(m.Issuer)
-	if err != nil || errFrom != nil || errTo != nil || u.Host == "" || resource.Origin(u) != resource.Origin(from) {
+	fromURL, errFrom := url.Parse(from)
+	toURL, errTo := url.Parse(to)
+	if err != nil || errFrom != nil || errTo != nil || u.Host == "" || resource.Origin(u) != resource.Origin(fromURL) {
 		return address
 	}
-	u.Scheme, u.Host = to.Scheme, to.Host
+	u.Scheme, u.Host = toURL.Scheme, toURL.Host
 	return u.String()
 }
 

@@ -88,6 +88,22 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
+func TestInside(t *testing.T) {
+	t.Parallel()
+	m := repair.Metadata{Issuer: "https://auth.example/o", Upstream: "http://10.0.0.5:9000/o"}
+	for address, want := range map[string]string{
+		"https://auth.example/o/reg?x":   "http://10.0.0.5:9000/o/reg?x",
+		"https://auth.example/reg":       "http://10.0.0.5:9000/reg",
+		"https://other.example/o/reg":    "https://other.example/o/reg",
+		"http://10.0.0.5:9000/o/reg":     "http://10.0.0.5:9000/o/reg",
+		"https://auth.example.evil/o/re": "https://auth.example.evil/o/re",
+	} {
+		if got := m.Inside(address); got != want {
+			t.Errorf("%s: got %s, want %s", address, got, want)
+		}
+	}
+}
+
 func TestMetadataRefuses(t *testing.T) {
 	t.Parallel()
 	m := repair.Metadata{Issuer: "https://auth.example/o", Upstream: "http://10.0.0.5:9000/o"}
