@@ -15,6 +15,11 @@ var caddyfileBlock = regexp.MustCompile("(?ms)^```caddyfile\n(.*?)^```")
 func TestDocumentedCaddyfiles(t *testing.T) {
 	t.Parallel()
 	pages, err := filepath.Glob(filepath.Join("..", "docs", "*.md"))
+	recipes, errRecipes := filepath.Glob(filepath.Join("..", "docs", "recipes", "*.md"))
+	if errRecipes != nil || len(recipes) < 11 {
+		t.Fatalf("recipes: %q, %v", recipes, errRecipes)
+	}
+	pages = append(pages, recipes...)
 	if err != nil {
 		t.Fatal(err)
 	}
