@@ -35,6 +35,7 @@ type visit struct {
 	Text     string   `json:"text"`
 	Acted    []string `json:"acted"`
 	Problems []string `json:"problems"`
+	Error    string   `json:"error"`
 }
 
 // chromium has a user with a real browser, without scripts, open an
@@ -42,10 +43,16 @@ type visit struct {
 // SCREENSHOTS in the environment, pictures of the pages are kept there.
 func chromium(ctx context.Context, t *testing.T, c *caddyServer, address string, env ...string) visit {
 	t.Helper()
-	report := filepath.Join(t.TempDir(), "report.json")
+	// A killed one leaves its profile behind. In t.TempDir(), which has the name
+	// of the test in it, the path of its socket would be too long.
+	dir, err := os.MkdirTemp("", "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	report := filepath.Join(dir, "report.json")
 	cmd := node(ctx, c.CA, "chromium.mjs", address)
-	// A killed one leaves its profile behind.
-	cmd.Env = append(cmd.Env, "CHROMIUM_REPORT="+report, "TMPDIR="+t.TempDir())
+	cmd.Env = append(cmd.Env, "CHROMIUM_REPORT="+report, "TMPDIR="+dir)
 	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()
 	b, readErr := os.ReadFile(report)
@@ -64,7 +71,7 @@ func (v visit) parameters(t *testing.T) url.Values {
 	t.Helper()
 	u, err := url.Parse(v.URL)
 	if err != nil || v.Ended != "callback" {
-		t.Fatalf("the browser ended at %s, %q: %s", v.URL, v.Title, v.Text)
+		t.Fatalf("the browser ended at %s, %q: %s%s", v.URL, v.Title, v.Text, v.Error)
 	}
 	return u.Query()
 }

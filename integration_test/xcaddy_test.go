@@ -26,9 +26,15 @@ func TestBuildAsXcaddyDoes(t *testing.T) {
 	}{
 		{"the whole module", module, []string{
 			"admin.api.mcp_auth",
+			"admin.api.mcp_auth_facade",
 			"http.handlers.mcp_auth",
+			"http.handlers.mcp_auth_facade",
 			"http.handlers.mcp_auth_scrub",
+			"http.handlers.mcp_auth_server",
 			"http.handlers.mcp_whoami",
+			"http.mcp_auth.registrars.forward",
+			"http.mcp_auth.registrars.logto",
+			"http.mcp_auth.registrars.static",
 			"http.mcp_auth.verifiers.github",
 			"http.mcp_auth.verifiers.introspection",
 			"http.mcp_auth.verifiers.jwt",
