@@ -183,6 +183,12 @@ func (c *caddyServer) waitFor(what string, ok func() bool) {
 	}
 }
 
+// logs waits until Caddy has logged text. A log line may come after the response.
+func (c *caddyServer) logs(text string) {
+	c.t.Helper()
+	c.waitFor("the log to say "+text, func() bool { return c.log.contains(text) })
+}
+
 // tls returns a client configuration that trusts Caddy's own authority.
 func (c *caddyServer) tls() *tls.Config {
 	c.t.Helper()

@@ -196,7 +196,7 @@ func TestDjangoOAuthToolkit(t *testing.T) {
 	if got.status != 200 || who["username"] != "ada" || who["client_id"] != "mcp-client" {
 		t.Fatalf("with the user's token: got %d, %v, want ada by mcp-client", got.status, who)
 	}
-	c.waitFor("the access log to name the user", func() bool { return c.log.contains(`"user_id":"ada"`) })
+	c.logs(`"user_id":"ada"`)
 	if got, who := c.whoami(d.machineToken("read")); got.status != 200 || who["client_id"] != "machine" || who["username"] != nil {
 		t.Errorf("with the client's token: got %d, %v, want machine", got.status, who)
 	}
@@ -254,7 +254,7 @@ func TestDjangoOAuthToolkitMisconfigured(t *testing.T) {
 			if got.status != 503 || got.header.Get("Retry-After") == "" || got.header.Get("WWW-Authenticate") != "" {
 				t.Errorf("got %d, want 503 with Retry-After and without a challenge", got.status)
 			}
-			c.waitFor("the log to say "+test.cure, func() bool { return c.log.contains(test.cure) })
+			c.logs(test.cure)
 			if c.log.contains("front-door-secret") {
 				t.Error("the secret is in the log")
 			}

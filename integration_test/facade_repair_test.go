@@ -54,9 +54,8 @@ func TestFacadeRepairs(t *testing.T) {
 			}
 		})
 	}
-	if !c.log.contains("mapped scope") || !c.log.contains("removed resource") {
-		t.Error("the repairs are not in the access log")
-	}
+	c.logs("mapped scope")
+	c.logs("removed resource")
 	as.Issuer = behind // where the tests ask it
 	if n := as.requests()["POST /reg"]; n < 3 {
 		t.Errorf("the server behind registered %d clients, want three or more", n)
