@@ -191,7 +191,11 @@ func (h *Handler) isEndpoint(r *http.Request, fields map[string]any, name string
 func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, err error) error {
 	logRefusal(r.Context(), "temporarily_unavailable", err)
 	w.Header().Set("Retry-After", "5")
-	writeError(w, http.StatusServiceUnavailable, "temporarily_unavailable", "The authorization server's metadata can't be had just now: the log of the server in front of it says why.")
+	says := "The authorization server's metadata can't be had just now: the log of the server in front of it says why."
+	if unusable, ok := errors.AsType[repair.Unusable](err); ok {
+		says = "The metadata can't be used: " + unusable.Says + "."
+	}
+	writeError(w, http.StatusServiceUnavailable, "temporarily_unavailable", says)
 	return nil
 }
 

@@ -199,6 +199,9 @@ func TestFacadeOfLogto(t *testing.T) {
 		if got.status != 503 {
 			t.Errorf("got %d %s, want 503", got.status, got.body)
 		}
-		c.logs("which clients would refuse under the name")
+		c.logs("mcp_auth_facade " + c.URL + "/oidc")
+		if code, out, _ := c.command("", "check", c.URL+"/renamed", "--ca", c.CA); code != 1 || !strings.Contains(out, "call this facade by the server's own issuer") {
+			t.Errorf("check: got %d, want 1 and the cure", code)
+		}
 	})
 }

@@ -2,8 +2,10 @@ package check_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/check"
@@ -106,6 +108,29 @@ func TestDefects(t *testing.T) {
 				t.Errorf("got kind %s", report.Kind)
 			}
 		})
+	}
+}
+
+// An authorization server that says what is wrong with it is quoted.
+func TestSaysWhy(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{"error":"temporarily_unavailable","error_description":"mend\nme"}`: `answered 503: clients give up here; it says "mend\nme"`,
+		`{"error_description":7}`: "clients give up here",
+		`<html>`:                  "clients give up here",
+	} {
+		w := newWorld(t)
+		w.override["/.well-known/oauth-authorization-server/as"] = func(rw http.ResponseWriter, _ *http.Request) {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(rw, body)
+		}
+		report, got := run(t, w.URL+"/mcp")
+		if !slices.Equal(got, []string{"error server_metadata_unreachable"}) {
+			t.Errorf("%s: got %q", body, got)
+		}
+		if last := report.Findings[len(report.Findings)-1]; !strings.HasSuffix(last.Message, want) {
+			t.Errorf("%s: got %q, want it to end with %q", body, last.Message, want)
+		}
 	}
 }
 

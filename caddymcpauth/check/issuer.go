@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 )
 
@@ -50,7 +52,7 @@ func (w *walker) discover(ctx context.Context, issuer string) (*discovery.Metada
 			tried = append(tried, fmt.Sprintf("%s: %d", where, a.status))
 			continue
 		case a.status != http.StatusOK:
-			w.fail(step, "server_metadata_unreachable", fmt.Sprintf("%s answered %d: clients give up here", where, a.status),
+			w.fail(step, "server_metadata_unreachable", fmt.Sprintf("%s answered %d: clients give up here%s", where, a.status, says(a)),
 				"answer 404 where there is no metadata; see the authorization server's log")
 			return nil, nil
 		}
@@ -70,6 +72,18 @@ func (w *walker) discover(ctx context.Context, issuer string) (*discovery.Metada
 	w.fail(step, "server_metadata_not_found", "no metadata: "+strings.Join(tried, "; "),
 		"serve RFC 8414 or OpenID Connect metadata in one of these places; clients don't know where to sign in")
 	return nil, nil
+}
+
+// says is what an answer says of itself if it is an OAuth error (RFC 6749,
+// section 5.2).
+func says(a *answer) string {
+	var refusal struct {
+		Description string `json:"error_description"`
+	}
+	if err := json.Unmarshal(a.body, &refusal); err != nil || refusal.Description == "" {
+		return ""
+	}
+	return "; it says " + discovery.Quote(refusal.Description)
 }
 
 // stepOf says which step a finding about metadata belongs to.

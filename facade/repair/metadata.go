@@ -3,7 +3,6 @@
 package repair
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -31,14 +30,34 @@ type Metadata struct {
 	Scopes map[string]string
 }
 
-// Apply returns the metadata that clients get, made of what was discovered.
+// Unusable is the error of metadata that clients could do nothing with, as they
+// are. Only the operator can mend it.
+type Unusable struct {
+	// Says what is wrong, and how to mend it. Strangers may read it: it has
+	// nothing from the server.
+	Says string
+	// Cure is what to write, in full; for the operator only. May be empty.
+	Cure string
+}
+
+func (e Unusable) Error() string {
+	if e.Cure == "" {
+		return e.Says
+	}
+	return e.Says + ": " + e.Cure
+}
+
+// Apply returns the metadata that clients get, made of what was discovered. The
+// error is an [Unusable].
 func (m *Metadata) Apply(discovered map[string]any) (map[string]any, error) {
 	named, _ := discovered["issuer"].(string)
 	if named != "" && named != m.Issuer && discovered["authorization_response_iss_parameter_supported"] == true {
 		// Clients compare iss in the answer with the issuer they know (RFC 9207,
 		// section 2.4), and would refuse every answer.
-		return nil, fmt.Errorf("the server calls itself %s and says so in every answer (iss), which clients would refuse under the name %s: "+
-			"write `mcp_auth_facade %[1]s`, and serve it on that server's own origin", named, m.Issuer)
+		return nil, Unusable{
+			Says: "the server names itself in every answer (iss), which clients refuse under another name: call this facade by the server's own issuer, on its own origin",
+			Cure: fmt.Sprintf("write `mcp_auth_facade %s` in the place of %s", named, m.Issuer),
+		}
 	}
 	fields := maps.Clone(discovered)
 	if fields == nil {
@@ -133,12 +152,12 @@ func addText(fields map[string]any, name, fallback, value string) {
 func complete(fields map[string]any) error {
 	for _, name := range []string{"authorization_endpoint", "token_endpoint"} {
 		if text, _ := fields[name].(string); text == "" {
-			return fmt.Errorf("the metadata has no %s: set it with `metadata %s <url>`", name, name)
+			return Unusable{Says: fmt.Sprintf("the metadata has no %s: set it with `metadata %s <url>`", name, name)}
 		}
 	}
 	if !texts(fields["code_challenge_methods_supported"], "S256") {
-		return errors.New("the metadata doesn't offer PKCE with S256, so that clients would refuse the server: " +
-			"if it takes code_challenge, say so with `metadata code_challenge_methods_supported S256`")
+		return Unusable{Says: "the metadata doesn't offer PKCE with S256, so that clients would refuse the server: " +
+			"if it takes code_challenge, say so with `metadata code_challenge_methods_supported S256`"}
 	}
 	return nil
 }
