@@ -178,18 +178,15 @@ func (a *applications) acquire(ctx context.Context, app logto.Application) (logt
 		return app, err
 	}
 	if record != nil {
-		exists, err := a.api.Exists(ctx, record.ID)
-		if err != nil {
-			return app, err
-		}
-		if exists && app.Type == logto.Traditional {
-			app.Secret, err = a.api.Secret(ctx, record.ID)
-		}
-		if exists {
-			app.ID = record.ID
-			return app, err
+		app.ID = record.ID
+		renewed, exists, err := a.api.Renew(ctx, app)
+		if exists || err != nil {
+			return renewed, err
 		}
 		// Somebody has removed it at Logto.
+		if err := a.storage.Delete(ctx, path.Join(a.prefix, "ids", record.ID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return app, err
+		}
 	}
 	if app, err = a.api.Create(ctx, app); err != nil {
 		return app, err

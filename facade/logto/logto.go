@@ -154,7 +154,7 @@ func (a *API) Create(ctx context.Context, app Application) (Application, error) 
 		return Application{}, &UnavailableError{errors.New("the created application has no id")}
 	}
 	app.ID = created.ID
-	if err := a.complete(ctx, &app); err != nil {
+	if _, err := a.complete(ctx, &app); err != nil {
 		// A third-party application without scopes would get nothing, and
 		// nobody would know why.
 		if undo := a.Delete(context.WithoutCancel(ctx), app.ID); undo != nil {
@@ -165,41 +165,38 @@ func (a *API) Create(ctx context.Context, app Application) (Application, error) 
 	return app, nil
 }
 
-func (a *API) complete(ctx context.Context, app *Application) error {
+// Renew gives an application that was made before the scopes that are configured
+// now, besides those that it has, and returns it with its secret. It reports
+// whether there is the application.
+func (a *API) Renew(ctx context.Context, app Application) (_ Application, exists bool, err error) {
+	status, err := a.complete(ctx, &app)
+	if status == http.StatusNotFound {
+		return Application{}, false, nil
+	}
+	return app, err == nil, err
+}
+
+// complete returns the status that the API answered last.
+func (a *API) complete(ctx context.Context, app *Application) (int, error) {
 	scopes := map[string]any{"userScopes": orEmpty(a.config.UserScopes), "resourceScopes": orEmpty(a.config.ResourceScopes)}
-	if _, err := a.call(ctx, http.MethodPost, path(app.ID, "/user-consent-scopes"), scopes, nil); err != nil {
-		return fmt.Errorf("setting the scopes to consent to: %w", err)
+	status, err := a.call(ctx, http.MethodPost, path(app.ID, "/user-consent-scopes"), scopes, nil)
+	if err != nil {
+		return status, fmt.Errorf("setting the scopes to consent to: %w", err)
 	}
 	if app.Type != Traditional {
-		return nil // a public client has no use for a secret
+		return status, nil // a public client has no use for a secret
 	}
 	var secrets []struct {
 		Value string `json:"value"`
 	}
-	if _, err := a.call(ctx, http.MethodGet, path(app.ID, "/secrets"), nil, &secrets); err != nil {
-		return fmt.Errorf("getting the secret: %w", err)
+	if status, err = a.call(ctx, http.MethodGet, path(app.ID, "/secrets"), nil, &secrets); err != nil {
+		return status, fmt.Errorf("getting the secret: %w", err)
 	}
 	if len(secrets) == 0 || secrets[0].Value == "" {
-		return &UnavailableError{errors.New("the application has no secret")}
+		return status, &UnavailableError{errors.New("the application has no secret")}
 	}
 	app.Secret = secrets[0].Value
-	return nil
-}
-
-// Secret returns the secret of a Traditional application.
-func (a *API) Secret(ctx context.Context, id string) (string, error) {
-	app := Application{ID: id, Type: Traditional}
-	err := a.complete(ctx, &app)
-	return app.Secret, err
-}
-
-// Exists reports whether there is the application.
-func (a *API) Exists(ctx context.Context, id string) (bool, error) {
-	status, err := a.call(ctx, http.MethodGet, path(id, ""), nil, nil)
-	if status == http.StatusNotFound {
-		return false, nil
-	}
-	return err == nil, err
+	return status, nil
 }
 
 // Delete removes an application. It is no error if there is none.
