@@ -199,6 +199,7 @@ func measureMemory(t *testing.T, results *table) {
 	runtime.KeepAlive(raws)
 	runtime.KeepAlive(cached)
 	results.add("live bytes per cached JWT", "<= 300", "%d", (after-before)/n)
+	results.add("live bytes per cached opaque token", "", "%d", opaqueBytes(t))
 
 	huge := oauthtest.New(t, oauthtest.Options{})
 	huge.SetFault(oauthtest.JWKS, oauthtest.Huge(1024))
@@ -223,6 +224,35 @@ func measureMemory(t *testing.T, results *table) {
 		t.Error("a key set of 1 GiB was taken")
 	}
 	results.add("more memory for a key set of 1 GiB", "<= 8 MB", "%.1f MB", float64(max(peak.HeapAlloc, before)-before)/1e6)
+}
+
+// opaqueBytes counts the live bytes of a cached verdict on an opaque token, whose
+// claims have to be kept.
+func opaqueBytes(t *testing.T) uint64 {
+	const n = 10_000
+	srv := oauthtest.New(t, oauthtest.Options{})
+	v, err := token.NewUserinfo(token.UserinfoConfig{Issuer: srv.Issuer(), Endpoint: srv.Endpoint(oauthtest.Userinfo)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache, err := token.NewCache(token.CacheConfig{MaxEntries: 2 * n})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cached := cache.Cached(v)
+	raws := make([]string, n)
+	for i := range raws {
+		raws[i] = srv.Opaque(map[string]any{"sub": fmt.Sprintf("user-%08d-of-many", i)})
+	}
+	firstSight(t, cached, raws[0]) // opens the connection
+	before := liveHeap()
+	for _, raw := range raws[1:] {
+		firstSight(t, cached, raw)
+	}
+	after := liveHeap()
+	runtime.KeepAlive(raws)
+	runtime.KeepAlive(cached)
+	return (after - before) / (n - 1)
 }
 
 func liveHeap() uint64 {

@@ -168,7 +168,9 @@ func TestCreateFails(t *testing.T) {
 		"no string":     {reply(200, `{"id":7}`), "not what it should be"},
 		"two ids":       {reply(200, `{"id":"a","id":"b"}`), "not what it should be"},
 		"larger than 1": {reply(200, `{"id":"a","x":"`+strings.Repeat("x", 1<<20)+`"}`), "not what it should be"},
-		"redirected":    {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.2:1/", 307) }, "redirect"},
+		"redirected": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.2:1/", http.StatusTemporaryRedirect)
+		}, "redirect"},
 	} {
 		l := newTenant(t)
 		l.answers["POST /api/applications"] = test.answer
