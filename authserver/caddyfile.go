@@ -41,7 +41,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	    upstream oidc <issuer> | github {
 //	        client_id     <id>
 //	        client_secret <secret>
-//	        allow         email|org|group|user <values...> | claim <name> <values...> | anybody
+//	        allow         email|org|group|user|subject <values...> | claim <name> <values...> | anybody
 //	        name          <name>
 //	        label         <label>
 //	        scopes        <names...>
@@ -217,7 +217,7 @@ func (h *Handler) unmarshalUpstream(d *caddyfile.Dispenser) error {
 func (u *Upstream) unmarshalAllow(d *caddyfile.Dispenser) error {
 	var rule AllowRule
 	if !d.Args(&rule.Kind) {
-		return d.Err("allow takes who: `email *@example.com`, `org acme`, `group staff`, `user ada`, `claim <name> <values...>`, or `anybody`")
+		return d.Err("allow takes who: `email *@example.com`, `org acme`, `group staff`, `user ada`, `subject 583231`, `claim <name> <values...>`, or `anybody`")
 	}
 	if rule.Kind == "claim" && !d.Args(&rule.Claim) {
 		return d.Err("allow claim takes the claim's name and values")

@@ -70,6 +70,7 @@ func TestErrors(t *testing.T) {
 		"upstream without who":  {more("upstream github {\n client_id a\n client_secret b\n }"), "allow anybody"},
 		"upstream, no client":   {more("upstream github {\n allow anybody\n }"), "client_id and client_secret"},
 		"upstream, odd rule":    {more("upstream github {\n client_id a\n client_secret b\n allow shoesize 42\n }"), "there is no such kind"},
+		"upstream, user":        {more("upstream oidc https://accounts.example.com {\n client_id a\n client_secret b\n allow user ada\n }"), "allow subject"},
 		"upstream, e-mail":      {more("upstream github {\n client_id a\n client_secret b\n allow email example.com\n }"), "*@"},
 		"upstream twice":        {more("upstream github {\n client_id a\n client_secret b\n allow anybody\n }\nupstream github {\n client_id a\n client_secret b\n allow anybody\n }"), "given twice"},
 		"upstream, odd name":    {more("upstream github {\n name Git/Hub\n client_id a\n client_secret b\n allow anybody\n }"), "small letters"},

@@ -55,8 +55,8 @@ type Upstream struct {
 // AllowRule lets users of an upstream sign in.
 type AllowRule struct {
 	// What to look at: `email` (verified addresses, or *@ and a domain), `org`
-	// or `group` (membership), `user` (user name or subject), `claim`, or
-	// `anybody`.
+	// or `group` (membership), `user` (GitHub's user name), `subject` (the
+	// upstream's id), `claim`, or `anybody`.
 	Kind string `json:"kind"`
 	// The name of the claim.
 	Claim string `json:"claim,omitempty"`
@@ -87,6 +87,12 @@ func (u *Upstream) provision() error {
 		return errors.New("nobody would be let in: say who, for example `allow email *@example.com`, or `allow anybody` for everyone with an account there")
 	}
 	for _, rule := range u.Allow {
+		if rule.Kind == "user" && u.Type == "oidc" {
+			// OpenID Connect Core 1.0, section 5.7: nothing else than sub and iss
+			// need be unique.
+			return errors.New("allow user is for github, where names are unique: of an OpenID provider's users `allow subject` takes the subject (sub); " +
+				"if they can't choose their names, there is `allow claim preferred_username`")
+		}
 		u.rules = append(u.rules, upstream.Rule(rule))
 	}
 	if err := u.rules.Check(); err != nil {

@@ -9,7 +9,8 @@ import (
 
 // Rule lets users in.
 type Rule struct {
-	// Kind is what to look at: email, org or group, user, claim, or anybody.
+	// Kind is what to look at: email, org or group, user (GitHub's name), subject,
+	// claim, or anybody.
 	Kind string
 	// Claim is the name of the claim, for that kind.
 	Claim string
@@ -40,9 +41,9 @@ func (r Rule) check() error {
 			return errors.New("takes no values: it lets everyone in who has an account there")
 		}
 		return nil
-	case "email", "org", "group", "user", "claim":
+	case "email", "org", "group", "user", "subject", "claim":
 	default:
-		return errors.New("there is no such kind: it is email, org, group, user, claim or anybody")
+		return errors.New("there is no such kind: it is email, org, group, user, subject, claim or anybody")
 	}
 	if len(r.Values) == 0 {
 		return errors.New("takes one value or more")
@@ -54,7 +55,7 @@ func (r Rule) check() error {
 		case r.Kind == "email" && (strings.Count(value, "@") != 1 || strings.HasPrefix(value, "@") || strings.HasSuffix(value, "@")):
 			return fmt.Errorf("%q is neither an address nor *@ and a domain", value)
 		case r.Kind == "email" && strings.Contains(strings.TrimPrefix(value, "*@"), "*"),
-			r.Kind != "email" && r.Kind != "claim" && strings.Contains(value, "*"):
+			r.Kind != "email" && r.Kind != "claim" && r.Kind != "subject" && strings.Contains(value, "*"):
 			return fmt.Errorf("%q has a wildcard, which only *@ and a domain may", value)
 		}
 	}
@@ -78,7 +79,10 @@ func (r Rule) allows(id Identity) bool {
 		case "org", "group":
 			return slices.ContainsFunc(id.Groups, func(group string) bool { return equalFold(group, value) })
 		case "user":
-			return value == id.Subject || id.Username != "" && equalFold(value, id.Username)
+			return id.Username != "" && equalFold(value, id.Username)
+		case "subject":
+			// Apart from user: somebody may choose another one's id for a name.
+			return value == id.Subject
 		case "claim":
 			return claimHas(id.Claims[r.Claim], value)
 		}
