@@ -220,20 +220,29 @@ func TestDjangoOAuthToolkit(t *testing.T) {
 		t.Errorf("with the refresh token: got %d, want 401", got.status)
 	}
 
-	// Revoked, it passes until the verdict is forgotten, and then no more.
+	// Replaced, the first one passes until the verdict is forgotten, and then no
+	// more; so does the second one when it is revoked.
+	c.passesNoMore(grant["access_token"].(string))
 	d.post("/o/revoke_token/", url.Values{"client_id": {"mcp-client"}, "token": {user}})
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		got, _ := c.whoami(user)
-		if got.status == 401 {
-			break
-		}
-		if got.status != 200 || time.Now().After(deadline) {
-			t.Fatalf("after the revocation: got %d, want 200 for a second, then 401", got.status)
-		}
-	}
+	c.passesNoMore(user)
+	c.logs(`"mcp_auth_refusal":"inactive"`)
 	for _, token := range []string{user, grant["access_token"].(string)} {
 		if c.log.contains(token) {
 			t.Error("a token is in the log")
+		}
+	}
+}
+
+// passesNoMore waits until the token is refused, which it may pass until then.
+func (c *caddyServer) passesNoMore(token string) {
+	c.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		got, _ := c.whoami(token)
+		if got.status == 401 {
+			return
+		}
+		if got.status != 200 || time.Now().After(deadline) {
+			c.t.Fatalf("got %d, want 200 for a second, then 401", got.status)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 type goClient struct {
 	t              *testing.T
 	session        *mcp.ClientSession
+	handler        *auth.AuthorizationCodeHandler
 	authorizations atomic.Int32
 }
 
@@ -68,15 +69,15 @@ func connectGoClientAs(t *testing.T, c *caddyServer, address string, introduce .
 	for _, f := range introduce {
 		f(config)
 	}
-	handler, err := auth.NewAuthorizationCodeHandler(config)
-	if err != nil {
+	var err error
+	if g.handler, err = auth.NewAuthorizationCodeHandler(config); err != nil {
 		t.Fatal(err)
 	}
 	client := mcp.NewClient(&mcp.Implementation{Name: "go client", Version: "1"}, nil)
 	g.session, err = client.Connect(t.Context(), &mcp.StreamableClientTransport{
 		Endpoint:     address,
 		HTTPClient:   c.client(),
-		OAuthHandler: handler,
+		OAuthHandler: g.handler,
 	}, nil)
 	if err != nil {
 		t.Fatalf("connecting: %v", err)
@@ -125,6 +126,20 @@ func (g *goClient) whoami() (map[string]any, error) {
 		return nil, err
 	}
 	return toolText(g.t, b), nil
+}
+
+// refreshToken returns the one that the client has.
+func (g *goClient) refreshToken() string {
+	g.t.Helper()
+	source, err := g.handler.TokenSource(g.t.Context())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	token, err := source.Token()
+	if err != nil || token.RefreshToken == "" {
+		g.t.Fatalf("the client has no refresh token: %v", err)
+	}
+	return token.RefreshToken
 }
 
 func TestGoClientSignsIn(t *testing.T) {

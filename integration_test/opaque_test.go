@@ -12,6 +12,8 @@ func TestOpaqueTokensByIntrospection(t *testing.T) {
 	as := startAuthServer(t, c.CA, map[string]any{
 		"resources": map[string]any{resource: map[string]any{"scopes": []string{"mcp:tools"}, "format": "opaque"}},
 		"clients":   []any{map[string]any{"client_id": "front-door", "client_secret": "s3cr3t & more: 100%"}},
+
+		"alwaysRefreshToken": true,
 	})
 	c.reload(withIssuer(`
 		mcp_auth /mcp* SITE/mcp {
@@ -38,32 +40,42 @@ func TestOpaqueTokensByIntrospection(t *testing.T) {
 	if got, _ := c.whoami("no-such-token"); got.status != 401 || got.challenge(t)["error"] != "invalid_token" {
 		t.Errorf("with a made up token: got %d, want 401 invalid_token", got.status)
 	}
+	// It may be active, but it is for the token endpoint.
+	if got, _ := c.whoami(g.refreshToken()); got.status != 401 || got.challenge(t)["error"] != "invalid_token" {
+		t.Errorf("with the refresh token: got %d, want 401 invalid_token", got.status)
+	}
 	// A token for nobody in particular is no token for us.
 	if got, _ := c.whoami(as.clientToken("front-door", "s3cr3t & more: 100%", nil)); got.status != 401 {
 		t.Errorf("with a token that has no audience: got %d, want 401", got.status)
 	}
 }
 
-// A signed JWT that is confirmed by introspection: oidc-provider refuses to
-// introspect its own JWTs, and a token that nobody vouches for doesn't pass.
-func TestConfirmJWTThatCannotBeConfirmed(t *testing.T) {
+// Where tokens are only introspected a signed JWT doesn't pass. Nor if it is to be
+// confirmed: oidc-provider refuses to introspect its own JWTs, and what nobody
+// vouches for is no good; but who knows.
+func TestJWTWhereTokensAreIntrospected(t *testing.T) {
 	t.Parallel()
-	c, as := signInServers(t, `
-		mcp_auth /mcp* SITE/mcp {
-			issuer ISSUER {
-				introspection {
-					client_id machine
-					client_secret secret
-					confirm_jwt
+	for option, want := range map[string]int{"": 401, "confirm_jwt": 503} {
+		c, as := signInServers(t, `
+			mcp_auth /mcp* SITE/mcp {
+				issuer ISSUER {
+					introspection {
+						client_id machine
+						client_secret secret
+						`+option+`
+					}
 				}
 			}
+			handle /mcp* {
+				mcp_whoami
+			}
+		`, "mcp:tools")
+		if got, _ := c.whoami(as.machineToken("machine", "secret", c.URL+"/mcp", "mcp:tools")); got.status != want {
+			t.Errorf("%q: got %d, want %d", option, got.status, want)
 		}
-		handle /mcp* {
-			mcp_whoami
+		if n := as.requests()["POST /token/introspection"]; (n > 0) != (option != "") {
+			t.Errorf("%q: %d introspection requests", option, n)
 		}
-	`, "mcp:tools")
-	if got, _ := c.whoami(as.machineToken("machine", "secret", c.URL+"/mcp", "mcp:tools")); got.status != 503 {
-		t.Errorf("got %d, want 503", got.status)
 	}
 }
 
