@@ -17,9 +17,6 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -96,12 +93,7 @@ func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond)
 
 func startEmbedded(t *testing.T, upstream, hash string) *caddyProcess {
 	t.Helper()
-	dir := t.TempDir()
-	c := &caddyProcess{binary: filepath.Join(dir, "caddy"), dir: dir, admin: freeAddress(t), url: "http://" + freeAddress(t)}
-	c.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections, DisableCompression: true}}
-	if out, err := exec.Command("go", "build", "-o", c.binary, "../cmd/caddy").CombinedOutput(); err != nil {
-		t.Fatalf("building Caddy: %v\n%s", err, out)
-	}
+	c := buildCaddy(t)
 	c.text = fmt.Sprintf(`{
 		admin %[1]s
 		default_bind 127.0.0.1
@@ -121,24 +113,8 @@ func startEmbedded(t *testing.T, upstream, hash string) *caddyProcess {
 		reverse_proxy %[4]s
 	}
 	`, c.admin, c.url, hash, upstream)
-	c.cmd = exec.Command(c.binary, "run", "--adapter", "caddyfile", "--config", c.write(t))
-	c.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+filepath.Join(dir, "data"), "XDG_CONFIG_HOME="+dir)
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = c.cmd.Process.Kill()
-		_ = c.cmd.Wait()
-	})
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		if resp, err := c.client.Get(c.url + "/bare"); err == nil {
-			resp.Body.Close()
-			return c
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("Caddy did not start")
-		}
-	}
+	c.start(t)
+	return c
 }
 
 // signIn is a client and its user.

@@ -115,7 +115,8 @@ type caddyProcess struct {
 	next                          atomic.Int64 // of the tokens
 }
 
-func startCaddy(t *testing.T, kinds []*kind, upstream string) *caddyProcess {
+// buildCaddy returns a Caddy that isn't running yet.
+func buildCaddy(t *testing.T) *caddyProcess {
 	t.Helper()
 	dir := t.TempDir()
 	c := &caddyProcess{binary: filepath.Join(dir, "caddy"), dir: dir, admin: freeAddress(t), url: "http://" + freeAddress(t)}
@@ -123,6 +124,12 @@ func startCaddy(t *testing.T, kinds []*kind, upstream string) *caddyProcess {
 	if out, err := exec.Command("go", "build", "-o", c.binary, "../cmd/caddy").CombinedOutput(); err != nil {
 		t.Fatalf("building Caddy: %v\n%s", err, out)
 	}
+	return c
+}
+
+func startCaddy(t *testing.T, kinds []*kind, upstream string) *caddyProcess {
+	t.Helper()
+	c := buildCaddy(t)
 	var doors strings.Builder
 	for _, k := range kinds {
 		verifier := "jwt"
@@ -132,8 +139,15 @@ func startCaddy(t *testing.T, kinds []*kind, upstream string) *caddyProcess {
 		fmt.Fprintf(&doors, "mcp_auth /%[1]s* %[2]s/%[1]s {\n issuer %[3]s {\n %[4]s\n }\n }\n", k.name, c.url, k.issuer.Issuer(), verifier)
 	}
 	c.text = fmt.Sprintf("{\n admin %s\n default_bind 127.0.0.1\n}\n%s {\n%sreverse_proxy %s\n}\n", c.admin, c.url, doors.String(), upstream)
+	c.start(t)
+	return c
+}
+
+// start runs Caddy with the text that is its configuration.
+func (c *caddyProcess) start(t *testing.T) {
+	t.Helper()
 	c.cmd = exec.Command(c.binary, "run", "--adapter", "caddyfile", "--config", c.write(t))
-	c.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	c.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+c.dir, "XDG_CONFIG_HOME="+c.dir)
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +158,7 @@ func startCaddy(t *testing.T, kinds []*kind, upstream string) *caddyProcess {
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if resp, err := c.client.Get(c.url + "/bare"); err == nil {
 			resp.Body.Close()
-			return c
+			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("Caddy did not start")

@@ -83,13 +83,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Pragma", "no-cache")
 	switch name {
 	case "token":
-		event, err = s.token(w, r)
+		event, err = s.serveClient(w, r, s.token)
 	case "register":
 		event, err = s.register(w, r)
 	case "revoke":
-		event, err = s.revoke(w, r)
+		event, err = s.serveClient(w, r, s.revoke)
 	case "introspect":
-		event, err = s.introspect(w, r)
+		event, err = s.serveClient(w, r, s.introspect)
 	default:
 		http.NotFound(w, r)
 		return

@@ -3,28 +3,17 @@ package oauth
 import (
 	"context"
 	"net/http"
+	"net/url"
 )
 
 // introspect is the introspection endpoint (RFC 7662), for resource servers that
 // can't check signatures or want to hear of revocations at once. Refresh tokens
 // are never active here: no resource server has business with one, and one that
 // takes active for access would let it pass for an access token.
-func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (*Event, error) {
-	event := &Event{}
-	form, err := parseForm(r)
-	if err != nil {
-		return event, err
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
-	defer cancel()
-	c, err := s.authenticate(ctx, r, form)
-	if err != nil {
-		return event, err
-	}
-	event.Client = c.ID
+func (s *Server) introspect(ctx context.Context, w http.ResponseWriter, c *Client, form url.Values, _ *Event) error {
 	if !c.Introspection {
 		// Section 2.1: or anybody could try out tokens here.
-		return event, &Error{
+		return &Error{
 			Code:        "access_denied",
 			Description: "The client may not introspect tokens.",
 			Status:      http.StatusForbidden,
@@ -32,13 +21,13 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (*Event, err
 	}
 	value := form.Get("token")
 	if value == "" {
-		return event, invalidRequest("token is missing.")
+		return invalidRequest("token is missing.")
 	}
 	answer, err := s.introspection(ctx, value)
 	if err != nil {
-		return event, err
+		return err
 	}
-	return event, writeJSON(w, http.StatusOK, answer)
+	return writeJSON(w, http.StatusOK, answer)
 }
 
 // introspection returns the members of an introspection answer (RFC 7662,

@@ -4,50 +4,39 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 )
 
 // revoke is the revocation endpoint (RFC 7009). A token's whole grant ends with
 // it, as section 2.1 asks for refresh tokens and allows for access tokens.
-func (s *Server) revoke(w http.ResponseWriter, r *http.Request) (*Event, error) {
-	event := &Event{}
-	form, err := parseForm(r)
-	if err != nil {
-		return event, err
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
-	defer cancel()
-	c, err := s.authenticate(ctx, r, form)
-	if err != nil {
-		return event, err
-	}
-	event.Client = c.ID
+func (s *Server) revoke(ctx context.Context, w http.ResponseWriter, c *Client, form url.Values, event *Event) error {
 	value := form.Get("token")
 	if value == "" {
-		return event, invalidRequest("token is missing.")
+		return invalidRequest("token is missing.")
 	}
 	id, err := s.grantBehind(ctx, value)
 	if err != nil {
-		return event, err
+		return err
 	}
 	if id != "" {
 		var g grant
 		found, err := s.load(ctx, grantKey(id), &g)
 		if err != nil {
-			return event, err
+			return err
 		}
 		// Section 2.1: of another client's token nothing is said.
 		if found && g.ClientID == c.ID {
 			event.Subject = g.User.Subject
 			if err := s.revokeGrant(ctx, id); err != nil {
-				return event, err
+				return err
 			}
 		}
 	}
 	// Section 2.2: an unknown token is as good as a revoked one.
 	w.WriteHeader(http.StatusOK)
-	return event, nil
+	return nil
 }
 
 // grantBehind returns the grant that a token of either kind came of; empty if

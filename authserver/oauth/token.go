@@ -42,6 +42,26 @@ func parseForm(r *http.Request) (url.Values, error) {
 	return form, nil
 }
 
+// clientEndpoint answers requests of a client that has authenticated itself.
+type clientEndpoint func(ctx context.Context, w http.ResponseWriter, c *Client, form url.Values, event *Event) error
+
+// serveClient lets a client in that authenticates itself.
+func (s *Server) serveClient(w http.ResponseWriter, r *http.Request, serve clientEndpoint) (*Event, error) {
+	event := &Event{}
+	form, err := parseForm(r)
+	if err != nil {
+		return event, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	defer cancel()
+	c, err := s.authenticate(ctx, r, form)
+	if err != nil {
+		return event, err
+	}
+	event.Client = c.ID
+	return event, serve(ctx, w, c, form, event)
+}
+
 // authenticate returns the client that sends the request (RFC 6749, section
 // 2.3): by Basic, by the form, or by its identifier alone if it is public.
 func (s *Server) authenticate(ctx context.Context, r *http.Request, form url.Values) (*Client, error) {
@@ -110,20 +130,9 @@ func clientCredentialsOf(r *http.Request, form url.Values) (id, secret, method s
 }
 
 // token is the token endpoint (RFC 6749, section 3.2).
-func (s *Server) token(w http.ResponseWriter, r *http.Request) (*Event, error) {
-	event := &Event{}
-	form, err := parseForm(r)
-	if err != nil {
-		return event, err
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
-	defer cancel()
-	c, err := s.authenticate(ctx, r, form)
-	if err != nil {
-		return event, err
-	}
-	event.Client = c.ID
+func (s *Server) token(ctx context.Context, w http.ResponseWriter, c *Client, form url.Values, event *Event) error {
 	var out *tokens
+	var err error
 	switch grantType := form.Get("grant_type"); grantType {
 	case authorizationCode:
 		event.Grant = grantType
@@ -140,7 +149,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) (*Event, error) {
 		err = badRequest("unsupported_grant_type", "The grant_type must be authorization_code, refresh_token or client_credentials.")
 	}
 	if err != nil {
-		return event, err
+		return err
 	}
-	return event, writeJSON(w, http.StatusOK, out)
+	return writeJSON(w, http.StatusOK, out)
 }

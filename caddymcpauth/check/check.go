@@ -8,7 +8,10 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"net/http"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
@@ -99,13 +102,20 @@ func (w *walker) kind(ctx context.Context, id resource.Identifier, post *answer)
 	locations, _ := discovery.Locations(id.String())
 	issuer := false
 	for _, location := range locations {
+		a, err := w.document(ctx, location)
+		if err != nil {
+			continue
+		}
 		var doc struct {
 			Issuer string `json:"issuer"`
 		}
-		if w.read(ctx, location, &doc) == nil && doc.Issuer != "" {
+		switch {
+		case a.status == http.StatusOK && json.Unmarshal(a.body, &doc) == nil && doc.Issuer != "":
 			if doc.Issuer == id.String() {
 				return Issuer
 			}
+			issuer = true
+		case a.status >= 500 && says(a) != "": // it would have metadata if all was well
 			issuer = true
 		}
 	}

@@ -165,6 +165,14 @@ func TestKind(t *testing.T) {
 	if report, bad := run(t, w.URL); report.Kind != check.Issuer || len(bad) != 0 {
 		t.Errorf("got %s and %q, want issuer and nothing", report.Kind, bad)
 	}
+	// One that has no metadata just now, and says so.
+	w.override["/.well-known/oauth-authorization-server/ill"] = func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(http.StatusServiceUnavailable)
+		writeJSON(rw, map[string]any{"error": "temporarily_unavailable", "error_description": "mend me"})
+	}
+	if report, bad := run(t, w.URL+"/ill"); report.Kind != check.Issuer || !slices.Equal(bad, []string{"error server_metadata_unreachable"}) {
+		t.Errorf("got %s and %q, want an issuer that can't be reached", report.Kind, bad)
+	}
 }
 
 func TestUnreachable(t *testing.T) {
