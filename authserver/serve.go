@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
 // The paths of the pages, below the issuer's, beside the authorization endpoint.
@@ -132,14 +133,18 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		code = oauthError.Code
 	}
 	logRefusal(r.Context(), code, err)
+	page := pages.Message{Site: h.site}
 	if refused, ok := errors.AsType[*oauth.AuthorizationError](err); ok {
 		authorizations.WithLabelValues(h.Issuer, refused.Err.Code).Inc()
-		if refused.RedirectTo != "" {
+		switch {
+		case refused.RedirectTo == "":
+		case refused.Ask:
+			page.Link, page.LinkLabel = refused.RedirectTo, "Go back to "+registration.RedirectTarget(refused.RedirectTo)
+		default:
 			_ = redirect(w, r, refused.RedirectTo)
 			return
 		}
 	}
-	page := pages.Message{Site: h.site}
 	status := http.StatusBadRequest
 	switch {
 	case errors.Is(err, errTicket):

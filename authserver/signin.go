@@ -54,7 +54,7 @@ func (h *Handler) next(w http.ResponseWriter, r *http.Request, t *ticket, client
 	}
 	if user == nil {
 		if a.Prompts("none") {
-			return h.server.InteractionNeeded(a, "login_required")
+			return h.server.InteractionNeeded(a, client, "login_required")
 		}
 		return h.showSignIn(w, r, t, client, pages.SignIn{Username: a.LoginHint}, http.StatusOK)
 	}
@@ -66,7 +66,7 @@ func (h *Handler) next(w http.ResponseWriter, r *http.Request, t *ticket, client
 		return h.approve(w, r, user, a, "remembered")
 	}
 	if a.Prompts("none") {
-		return h.server.InteractionNeeded(a, "consent_required")
+		return h.server.InteractionNeeded(a, client, "consent_required")
 	}
 	return h.showConsent(w, r, t, client, user)
 }

@@ -63,6 +63,39 @@ func TestEmbeddedServerAuthorizationRequests(t *testing.T) {
 	}
 }
 
+// A link to this server leads nowhere else unless the user wants to go there,
+// though anybody may register any address.
+func TestEmbeddedServerIsNoOpenRedirector(t *testing.T) {
+	t.Parallel()
+	c := startEmbedded(t, embedded)
+	stranger := c.register(t, "https://evil.example/phish")
+	for code, fields := range map[string][]string{
+		"unsupported_response_type": {"response_type", "token"},
+		"invalid_scope":             {"scope", "root"},
+		"login_required":            {"prompt", "none"},
+	} {
+		pg := c.person(t).get(stranger.authorizationURL(fields...))
+		if pg.status != 400 || pg.header.Get("Location") != "" || !strings.Contains(pg.text(), "can't sign you in") {
+			t.Errorf("%s: got %d, Location %q, %s; want a page", code, pg.status, pg.header.Get("Location"), pg.text())
+		}
+		to, err := url.Parse(pg.link("Go back to evil.example"))
+		if err != nil || to.Host != "evil.example" || to.Query().Get("error") != code || to.Query().Get("state") != "the-state" {
+			t.Errorf("%s: the way back is %s", code, to)
+		}
+	}
+	p := c.person(t)
+	pg := p.submit(p.get(stranger.authorizationURL()), "cancel")
+	if to := pg.location(t); to.Host != "evil.example" || to.Query().Get("error") != "access_denied" {
+		t.Errorf("who was asked and says no gets to %s", to)
+	}
+
+	// The operator's own are trusted.
+	c.reload(strings.NewReplacer("CAFILE", c.CA, "\tclients {", "\tregistration redirect_uris https://evil.example/phish\n\tclients {").Replace(embedded))
+	if to := c.person(t).get(stranger.authorizationURL("scope", "root")).location(t); to.Host != "evil.example" {
+		t.Errorf("an address that the operator lists: got %s", to)
+	}
+}
+
 // What a token request must not get away with.
 func TestEmbeddedServerTokenRequests(t *testing.T) {
 	t.Parallel()

@@ -48,6 +48,11 @@ type AuthorizationError struct {
 	// URI are not known to be right: then only the user may be told, or this
 	// server would be an open redirector.
 	RedirectTo string
+	// Ask says that the user should be asked before the browser is sent there:
+	// they had no say yet, and anybody may have registered the client. Else a
+	// link to this server would lead wherever its author likes (RFC 9700,
+	// section 4.11.2).
+	Ask bool
 }
 
 func (e *AuthorizationError) Error() string { return e.Err.Error() }
@@ -90,7 +95,7 @@ func (s *Server) Authorize(ctx context.Context, query string) (*Authorization, *
 		LoginHint:   parameters.Get("login_hint"),
 	}
 	if err := s.judgeRequest(a, c, parameters); err != nil {
-		return nil, c, s.Refuse(a, err)
+		return nil, c, s.refuseUnasked(a, c, err)
 	}
 	return a, c, nil
 }
@@ -176,13 +181,22 @@ func (s *Server) Refuse(a *Authorization, reason *Error) *AuthorizationError {
 		reason = badRequest("access_denied", "The user refused.")
 	}
 	parameters := url.Values{"error": {reason.Code}, "error_description": {reason.Description}}
-	return &AuthorizationError{reason, s.respond(a, parameters)}
+	return &AuthorizationError{Err: reason, RedirectTo: s.respond(a, parameters)}
+}
+
+// refuseUnasked refuses a before the user had a say.
+func (s *Server) refuseUnasked(a *Authorization, c *Client, reason *Error) *AuthorizationError {
+	refused := s.Refuse(a, reason)
+	// The operator's clients and redirect URIs are trusted, and so is what leads
+	// to the user's own computer.
+	refused.Ask = c.Kind != PreRegistered && len(s.config.Registration.RedirectURIs) == 0 && strings.HasPrefix(a.RedirectURI, "https:")
+	return refused
 }
 
 // InteractionNeeded is the refusal of a request with prompt=none that needs the
 // user: code is login_required, consent_required or interaction_required.
-func (s *Server) InteractionNeeded(a *Authorization, code string) *AuthorizationError {
-	return s.Refuse(a, badRequest(code, "The user has to be asked, but the request says prompt=none."))
+func (s *Server) InteractionNeeded(a *Authorization, c *Client, code string) *AuthorizationError {
+	return s.refuseUnasked(a, c, badRequest(code, "The user has to be asked, but the request says prompt=none."))
 }
 
 // respond returns the URL of an authorization response, with the state of the

@@ -211,6 +211,38 @@ func (f *fixture) code(fields ...string) string {
 	return u.Query().Get("code")
 }
 
+// Only what the operator knows is trusted with the browser before the user had a
+// say.
+func TestAsksBeforeLeaving(t *testing.T) {
+	t.Parallel()
+	listed := func(c *Config) { c.Registration.RedirectURIs = []string{testRedirect} }
+	for _, test := range []struct {
+		name, redirect string
+		change         func(*Config)
+		dynamic, want  bool
+	}{
+		{"stranger", testRedirect, func(*Config) {}, true, true},
+		{"stranger on loopback", "http://127.0.0.1/callback", func(*Config) {}, true, false},
+		{"listed address", testRedirect, listed, true, false},
+		{"registered client", testRedirect, func(*Config) {}, false, false},
+	} {
+		f := newFixture(t, test.change)
+		fields := []string{"response_type", "token", "redirect_uri", test.redirect}
+		if test.dynamic {
+			got := ask(t, f.Server, RegisterPath, "application/json", `{"redirect_uris":["`+test.redirect+`"]}`)
+			fields = append(fields, "client_id", got.ID)
+		}
+		_, _, err := f.Authorize(t.Context(), testQuery(fields...).Encode())
+		refused, ok := errors.AsType[*AuthorizationError](err)
+		if !ok || refused.Ask != test.want || !strings.HasPrefix(refused.RedirectTo, test.redirect+"?") {
+			t.Errorf("%s: got %+v, want to ask: %t", test.name, refused, test.want)
+		}
+		if said := f.Refuse(&Authorization{RedirectURI: test.redirect}, nil); said.Ask {
+			t.Errorf("%s: asks a user who has said no", test.name)
+		}
+	}
+}
+
 // answer is one of an endpoint.
 type answer struct {
 	status  int
