@@ -126,31 +126,24 @@ func (u *Upstream) provision() error {
 
 func (u *Upstream) label() string { return u.provider.Label() }
 
+// maxUserText bounds a name or an address of a user's, in bytes. Sessions are
+// cookies, and tokens travel in headers.
+const maxUserText = 256
+
 // user returns who signed in there. Of groups and claims only those are kept
 // that the rules ask for: they will be judged again when tokens are renewed.
 func (u *Upstream) user(id upstream.Identity) oauth.User {
-	user := oauth.User{
-		Subject:       u.Name + ":" + id.Subject,
-		Source:        u.Name,
-		Username:      id.Username,
-		Name:          id.Name,
-		Email:         id.Email,
-		EmailVerified: id.EmailVerified,
+	user := oauth.User{Subject: u.Name + ":" + id.Subject, Source: u.Name}
+	if len(id.Username) <= maxUserText {
+		user.Username = id.Username
 	}
-	for _, rule := range u.Allow {
-		for _, group := range id.Groups {
-			matches := slices.ContainsFunc(rule.Values, func(v string) bool { return strings.EqualFold(v, group) })
-			if (rule.Kind == "org" || rule.Kind == "group") && matches && !slices.Contains(user.Groups, group) {
-				user.Groups = append(user.Groups, group)
-			}
-		}
-		if value, ok := id.Claims[rule.Claim]; ok && rule.Kind == "claim" {
-			if user.Claims == nil {
-				user.Claims = make(map[string]any)
-			}
-			user.Claims[rule.Claim] = value
-		}
+	if len(id.Name) <= maxUserText {
+		user.Name = id.Name
 	}
+	if len(id.Email) <= maxUserText {
+		user.Email, user.EmailVerified = id.Email, id.EmailVerified
+	}
+	user.Groups, user.Claims = u.rules.Needed(id)
 	return user
 }
 
@@ -245,6 +238,9 @@ func (h *Handler) comeBack(w http.ResponseWriter, r *http.Request, u *Upstream) 
 		return errTicket // an answer of another one's
 	}
 	id, err := u.provider.Finish(r.Context(), h.callbackURL(u), was.Pending, callback)
+	if err == nil && len(id.Subject) > maxUserText {
+		err = fmt.Errorf("the user's subject is longer than %d bytes", maxUserText) // OpenID Connect Core 1.0, section 2: 255
+	}
 	if err != nil {
 		return h.upstreamFailed(w, r, u, err)
 	}

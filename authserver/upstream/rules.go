@@ -90,6 +90,34 @@ func (r Rule) allows(id Identity) bool {
 	})
 }
 
+// Needed returns what the rules look at of the user's groups and claims: enough
+// to judge them again later, and no more, for it has to be kept.
+func (r Rules) Needed(id Identity) (groups []string, claims map[string]any) {
+	for _, rule := range r {
+		switch rule.Kind {
+		case "org", "group":
+			for _, group := range id.Groups {
+				matches := slices.ContainsFunc(rule.Values, func(value string) bool { return equalFold(group, value) })
+				if matches && !slices.Contains(groups, group) {
+					groups = append(groups, group)
+				}
+			}
+		case "claim":
+			for _, value := range rule.Values {
+				list, _ := claims[rule.Claim].([]any)
+				if !claimHas(id.Claims[rule.Claim], value) || slices.Contains(list, any(value)) {
+					continue
+				}
+				if claims == nil {
+					claims = make(map[string]any)
+				}
+				claims[rule.Claim] = append(list, value)
+			}
+		}
+	}
+	return groups, claims
+}
+
 // sameEmail compares an address with a pattern. Upper case in an address means
 // nothing to any provider there is.
 func sameEmail(pattern, email string) bool {

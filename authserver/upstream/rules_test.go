@@ -1,6 +1,9 @@
 package upstream_test
 
 import (
+	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -203,4 +206,44 @@ func ascii(s string) string {
 		}
 	}
 	return string(b)
+}
+
+// What is kept of a user is judged as the whole is, and is no more than needed.
+func TestRulesNeed(t *testing.T) {
+	t.Parallel()
+	many := make([]any, 1000)
+	groups := []string{"Staff"}
+	for i := range many {
+		many[i] = fmt.Sprintf("role-%d", i)
+		groups = append(groups, fmt.Sprintf("group-%d", i))
+	}
+	id := upstream.Identity{
+		Subject: "1", Groups: groups,
+		Claims: map[string]any{"roles": append(many, "admin", "ops"), "paid": true, "other": strings.Repeat("x", 10_000), "tier": "gold"},
+	}
+	rule := func(kind, claim string, values ...string) upstream.Rule {
+		return upstream.Rule{Kind: kind, Claim: claim, Values: values}
+	}
+	for name, test := range map[string]struct {
+		rules  upstream.Rules
+		groups []string
+		claims map[string]any
+	}{
+		"nothing":     {upstream.Rules{rule("email", "", "*@example.com"), rule("anybody", "")}, nil, nil},
+		"group":       {upstream.Rules{rule("group", "", "staff", "absent")}, []string{"Staff"}, nil},
+		"org, twice":  {upstream.Rules{rule("org", "", "group-1"), rule("group", "", "GROUP-1", "staff")}, []string{"group-1", "Staff"}, nil},
+		"list":        {upstream.Rules{rule("claim", "roles", "ops", "none"), rule("claim", "roles", "admin", "ops")}, nil, map[string]any{"roles": []any{"ops", "admin"}}},
+		"bool":        {upstream.Rules{rule("claim", "paid", "true")}, nil, map[string]any{"paid": []any{"true"}}},
+		"text":        {upstream.Rules{rule("claim", "tier", "gold", "silver")}, nil, map[string]any{"tier": []any{"gold"}}},
+		"not matched": {upstream.Rules{rule("claim", "other", "y"), rule("claim", "absent", "y")}, nil, nil},
+	} {
+		groups, claims := test.rules.Needed(id)
+		if !slices.Equal(groups, test.groups) || !reflect.DeepEqual(claims, test.claims) {
+			t.Errorf("%s: got %q and %v, want %q and %v", name, groups, claims, test.groups, test.claims)
+		}
+		kept := upstream.Identity{Subject: "1", Groups: groups, Claims: claims}
+		if got, want := test.rules.Allow(kept), test.rules.Allow(id); got != want {
+			t.Errorf("%s: judged again: got %t, want %t", name, got, want)
+		}
+	}
 }
