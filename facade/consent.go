@@ -117,7 +117,7 @@ func (h *Handler) consented(r *http.Request, query url.Values) bool {
 func (h *Handler) showConsent(w http.ResponseWriter, r *http.Request, query url.Values) error {
 	keys, err := h.keys.get(r.Context())
 	if err != nil {
-		return h.unavailable(w, r, err)
+		return h.unavailable(w, r, atAuthorization, err)
 	}
 	if h.browser(r) == "" {
 		id := rand.Text()
@@ -129,6 +129,7 @@ func (h *Handler) showConsent(w http.ResponseWriter, r *http.Request, query url.
 	if err != nil {
 		return err
 	}
+	h.count(atAuthorization, "asked")
 	redirect := query.Get("redirect_uri")
 	pages.Leave{
 		Site:         h.site,
@@ -146,25 +147,25 @@ func (h *Handler) serveConsent(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		return h.refusePage(w, r, errors.New("this address is not for opening"))
+		return h.refusePage(w, r, atConsent, errors.New("this address is not for opening"))
 	}
 	if err := h.csrf.Check(r); err != nil {
-		return h.refusePage(w, r, errors.New("the form was sent by another site"))
+		return h.refusePage(w, r, atConsent, errors.New("the form was sent by another site"))
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	body, err := io.ReadAll(r.Body)
 	values, errQuery := url.ParseQuery(string(body))
 	if err != nil || errQuery != nil {
-		return h.refusePage(w, r, errForm)
+		return h.refusePage(w, r, atConsent, errForm)
 	}
 	keys, err := h.keys.get(r.Context())
 	if err != nil {
-		return h.unavailable(w, r, err)
+		return h.unavailable(w, r, atConsent, err)
 	}
 	var q question
 	plain, err := keys.Open("question", values.Get("request"))
 	if err != nil || json.Unmarshal(plain, &q) != nil || q.Browser == "" || q.Browser != h.browser(r) || h.now().After(q.Asked.Add(askLifetime)) {
-		return h.refusePage(w, r, errors.New("the question has expired, or was asked in another browser"))
+		return h.refusePage(w, r, atConsent, errors.New("the question has expired, or was asked in another browser"))
 	}
 	to, err := url.Parse(q.Query)
 	if err != nil {
@@ -172,9 +173,10 @@ func (h *Handler) serveConsent(w http.ResponseWriter, r *http.Request) error {
 	}
 	query := to.Query()
 	if !h.shared.AllowsRedirect(query.Get("redirect_uri")) {
-		return h.refusePage(w, r, errors.New("the redirect_uri is not one that is registered"))
+		return h.refusePage(w, r, atConsent, errors.New("the redirect_uri is not one that is registered"))
 	}
 	if values.Get("decision") != "allow" {
+		h.count(atConsent, "denied")
 		w.Header().Set("Location", h.refusal(query))
 		w.WriteHeader(http.StatusSeeOther)
 		return nil
@@ -187,6 +189,7 @@ func (h *Handler) serveConsent(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	h.setCookie(w, consentCookie, keys.Seal("answers", b), consentLifetime)
+	h.count(atConsent, "allowed")
 	w.Header().Set("Location", q.Query)
 	w.WriteHeader(http.StatusSeeOther)
 	return nil

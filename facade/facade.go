@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 
@@ -124,7 +125,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	kind, err := h.endpoint(r)
 	if err != nil {
-		return h.unavailable(w, r, err)
+		return h.unavailable(w, r, atAuthorization, err)
 	}
 	switch kind {
 	case authorizationRequest:
@@ -175,20 +176,30 @@ func (h *Handler) endpoint(r *http.Request) (requestKind, error) {
 }
 
 // isEndpoint reports whether the request is for the endpoint in the metadata
-// field name. A slash at the end makes no difference: servers redirect from one
-// form to the other.
+// field name, in any form that a server might take for it.
 func (h *Handler) isEndpoint(r *http.Request, fields map[string]any, name string) bool {
 	address, _ := fields[name].(string)
-	path, ok := strings.CutPrefix(address, h.origin)
+	rest, ok := strings.CutPrefix(address, h.origin)
 	if !ok {
 		return false
 	}
-	u, err := url.Parse(path)
-	return err == nil && strings.EqualFold(strings.TrimRight(u.Path, "/"), strings.TrimRight(r.URL.Path, "/"))
+	u, err := url.Parse(rest)
+	return err == nil && strings.EqualFold(plainPath(u.Path), plainPath(r.URL.Path))
+}
+
+// plainPath returns a path without what servers ignore in one: slashes that are
+// doubled or at the end, dots, and parameters after a semicolon.
+func plainPath(p string) string {
+	segments := strings.Split(p, "/")
+	for i, segment := range segments {
+		segments[i], _, _ = strings.Cut(segment, ";")
+	}
+	return path.Clean("/" + strings.Join(segments, "/"))
 }
 
 // unavailable says that nobody knows yet what the server looks like.
-func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, err error) error {
+func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, endpoint string, err error) error {
+	h.count(endpoint, "temporarily_unavailable")
 	logRefusal(r.Context(), "temporarily_unavailable", err)
 	w.Header().Set("Retry-After", "5")
 	says := "The authorization server's metadata can't be had just now: the log of the server in front of it says why."

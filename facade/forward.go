@@ -82,7 +82,7 @@ func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[strin
 		if code != "invalid_redirect_uri" {
 			code = "invalid_client_metadata"
 		}
-		return nil, &RefusedError{code, "The authorization server doesn't take the client's metadata."}
+		return nil, &RefusedError{Code: code, Description: "The authorization server doesn't take the client's metadata."}
 	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
 		return nil, fmt.Errorf("%w: its registration endpoint answered %d: does it need an initial access token, or allow no anonymous registration?", ErrUnavailable, resp.StatusCode)
 	}

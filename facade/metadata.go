@@ -90,8 +90,9 @@ func (h *Handler) serveMetadata(w http.ResponseWriter, r *http.Request) error {
 	}
 	fields, err := h.fields(r.Context())
 	if err != nil {
-		return h.unavailable(w, r, err)
+		return h.unavailable(w, r, atMetadata, err)
 	}
+	h.count(atMetadata, "ok")
 	header.Set("Cache-Control", "public, max-age=300")
 	return writeJSON(w, http.StatusOK, fields)
 }

@@ -48,6 +48,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	prefix := path.Join("mcp_auth_facade", certmagic.StorageKeys.Safe(h.Issuer))
 	h.keys = newKeys(ctx.Storage(), prefix)
+	if err := registerMetrics(ctx); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
 	if err := h.provisionRegistrar(ctx, prefix); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}

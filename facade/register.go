@@ -35,6 +35,7 @@ func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) erro
 		return nil
 	}
 	if wait := h.limits.wait(clientAddress(r)); wait > 0 {
+		h.count(atRegistration, "too_many")
 		logRefusal(r.Context(), "temporarily_unavailable", errors.New("too many registrations from this address"))
 		header.Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 		writeError(w, http.StatusTooManyRequests, "temporarily_unavailable", "Too many registrations from this address: wait a little.")
@@ -42,18 +43,16 @@ func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) erro
 	}
 	answer, err := h.register(r)
 	if err == nil {
+		h.count(atRegistration, "ok")
 		return writeJSON(w, http.StatusCreated, answer)
 	}
-	if refused, ok := errors.AsType[*registration.Error](err); ok {
-		logRefusal(r.Context(), refused.Code, refused)
-		writeError(w, http.StatusBadRequest, refused.Code, refused.Description)
-		return nil
-	}
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
+		h.count(atRegistration, refused.Code)
 		logRefusal(r.Context(), refused.Code, refused)
 		writeError(w, http.StatusBadRequest, refused.Code, refused.Description)
 		return nil
 	}
+	h.count(atRegistration, "temporarily_unavailable")
 	logRefusal(r.Context(), "temporarily_unavailable", err)
 	h.logger.Warn("registering a client failed", zap.Error(err))
 	header.Set("Retry-After", "10")
@@ -65,11 +64,11 @@ func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) erro
 func (h *Handler) register(r *http.Request) (map[string]any, error) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" {
-		return nil, &RefusedError{"invalid_client_metadata", "The request must be application/json."}
+		return nil, &RefusedError{Code: "invalid_client_metadata", Description: "The request must be application/json."}
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, registration.MaxBody+1))
 	if err != nil || len(body) > registration.MaxBody {
-		return nil, &RefusedError{"invalid_client_metadata", "The request is too large, or ended early."}
+		return nil, &RefusedError{Code: "invalid_client_metadata", Description: "The request is too large, or ended early."}
 	}
 	m, err := registration.Parse(body, &h.policy)
 	if err != nil {
@@ -77,7 +76,7 @@ func (h *Handler) register(r *http.Request) (map[string]any, error) {
 	}
 	for _, uri := range m.RedirectURIs {
 		if h.shared != nil && !h.shared.AllowsRedirect(uri) {
-			return nil, &RefusedError{"invalid_redirect_uri", "A redirect URI is not among those that the operator has registered."}
+			return nil, &RefusedError{Code: "invalid_redirect_uri", Description: "A redirect URI is not among those that the operator has registered."}
 		}
 	}
 	return h.registrar.Register(r.Context(), &ClientMetadata{

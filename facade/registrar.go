@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
 // Registrar is what guest modules in the namespace http.mcp_auth.registrars
@@ -59,15 +61,10 @@ type ClientMetadata struct {
 // ErrUnavailable says that a client could not be registered just now.
 var ErrUnavailable = errors.New("the authorization server can't be asked")
 
-// RefusedError is an error of RFC 7591, section 3.2.2, for the client.
-type RefusedError struct {
-	// Code is invalid_redirect_uri or invalid_client_metadata.
-	Code string
-	// Description is a fixed sentence.
-	Description string
-}
-
-func (e *RefusedError) Error() string { return e.Code + ": " + e.Description }
+// RefusedError is an error of RFC 7591, section 3.2.2, for the client: a Code,
+// which is invalid_redirect_uri or invalid_client_metadata, a Description, which is
+// a fixed sentence, and a Cause for the log alone.
+type RefusedError = registration.Error
 
 // SharedClient is a registrar that gives all clients the same identifier.
 type SharedClient interface {

@@ -54,41 +54,63 @@ func setForm(r *http.Request, values url.Values) {
 func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return h.refusePage(w, r, errors.New("the query is malformed"))
+		return h.refusePage(w, r, atAuthorization, errors.New("the query is malformed"))
 	}
 	var body url.Values
 	if r.Method == http.MethodPost {
-		if body, err = form(r); err != nil {
-			return h.refusePage(w, r, err)
+		if body, err = form(r); err == nil && body == nil && r.ContentLength != 0 {
+			err = errForm // some servers read others, such as multipart/form-data
+		}
+		if err != nil {
+			return h.refusePage(w, r, atAuthorization, err)
 		}
 	}
 	for _, parameters := range []url.Values{query, body} {
-		if !parameters.Has("client_id") && !parameters.Has("response_type") {
+		if !isAuthorization(parameters) {
 			continue
 		}
 		if err := h.checkAuthorization(parameters); err != nil {
-			return h.refusePage(w, r, err)
+			return h.refusePage(w, r, atAuthorization, err)
 		}
 		if h.needsConsent(r, parameters) {
 			if r.Method == http.MethodPost {
-				return h.refusePage(w, r, errors.New("the user was not asked about the application"))
+				return h.refusePage(w, r, atAuthorization, errors.New("the user was not asked about the application"))
 			}
 			return h.showConsent(w, r, parameters)
 		}
 		h.noteUse(r, parameters.Get("client_id"))
 	}
-	if done := h.repairs.Apply(query); len(done) > 0 && query.Has("client_id") {
-		logField(r.Context(), "mcp_auth_facade_repairs", strings.Join(done, ", "))
-		r.URL.RawQuery = query.Encode()
-		r.RequestURI = r.URL.RequestURI()
+	var done []string
+	if isAuthorization(query) {
+		if done = h.repairs.Apply(query); len(done) > 0 {
+			r.URL.RawQuery = query.Encode()
+			r.RequestURI = r.URL.RequestURI()
+		}
 	}
 	if body != nil {
-		if body.Has("client_id") {
-			h.repairs.Apply(body)
+		if isAuthorization(body) {
+			done = append(done, h.repairs.Apply(body)...)
 		}
 		setForm(r, body)
 	}
+	h.repaired(r, atAuthorization, done)
 	return next.ServeHTTP(w, r)
+}
+
+// isAuthorization reports whether parameters have something of an authorization
+// request in them.
+func isAuthorization(parameters url.Values) bool {
+	return parameters.Has("client_id") || parameters.Has("response_type") || parameters.Has("redirect_uri")
+}
+
+// repaired says what was done to a request.
+func (h *Handler) repaired(r *http.Request, endpoint string, done []string) {
+	if len(done) == 0 {
+		h.count(endpoint, "ok")
+		return
+	}
+	h.count(endpoint, "repaired")
+	logField(r.Context(), "mcp_auth_facade_repairs", strings.Join(done, ", "))
 }
 
 // checkAuthorization returns an error if the server behind must not see an
@@ -117,25 +139,25 @@ func (h *Handler) needsConsent(r *http.Request, parameters url.Values) bool {
 func (h *Handler) token(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	values, err := form(r)
 	if err != nil {
+		h.count(atToken, "invalid_request")
 		logRefusal(r.Context(), "invalid_request", err)
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		writeError(w, http.StatusRequestEntityTooLarge, "invalid_request", "The form can't be read, or is too large.")
 		return nil
 	}
 	if values == nil {
+		h.count(atToken, "ok")
 		return next.ServeHTTP(w, r)
 	}
-	done := h.repairs.Apply(values)
-	if len(done) > 0 {
-		logField(r.Context(), "mcp_auth_facade_repairs", strings.Join(done, ", "))
-	}
+	h.repaired(r, atToken, h.repairs.Apply(values))
 	setForm(r, values)
 	return next.ServeHTTP(w, r)
 }
 
 // refusePage refuses an authorization request on a page: whether its redirect
 // URI is the client's only the server behind knows, so nobody is sent there.
-func (h *Handler) refusePage(w http.ResponseWriter, r *http.Request, cause error) error {
+func (h *Handler) refusePage(w http.ResponseWriter, r *http.Request, endpoint string, cause error) error {
+	h.count(endpoint, "invalid_request")
 	logRefusal(r.Context(), "invalid_request", cause)
 	pages.Message{
 		Site:   h.site,

@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -225,8 +226,36 @@ func facadeConsent(t *testing.T, c *caddyServer, redirect string) {
 	if got := p.post(bare, form.Query()); got.status != 400 {
 		t.Errorf("a form with another redirect URI: got %d %s", got.status, got.text())
 	}
-	if got := c.do("GET", "/o/authorize?"+strings.SplitN(request("code_challenge", ""), "?", 2)[1], ""); got.status != 400 {
-		t.Errorf("without the slash at the end: got %d", got.status)
+	if got := p.post(bare, url.Values{"redirect_uri": {"https://evil.example/cb"}}); got.status != 400 {
+		t.Errorf("a form with nothing but a redirect URI: got %d %s", got.status, got.text())
+	}
+	multipart := "--b\r\nContent-Disposition: form-data; name=\"client_id\"\r\n\r\nmcp-client\r\n--b--\r\n"
+	if got := c.do("POST", "/o/authorize/", multipart, "Content-Type", "multipart/form-data; boundary=b"); got.status != 400 {
+		t.Errorf("a form of another kind: got %d", got.status)
+	}
+	for _, path := range []string{"/o/authorize", "/o/authorize;x=1/", "/o;x/authorize/;y", "/o/authorize//", "//o/authorize/", "/o/./authorize/", "/o/x/../authorize/", "/O/Authorize/", "/o/%61uthorize/"} {
+		if got := c.do("GET", path+"?"+strings.SplitN(request("code_challenge", ""), "?", 2)[1], ""); got.status != 400 {
+			t.Errorf("%s: got %d, want 400", path, got.status)
+		}
 	}
 	c.logs(`"mcp_auth_facade_cause"`)
+
+	metrics, err := http.Get("http://" + c.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer metrics.Body.Close()
+	text, err := io.ReadAll(metrics.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, labels := range []string{
+		`endpoint="authorize",issuer="` + c.URL + `/o",outcome="asked"`, `endpoint="authorize",issuer="` + c.URL + `/o",outcome="invalid_request"`,
+		`endpoint="authorize",issuer="` + c.URL + `/o",outcome="ok"`, `endpoint="consent",issuer="` + c.URL + `/o",outcome="denied"`,
+		`endpoint="consent",issuer="` + c.URL + `/o",outcome="allowed"`,
+	} {
+		if !strings.Contains(string(text), "caddy_mcp_auth_facade_requests_total{"+labels+"}") {
+			t.Errorf("the metrics have no %s", labels)
+		}
+	}
 }
