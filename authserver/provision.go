@@ -11,7 +11,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -105,34 +104,36 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 func (h *Handler) replacePlaceholders() error {
 	repl := caddy.NewReplacer()
-	texts := map[string]*string{"issuer": &h.Issuer, "secret": &h.Secret}
+	var errs []error
+	replace := func(what string, text *string) {
+		replaced, err := repl.ReplaceOrErr(*text, true, true)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", what, err))
+		}
+		*text = replaced
+	}
+	replace("issuer", &h.Issuer)
+	replace("secret", &h.Secret)
 	for i := range h.Resources {
-		texts["resource"+strings.Repeat(" ", i)] = &h.Resources[i]
+		replace("resource", &h.Resources[i])
 	}
 	for _, c := range h.Clients {
 		if c != nil {
-			texts["the secret of client "+c.ID] = &c.Secret
+			replace("the secret of client "+c.ID, &c.Secret)
 		}
 	}
 	for _, u := range h.Users {
 		if u != nil {
-			texts["the password of user "+u.Username] = &u.Password
+			replace("the password of user "+u.Username, &u.Password)
 		}
 	}
 	for _, u := range h.Upstreams {
 		if u != nil {
-			texts["the client_id of upstream "+u.Issuer] = &u.ClientID
-			texts["the client_secret of upstream "+u.Issuer] = &u.ClientSecret
+			replace("the client_id of an upstream", &u.ClientID)
+			replace("the client_secret of an upstream", &u.ClientSecret)
 		}
 	}
-	for what, text := range texts {
-		replaced, err := repl.ReplaceOrErr(*text, true, true)
-		if err != nil {
-			return fmt.Errorf("%s: %w", strings.TrimSpace(what), err)
-		}
-		*text = replaced
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (h *Handler) provisionUsers() error {
