@@ -147,7 +147,7 @@ func startCaddy(t *testing.T, kinds []*kind, upstream string) *caddyProcess {
 func (c *caddyProcess) start(t *testing.T) {
 	t.Helper()
 	c.cmd = exec.Command(c.binary, "run", "--adapter", "caddyfile", "--config", c.write(t))
-	c.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+c.dir, "XDG_CONFIG_HOME="+c.dir)
+	c.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+filepath.Join(c.dir, "data"), "XDG_CONFIG_HOME="+c.dir)
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
