@@ -1,10 +1,11 @@
 package authserver
 
 import (
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/network"
 )
 
 const (
@@ -52,23 +53,14 @@ type counter struct {
 // patient, or a stranger could keep anybody from signing in; the address's stays
 // after a success, for one good account is no licence to try others.
 func countersOf(address, username string) []counter {
-	network := address
-	if addr, err := netip.ParseAddr(address); err == nil {
-		if addr = addr.Unmap().WithZone(""); addr.Is6() {
-			// Whoever has one address of IPv6 has 2^64.
-			prefix, _ := addr.Prefix(64)
-			network = prefix.String()
-		} else {
-			network = addr.String()
-		}
-	}
+	from := network.Of(address)
 	if len(username) > 100 {
 		username = username[:100]
 	}
 	username = strings.ToLower(username)
 	return []counter{
-		{network + " " + username, freeFailures, true},
-		{network, 4 * freeFailures, false},
+		{from + " " + username, freeFailures, true},
+		{from, 4 * freeFailures, false},
 		{" " + username, 10 * freeFailures, true},
 	}
 }

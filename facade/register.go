@@ -5,7 +5,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/network"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
@@ -123,13 +123,7 @@ func newLimits() *limits { return &limits{addresses: make(map[string]*rate.Limit
 
 // wait returns how long the address has to wait; zero if it may register now.
 func (l *limits) wait(address string) time.Duration {
-	if addr, err := netip.ParseAddr(address); err == nil {
-		if addr = addr.Unmap().WithZone(""); addr.Is6() {
-			// Whoever has one address of IPv6 has 2^64.
-			prefix, _ := addr.Prefix(64)
-			address = prefix.String()
-		}
-	}
+	address = network.Of(address)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	limiter := l.addresses[address]

@@ -127,6 +127,16 @@ func TestEmbeddedServerUpstreamOIDC(t *testing.T) {
 			}
 		}
 	})
+	t.Run("mix-up", func(t *testing.T) {
+		other := "upstream github {\n name other\n client_id a\n client_secret b\n allow anybody\n }\n"
+		c.reload(strings.Replace(site("email *@example.test"), "upstream oidc", other+"upstream oidc", 1))
+		p := c.person(t)
+		state := p.get(p.get(a.authorizationURL()).link("the office")).location(t).Query().Get("state")
+		query := url.Values{"state": {state}, "code": {"x"}}
+		if got := p.get(c.URL + "/oauth/callback/other?" + query.Encode()); got.status != 400 || got.header.Get("Location") != "" || !strings.Contains(got.text(), "another browser") {
+			t.Errorf("the office's answer at another upstream's address: got %d %s", got.status, got.text())
+		}
+	})
 	t.Run("refused there", func(t *testing.T) {
 		p := c.person(t)
 		state := p.get(p.get(a.authorizationURL()).link("the office")).location(t).Query().Get("state")
