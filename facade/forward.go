@@ -45,7 +45,7 @@ func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[strin
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	body, err := f.translated(m.Raw)
+	body, err := f.translated(m)
 	if err != nil {
 		return nil, err
 	}
@@ -89,17 +89,15 @@ func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[strin
 	return nil, fmt.Errorf("%w: its registration endpoint answered %d", ErrUnavailable, resp.StatusCode)
 }
 
-// translated returns the request with the scopes as the server knows them:
-// clients register with those that they will ask for, and servers refuse
-// unknown ones.
-func (f *forwarding) translated(raw []byte) ([]byte, error) {
-	if len(f.info.Scopes) == 0 {
-		return raw, nil
-	}
+// translated returns the request without the redirect URIs that were left out,
+// and with the scopes as the server knows them: clients register with those that
+// they will ask for, and servers refuse unknown ones.
+func (f *forwarding) translated(m *ClientMetadata) ([]byte, error) {
 	var metadata map[string]any
-	if err := json.Unmarshal(raw, &metadata); err != nil {
+	if err := json.Unmarshal(m.Raw, &metadata); err != nil {
 		return nil, err // it was read before
 	}
+	metadata["redirect_uris"] = m.RedirectURIs
 	rename(metadata, f.info.Scopes)
 	return json.Marshal(metadata)
 }

@@ -173,6 +173,14 @@ func (h *Handler) provisionRegistrar(ctx caddy.Context, prefix string) error {
 		return err
 	}
 	h.shared, _ = h.registrar.(SharedClient)
+	if static, ok := module.(*Static); ok {
+		// The operator has listed what is allowed.
+		for _, uri := range static.RedirectURIs {
+			if scheme, _, _ := strings.Cut(uri, ":"); scheme != "https" && scheme != "http" {
+				h.policy.PrivateSchemes = append(h.policy.PrivateSchemes, scheme)
+			}
+		}
+	}
 	if sweeper, ok := h.registrar.(Sweeper); ok {
 		h.release = append(h.release, registerSweeper(h.Issuer, sweeper))
 	}

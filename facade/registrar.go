@@ -54,7 +54,8 @@ type ClientMetadata struct {
 	ClientName              string   `json:"client_name,omitempty"`
 	ClientURI               string   `json:"client_uri,omitempty"`
 
-	// Raw is the request as it was.
+	// Raw is the request as it was, with redirect URIs that have been left out
+	// above: the operator hasn't allowed them.
 	Raw []byte `json:"-"`
 }
 

@@ -54,7 +54,7 @@ func TestFacadeOfDjango(t *testing.T) {
 	}
 	d := startDjangoOAuth(t, redirects...)
 	c := startCaddy(t, "respond 503")
-	site := strings.NewReplacer("DJANGO", d.URL, "REDIRECTS", redirectURI+" "+strings.Join(redirects, " ")).Replace(djangoFacade)
+	site := strings.NewReplacer("DJANGO", d.URL, "REDIRECTS", "cursor://anysphere.cursor-mcp/oauth/callback "+redirectURI+" "+strings.Join(redirects, " ")).Replace(djangoFacade)
 	c.reload(site)
 
 	user := []string{"BROWSER_PASSWORD=password", "BROWSER_DECISION=Authorize"}
@@ -124,6 +124,8 @@ func facadeRefusals(t *testing.T, c *caddyServer, redirect string) {
 		code       string
 	}{
 		{"good", `{"redirect_uris":["` + redirect + `"]}`, 201, ""},
+		{"a scheme that is listed", `{"redirect_uris":["cursor://anysphere.cursor-mcp/oauth/callback","` + redirect + `"]}`, 201, ""},
+		{"a scheme that is not", `{"redirect_uris":["other://x/cb"]}`, 400, "invalid_redirect_uri"},
 		{"asks for a secret", `{"redirect_uris":["` + redirect + `"],"token_endpoint_auth_method":"client_secret_post"}`, 201, ""},
 		{"javascript", `{"redirect_uris":["javascript:alert(1)"]}`, 400, "invalid_redirect_uri"},
 		{"fragment", `{"redirect_uris":["` + redirect + `#x"]}`, 400, "invalid_redirect_uri"},

@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -82,9 +83,7 @@ func (s *Server) Authorize(ctx context.Context, query string) (*Authorization, *
 	}
 	redirectURI, err := c.redirectURI(parameters.Get("redirect_uri"))
 	if err != nil {
-		e := invalidRequest("The redirect_uri is not one that the client registered.")
-		e.Cause = err
-		return nil, c, &AuthorizationError{Err: e}
+		return nil, c, &AuthorizationError{Err: s.wrongRedirect(c, parameters.Get("redirect_uri"), err)}
 	}
 	a := &Authorization{
 		ClientID:    c.ID,
@@ -98,6 +97,17 @@ func (s *Server) Authorize(ctx context.Context, query string) (*Authorization, *
 		return nil, c, s.refuseUnasked(a, c, err)
 	}
 	return a, c, nil
+}
+
+// wrongRedirect returns why the client may not have the redirect URI that it
+// names: because of the operator, or by its own fault.
+func (s *Server) wrongRedirect(c *Client, uri string, cause error) *Error {
+	if reason, ok := errors.AsType[*registration.NotAllowedError](s.config.Registration.Allows(uri)); ok && c.Kind != PreRegistered {
+		return notAllowed(reason)
+	}
+	e := invalidRequest("The redirect_uri is not one that the client registered.")
+	e.Cause = cause
+	return e
 }
 
 // judgeRequest judges what the client may be told of.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -61,13 +62,12 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (*Event, error
 			c.RedirectURIs = append(c.RedirectURIs, uri)
 		}
 	}
-	switch m.TokenEndpointAuthMethod {
-	case methodNone:
-	case methodPost, methodBasic:
-		c.Method, c.Nonce = m.TokenEndpointAuthMethod, rand.Text()
-	case "": // RFC 7591, section 2
+	switch method := m.TokenEndpointAuthMethod; {
+	case method == methodPost, method == methodBasic:
+		c.Method, c.Nonce = method, rand.Text()
+	case method == "": // RFC 7591, section 2
 		c.Method, c.Nonce = methodBasic, rand.Text()
-	default:
+	case !m.Public():
 		return event, badRequest("invalid_client_metadata", "token_endpoint_auth_method must be none, client_secret_basic or client_secret_post.")
 	}
 	// Section 2 has a default without refresh tokens, but clients that leave
@@ -150,18 +150,27 @@ func (s *Server) dynamicClient(ctx context.Context, id string) (*Client, error) 
 	return c, s.stillAllowed(c)
 }
 
-// stillAllowed returns an error if the operator has forbidden since what was
-// allowed when the client introduced itself.
+// stillAllowed takes away what the operator has forbidden since the client
+// introduced itself, and returns an error if nothing remains.
 func (s *Server) stillAllowed(c *Client) error {
 	if s.config.Registration.Off {
 		return invalidClient("This server accepts only clients that its operator has registered.", nil)
 	}
-	for _, uri := range c.RedirectURIs {
-		if err := s.config.Registration.Allows(uri); err != nil {
-			return invalidClient("The operator doesn't allow the client's redirect URIs.", errors.New("redirect URI "+err.Error()))
-		}
+	var refused error
+	c.RedirectURIs = slices.DeleteFunc(c.RedirectURIs, func(uri string) bool {
+		err := s.config.Registration.Allows(uri)
+		refused = errors.Join(refused, err)
+		return err != nil
+	})
+	if len(c.RedirectURIs) == 0 {
+		return notAllowed(refused)
 	}
 	return nil
+}
+
+// notAllowed is the refusal of a redirect URI that the operator hasn't allowed.
+func notAllowed(reason error) *Error {
+	return invalidClient("The operator of this server doesn't allow the client's redirect URI.", fmt.Errorf("redirect URI %w", reason))
 }
 
 // isDocument reports whether a client identifier is the URL of a Client ID
@@ -187,10 +196,11 @@ func (s *Server) documentClient(ctx context.Context, id string) (*Client, error)
 	if err != nil {
 		return nil, invalidClient("The client's metadata document is not acceptable.", err)
 	}
-	if method := m.TokenEndpointAuthMethod; method != "" && method != methodNone {
+	if m.TokenEndpointAuthMethod != "" && !m.Public() {
 		// A shared secret can't be (section 4.1 of the draft), and a key we
-		// don't check would let anybody pose as the client.
-		return nil, invalidClient("The client's metadata document asks for a way to authenticate that this server doesn't have; it must be none.", nil)
+		// don't check would let anybody pose as the client. One that can do
+		// without, as ChatGPT, sees in our metadata that it has to.
+		return nil, invalidClient("The client's metadata document asks for a way to authenticate that this server doesn't have: token_endpoint_auth_method must be none, or none be in token_endpoint_auth_methods_supported.", nil)
 	}
 	return &Client{
 		ID:           id,

@@ -2,6 +2,7 @@ package registration
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 
@@ -21,11 +22,13 @@ const (
 type Metadata struct {
 	RedirectURIs            []string `json:"redirect_uris"`
 	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method"`
-	GrantTypes              []string `json:"grant_types"`
-	ResponseTypes           []string `json:"response_types"`
-	ApplicationType         string   `json:"application_type"`
-	ClientName              string   `json:"client_name"`
-	ClientURI               string   `json:"client_uri"`
+	// TokenEndpointAuthMethods are all that the client can do.
+	TokenEndpointAuthMethods []string `json:"token_endpoint_auth_methods_supported"`
+	GrantTypes               []string `json:"grant_types"`
+	ResponseTypes            []string `json:"response_types"`
+	ApplicationType          string   `json:"application_type"`
+	ClientName               string   `json:"client_name"`
+	ClientURI                string   `json:"client_uri"`
 }
 
 // Error is one of RFC 7591, section 3.2.2.
@@ -47,6 +50,38 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Cause }
 
+// narrow leaves out the redirect URIs that the operator hasn't allowed, if others
+// remain: some clients register all that they could ever use, a scheme of their
+// own among them, and RFC 7591, section 2, lets a server replace what it doesn't
+// support. One that nobody may have spoils them all.
+func (m *Metadata) narrow(policy *Policy) error {
+	var allowed []string
+	var refused error
+	for _, uri := range m.RedirectURIs {
+		err := policy.Allows(uri)
+		if err == nil {
+			allowed = append(allowed, uri)
+			continue
+		}
+		if _, ok := errors.AsType[*NotAllowedError](err); !ok {
+			return err
+		}
+		refused = err
+	}
+	if len(allowed) == 0 {
+		return refused
+	}
+	m.RedirectURIs = allowed
+	return nil
+}
+
+// Public reports whether the client says that it can do without authentication:
+// by the method it names, or among others that it has (OpenID Connect Relying
+// Party Metadata Choices 1.0), for a server that doesn't support that method.
+func (m *Metadata) Public() bool {
+	return m.TokenEndpointAuthMethod == "none" || slices.Contains(m.TokenEndpointAuthMethods, "none")
+}
+
 // Parse reads and judges what a client says of itself. The error is an
 // [*Error].
 func Parse(body []byte, policy *Policy) (*Metadata, error) {
@@ -59,13 +94,11 @@ func Parse(body []byte, policy *Policy) (*Metadata, error) {
 	if len(m.RedirectURIs) == 0 || len(m.RedirectURIs) > maxRedirectURIs {
 		return nil, &Error{Code: "invalid_redirect_uri", Description: "redirect_uris must be a list of 1 to 10 URIs."}
 	}
-	for _, uri := range m.RedirectURIs {
-		if err := policy.Allows(uri); err != nil {
-			return nil, &Error{
-				Code:        "invalid_redirect_uri",
-				Description: "A redirect URI must be https, or http on loopback, without fragment, credentials and wildcards, and be allowed by the operator.",
-				Cause:       errors.New("redirect URI " + err.Error()),
-			}
+	if err := m.narrow(policy); err != nil {
+		return nil, &Error{
+			Code:        "invalid_redirect_uri",
+			Description: "A redirect URI must be https, or http on loopback, without fragment, credentials and wildcards, and be allowed by the operator.",
+			Cause:       fmt.Errorf("redirect URI %w", err),
 		}
 	}
 	if len(m.ClientName) > maxClientName {

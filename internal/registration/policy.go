@@ -45,7 +45,8 @@ func (r *Policy) Check() error {
 	return nil
 }
 
-// Allows returns an error if no client may have the redirect URI.
+// Allows returns an error if no client may have the redirect URI: a
+// [*NotAllowedError] if the operator could allow it.
 func (r *Policy) Allows(uri string) error {
 	if len(r.RedirectURIs) == 0 {
 		return CheckRedirectURI(uri, r.PrivateSchemes)
@@ -65,5 +66,5 @@ func (r *Policy) Allows(uri string) error {
 			return nil
 		}
 	}
-	return errors.New("is not one that the operator allows")
+	return &NotAllowedError{"is not one that the operator allows"}
 }

@@ -23,10 +23,17 @@ var forbiddenSchemes = []string{
 	"ms-its", "mk", "resource", "sms", "tel", "vbscript", "view-source", "ws", "wss",
 }
 
+// NotAllowedError says that nothing is wrong with a redirect URI but that the
+// operator hasn't allowed it.
+type NotAllowedError struct{ reason string }
+
+func (e *NotAllowedError) Error() string { return e.reason }
+
 // CheckRedirectURI returns an error if codes must not be sent to uri: it has to
 // be https, or http on loopback (RFC 8252, section 7.3), or have one of the
 // private schemes (section 7.1); absolute, and without fragment (RFC 6749,
-// section 3.1.2). Whatever two programs could read differently is refused.
+// section 3.1.2). Whatever two programs could read differently is refused. The
+// error is a [*NotAllowedError] if only the scheme would have to be allowed.
 func CheckRedirectURI(uri string, privateSchemes []string) error {
 	switch {
 	case uri == "":
@@ -65,7 +72,7 @@ func CheckRedirectURI(uri string, privateSchemes []string) error {
 		}
 	default:
 		if !slices.Contains(privateSchemes, u.Scheme) {
-			return fmt.Errorf("has the scheme %s, which is not one of private_schemes", u.Scheme)
+			return &NotAllowedError{fmt.Sprintf("has the scheme %s, which is not one of private_schemes", u.Scheme)}
 		}
 	}
 	return nil
