@@ -72,6 +72,11 @@ type Handler struct {
 	// Default: 30d.
 	RefreshTokenLifetime caddy.Duration `json:"refresh_token_lifetime,omitempty"`
 
+	// How long a refresh token that was just replaced gets the same replacement
+	// again: for clients whose processes share one. At most 1h. Default: not at
+	// all, and reuse ends what was granted.
+	RefreshTokenGrace caddy.Duration `json:"refresh_token_grace,omitempty"`
+
 	// How long a browser stays signed in. Default: 12h.
 	SessionLifetime caddy.Duration `json:"session_lifetime,omitempty"`
 

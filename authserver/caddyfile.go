@@ -50,6 +50,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	    }
 //	    access_token_lifetime  <duration>
 //	    refresh_token_lifetime <duration>
+//	    refresh_token_grace    <duration>
 //	    session_lifetime       <duration>
 //	    registration           open | redirect_uris <uris...> | off
 //	    private_schemes        <schemes...>
@@ -115,13 +116,15 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		return option.Duration(d, &h.AccessTokenLifetime)
 	case "refresh_token_lifetime":
 		return option.Duration(d, &h.RefreshTokenLifetime)
+	case "refresh_token_grace":
+		return option.Duration(d, &h.RefreshTokenGrace)
 	case "session_lifetime":
 		return option.Duration(d, &h.SessionLifetime)
 	case "secret":
 		return option.Text(d, &h.Secret)
 	default:
 		return d.Errf("unrecognized option of mcp_auth_server: %s (known: resource, scopes, users, upstream, clients, registration, private_schemes, "+
-			"client_documents, access_token_lifetime, refresh_token_lifetime, session_lifetime, secret)", word)
+			"client_documents, access_token_lifetime, refresh_token_lifetime, refresh_token_grace, session_lifetime, secret)", word)
 	}
 }
 

@@ -67,6 +67,7 @@ func TestErrors(t *testing.T) {
 
 		"upstream":              {more("upstream"), "takes what it is"},
 		"upstream of no type":   {more("upstream saml https://a.example"), "upstream takes what it is"},
+		"grace of a day":        {more("refresh_token_grace 24h"), "at most 1h0m0s"},
 		"upstream without who":  {more("upstream github {\n client_id a\n client_secret b\n }"), "allow anybody"},
 		"upstream, no client":   {more("upstream github {\n allow anybody\n }"), "client_id and client_secret"},
 		"upstream, odd rule":    {more("upstream github {\n client_id a\n client_secret b\n allow shoesize 42\n }"), "there is no such kind"},

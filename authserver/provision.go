@@ -48,6 +48,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		Resources:            h.Resources,
 		AccessTokenLifetime:  time.Duration(h.AccessTokenLifetime),
 		RefreshTokenLifetime: time.Duration(h.RefreshTokenLifetime),
+		RefreshTokenGrace:    time.Duration(h.RefreshTokenGrace),
 		Store:                newStorage(ctx.Storage(), h.Issuer),
 		Secret:               []byte(h.Secret),
 		Welcome:              h.welcome,

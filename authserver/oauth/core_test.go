@@ -119,6 +119,7 @@ type fixture struct {
 	t      *testing.T
 	store  *memory
 	clock  *clock
+	mu     sync.Mutex
 	events []Event
 }
 
@@ -165,9 +166,13 @@ func (f *fixture) again(change ...func(*Config)) *Server {
 			{ID: "backend", Secret: "a-secret-of-the-backend", RedirectURIs: []string{testRedirect}},
 			{ID: "resource", Secret: "a-secret-of-the-resource", Introspection: true},
 		},
-		Store:   f.store,
-		Now:     f.clock.Now,
-		Observe: func(_ context.Context, e Event) { f.events = append(f.events, e) },
+		Store: f.store,
+		Now:   f.clock.Now,
+		Observe: func(_ context.Context, e Event) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.events = append(f.events, e)
+		},
 	}
 	for _, c := range change {
 		c(&config)

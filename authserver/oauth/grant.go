@@ -43,8 +43,10 @@ type grant struct {
 	// Refreshable says whether there are refresh tokens.
 	Refreshable bool `json:"refreshable,omitempty"`
 
-	// Current is the hash of the refresh token that is good now.
-	Current [32]byte `json:"current"`
+	// Current is the hash of the refresh token that is good now, and Rotated
+	// since when it is.
+	Current [32]byte  `json:"current"`
+	Rotated time.Time `json:"rotated"`
 
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
@@ -143,7 +145,7 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 		return nil, err
 	}
 	g.Created = s.now()
-	return s.issue(ctx, record.Grant, &g, g.Scopes)
+	return s.issue(ctx, record.Grant, &g, g.Scopes, "")
 }
 
 // revokeGrant ends a grant. The lock is for a refresh under way, which would

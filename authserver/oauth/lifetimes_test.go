@@ -44,6 +44,83 @@ func TestRefreshTokenLasts(t *testing.T) {
 	}
 }
 
+// Within the grace a replaced refresh token gets the same replacement again, and
+// nothing else does.
+func TestRefreshTokenGrace(t *testing.T) {
+	t.Parallel()
+	const grace = time.Minute
+	begin := func() (*fixture, answer, answer) {
+		f := newFixture(t, func(c *Config) { c.RefreshTokenGrace = grace })
+		first := f.tokens()
+		f.clock.pass(time.Hour)
+		second := post(t, f.Server, TokenPath, refreshForm(first.Refresh))
+		if second.status != 200 || second.Refresh == first.Refresh {
+			t.Fatalf("refreshing: %d %s", second.status, second.body)
+		}
+		return f, first, second
+	}
+	refused := func(name string, f *fixture, value string) {
+		t.Helper()
+		if got := post(t, f.Server, TokenPath, refreshForm(value)); got.Error != "invalid_grant" {
+			t.Errorf("%s: got %d %s, want invalid_grant", name, got.status, got.body)
+		}
+	}
+
+	f, first, second := begin()
+	for range 3 {
+		f.clock.pass(grace/3 - time.Second)
+		again := post(t, f.Server, TokenPath, refreshForm(first.Refresh))
+		if again.status != 200 || again.Refresh != second.Refresh || again.Access == second.Access || again.Scope != second.Scope {
+			t.Errorf("in the grace: got %d %s, want the same refresh token", again.status, again.body)
+		}
+	}
+	// The time doesn't begin anew; and then it is a reuse as any.
+	f.clock.pass(3 * time.Second)
+	refused("after the grace", f, first.Refresh)
+	refused("the replacement, after the reuse", f, second.Refresh)
+
+	// When the replacement has been used, nobody can have missed it.
+	f, first, second = begin()
+	third := post(t, f.Server, TokenPath, refreshForm(second.Refresh))
+	if third.status != 200 {
+		t.Fatalf("the replacement: %d %s", third.status, third.body)
+	}
+	refused("one before the last", f, first.Refresh)
+	refused("the last, after the reuse", f, third.Refresh)
+
+	// Another server on the store, another client, no grace.
+	f, first, second = begin()
+	if again := post(t, f.again(func(c *Config) { c.RefreshTokenGrace = grace }), TokenPath, refreshForm(first.Refresh)); again.Refresh != second.Refresh {
+		t.Errorf("another server: got %d %s", again.status, again.body)
+	}
+	form := refreshForm(first.Refresh)
+	form.Set("client_id", "backend")
+	form.Set("client_secret", "a-secret-of-the-backend")
+	if got := post(t, f.Server, TokenPath, form); got.Error != "invalid_grant" {
+		t.Errorf("another client: got %d %s", got.status, got.body)
+	}
+	refused("without a grace", &fixture{Server: f.again()}, first.Refresh)
+	refused("the replacement, after the reuse", f, second.Refresh)
+
+	// Processes that share a token meet.
+	f = newFixture(t, func(c *Config) { c.RefreshTokenGrace = grace })
+	shared := f.tokens().Refresh
+	answers := make([]answer, 8)
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() { answers[i] = post(t, f.Server, TokenPath, refreshForm(shared)) })
+	}
+	wg.Wait()
+	for _, got := range answers {
+		if got.status != 200 || got.Refresh != answers[0].Refresh {
+			t.Errorf("at once: got %d %s", got.status, got.body)
+		}
+	}
+	if got := post(t, f.Server, TokenPath, refreshForm(answers[0].Refresh)); got.status != 200 {
+		t.Errorf("then: got %d %s", got.status, got.body)
+	}
+}
+
 func TestAccessTokenLasts(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -67,6 +67,12 @@ type Config struct {
 	// default.
 	AccessTokenLifetime, RefreshTokenLifetime time.Duration
 
+	// RefreshTokenGrace is how long a refresh token that was just replaced gets
+	// the same replacement again, as long as that hasn't been used: for clients
+	// of several processes that share one, and for answers that got lost. Reuse
+	// is noticed one refresh later, then. Zero means none; at most an hour.
+	RefreshTokenGrace time.Duration
+
 	// Registration is which clients may introduce themselves.
 	Registration registration.Policy
 
@@ -163,6 +169,9 @@ func New(config Config) (*Server, error) {
 	}
 	if s.config.AccessTokenLifetime < 0 || s.config.RefreshTokenLifetime < s.config.AccessTokenLifetime {
 		return nil, errors.New("a refresh token must last longer than an access token")
+	}
+	if s.config.RefreshTokenGrace < 0 || s.config.RefreshTokenGrace > maxRefreshTokenGrace {
+		return nil, fmt.Errorf("the grace for refresh tokens is at most %s: beyond that, a reused one is a stolen one", maxRefreshTokenGrace)
 	}
 	if s.config.AccessTokenLifetime > maxAccessTokenLifetime {
 		return nil, fmt.Errorf("access tokens of more than %s could not be taken back in time: let clients refresh them", maxAccessTokenLifetime)

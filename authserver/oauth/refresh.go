@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A refresh token is the grant's identifier, 32 random bytes, and a keyed hash of
-// both, so that one that was good once is told from one that is made up: only the
+// A refresh token is the grant's identifier, 32 bytes that nobody can guess, and a
+// keyed hash of both, so that one that was good once is told from one that is made up: only the
 // first is a reason to revoke a grant. The server stores the hash of the whole.
 const (
 	refreshPrefix  = "mcprt_" // secret scanners like prefixes
@@ -22,6 +22,8 @@ const (
 	refreshSigned  = refreshGrant + 32
 	refreshLength  = refreshSigned + 16
 	refreshEncoded = (refreshLength*8 + 5) / 6
+
+	maxRefreshTokenGrace = time.Hour
 )
 
 // refreshMAC returns the keyed hash of what comes before it in a refresh token.
@@ -29,11 +31,18 @@ func (k *secrets) refreshMAC(signed []byte) []byte {
 	return k.MAC("refresh token", signed)[:refreshLength-refreshSigned]
 }
 
-// newRefreshToken returns a refresh token of the grant, and its hash.
-func (k *secrets) newRefreshToken(grant string) (string, [32]byte) {
+// refreshTokenAfter returns the refresh token of the grant that takes the place of
+// the one given, or the first one, and its hash. That it follows from the one before
+// lets a server with a grace hand it out again without keeping it; nobody else can
+// tell.
+func (k *secrets) refreshTokenAfter(grant, before string) (string, [32]byte) {
 	b := make([]byte, refreshSigned, refreshLength)
-	_, _ = rand.Read(b)                                   // never fails
 	_, _ = base64.RawURLEncoding.Decode(b, []byte(grant)) // ours, of 16 bytes
+	if before == "" {
+		_, _ = rand.Read(b[refreshGrant:]) // never fails
+	} else {
+		copy(b[refreshGrant:], k.MAC("next refresh token", []byte(before)))
+	}
 	value := refreshPrefix + base64.RawURLEncoding.EncodeToString(append(b, k.refreshMAC(b)...))
 	return value, sha256.Sum256([]byte(value))
 }
@@ -83,7 +92,7 @@ func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event 
 		return nil, invalidGrant("The refresh token was issued to another client.")
 	}
 	event.Subject = g.User.Subject
-	if subtle.ConstantTimeCompare(hash[:], g.Current[:]) != 1 {
+	if subtle.ConstantTimeCompare(hash[:], g.Current[:]) != 1 && !s.inGrace(k, id, value, &g) {
 		// Section 4.3.1: either a thief or the client has a token that the other
 		// one has used. Which, nobody can tell.
 		event.Warning = "a refresh token was used twice: the grant is revoked"
@@ -102,7 +111,17 @@ func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event 
 	if err := s.stillGood(ctx, &g); err != nil {
 		return nil, err
 	}
-	return s.issue(ctx, id, &g, scopes)
+	return s.issue(ctx, id, &g, scopes, value)
+}
+
+// inGrace reports whether a refresh token has only just been replaced, by one that
+// hasn't been used.
+func (s *Server) inGrace(k *secrets, id, value string, g *grant) bool {
+	if s.config.RefreshTokenGrace == 0 || !s.now().Before(g.Rotated.Add(s.config.RefreshTokenGrace)) {
+		return false
+	}
+	_, next := k.refreshTokenAfter(id, value)
+	return subtle.ConstantTimeCompare(next[:], g.Current[:]) == 1
 }
 
 // narrowed returns the scopes that a refresh asks for, which may be fewer than
@@ -147,9 +166,10 @@ func (s *Server) stillGood(ctx context.Context, g *grant) error {
 	return nil
 }
 
-// issue stores the grant and makes its next tokens. The grant is stored before
+// issue stores the grant and makes its next tokens; used is the refresh token that
+// they are for, empty at first. The grant is stored before
 // anybody has them: what fails after that costs a sign-in, not a stolen token.
-func (s *Server) issue(ctx context.Context, id string, g *grant, scopes []string) (*tokens, error) {
+func (s *Server) issue(ctx context.Context, id string, g *grant, scopes []string, used string) (*tokens, error) {
 	k, err := s.secret(ctx)
 	if err != nil {
 		return nil, err
@@ -170,7 +190,11 @@ func (s *Server) issue(ctx context.Context, id string, g *grant, scopes []string
 	}
 	g.Expires = s.now().Add(s.config.AccessTokenLifetime)
 	if g.Refreshable {
-		out.RefreshToken, g.Current = k.newRefreshToken(id)
+		value, hash := k.refreshTokenAfter(id, used)
+		if hash != g.Current {
+			g.Current, g.Rotated = hash, s.now()
+		}
+		out.RefreshToken = value
 		g.Expires = s.now().Add(s.config.RefreshTokenLifetime)
 	}
 	return out, s.store(ctx, grantKey(id), g)
