@@ -7,24 +7,30 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 var caddyfileBlock = regexp.MustCompile("(?ms)^```caddyfile\n(.*?)^```")
 
+// manual returns the files that the manual is made of.
+func manual(t *testing.T) []string {
+	t.Helper()
+	files := []string{filepath.Join("..", "README.md"), filepath.Join("..", "xcaddy.md"), filepath.Join("..", "bench", "README.md")}
+	for pattern, least := range map[string]int{filepath.Join("..", "docs", "*.md"): 8, filepath.Join("..", "docs", "recipes", "*.md"): 11} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) < least {
+			t.Fatalf("%s: %q, %v", pattern, found, err)
+		}
+		files = append(files, found...)
+	}
+	return files
+}
+
 // Every Caddyfile in the manual is one that Caddy takes.
 func TestDocumentedCaddyfiles(t *testing.T) {
 	t.Parallel()
-	pages, err := filepath.Glob(filepath.Join("..", "docs", "*.md"))
-	recipes, errRecipes := filepath.Glob(filepath.Join("..", "docs", "recipes", "*.md"))
-	if errRecipes != nil || len(recipes) < 11 {
-		t.Fatalf("recipes: %q, %v", recipes, errRecipes)
-	}
-	pages = append(pages, recipes...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	n := 0
-	for _, page := range append(pages, filepath.Join("..", "README.md"), filepath.Join("..", "xcaddy.md")) {
+	for _, page := range manual(t) {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
@@ -51,4 +57,63 @@ func TestDocumentedCaddyfiles(t *testing.T) {
 func lastLine(s string) string {
 	s = strings.TrimSpace(s)
 	return s[strings.LastIndexByte(s, '\n')+1:]
+}
+
+var (
+	fencedBlock  = regexp.MustCompile("(?ms)^ *```.*?^ *```")
+	markdownLink = regexp.MustCompile(`\]\(([^()\s]+)\)`)
+	heading      = regexp.MustCompile(`(?m)^#+ +(.+)$`)
+)
+
+// anchors returns what a link into a page can name: its headings, as GitHub
+// spells them.
+func anchors(text string) map[string]bool {
+	names := make(map[string]bool)
+	for _, match := range heading.FindAllStringSubmatch(fencedBlock.ReplaceAllString(text, ""), -1) {
+		title := markdownLink.ReplaceAllString(strings.ToLower(match[1]), "]")
+		names[strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+				return r
+			}
+			return -1
+		}, title)] = true
+	}
+	return names
+}
+
+// Every link within the manual leads somewhere.
+func TestDocumentedLinks(t *testing.T) {
+	t.Parallel()
+	read := func(file string) string {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Error(err)
+		}
+		return string(b)
+	}
+	n := 0
+	for _, page := range manual(t) {
+		for _, match := range markdownLink.FindAllStringSubmatch(fencedBlock.ReplaceAllString(read(page), ""), -1) {
+			if strings.Contains(match[1], "://") {
+				continue
+			}
+			n++
+			file, anchor, _ := strings.Cut(match[1], "#")
+			target := page
+			if file != "" {
+				target = filepath.Join(filepath.Dir(page), filepath.FromSlash(file))
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: %s leads nowhere", page, match[1])
+			} else if anchor != "" && !anchors(read(target))[anchor] {
+				t.Errorf("%s: there is no #%s in %s", page, anchor, target)
+			}
+		}
+	}
+	if n < 50 {
+		t.Errorf("only %d links in the manual: is the pattern right?", n)
+	}
 }
