@@ -24,39 +24,42 @@ func (p published) Fetch(_ context.Context, id string) ([]byte, error) {
 func TestDocumentsOfKnownClients(t *testing.T) {
 	t.Parallel()
 	const id = "https://chatgpt.example/oauth/client.json"
+	name := `,"client_name":"ChatGPT"`
 	document := func(more string) published {
-		return published{id: `{"client_id":"` + id + `","client_name":"ChatGPT","redirect_uris":["` + testRedirect + `"],` +
-			`"grant_types":["authorization_code","refresh_token"],"response_types":["code"]` + more + `}`}
+		return published{id: `{"client_id":"` + id + `"` + more + `,"redirect_uris":["` + testRedirect + `"],` +
+			`"grant_types":["authorization_code","refresh_token"],"response_types":["code"]}`}
 	}
-	for name, test := range map[string]struct {
+	for what, test := range map[string]struct {
 		more string
 		good bool
 	}{
-		"public":               {`,"token_endpoint_auth_method":"none"`, true},
-		"says nothing":         {``, true},
-		"prefers a key":        {`,"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_methods_supported":["none","private_key_jwt"],"token_endpoint_auth_signing_alg":"RS256","jwks_uri":"https://chatgpt.example/oauth/jwks.json"`, true},
-		"insists on a key":     {`,"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://chatgpt.example/oauth/jwks.json"`, false},
-		"insists, and lists":   {`,"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_methods_supported":["private_key_jwt"]`, false},
-		"wants a secret":       {`,"token_endpoint_auth_method":"client_secret_basic"`, false},
-		"a list that is none":  {`,"token_endpoint_auth_methods_supported":"none"`, false},
-		"redirect URIs twice":  {`,"redirect_uris":["javascript:alert(1)"]`, false},
-		"methods of wrong typ": {`,"token_endpoint_auth_method":["none"]`, false},
+		"public":                 {name + `,"token_endpoint_auth_method":"none"`, true},
+		"says nothing":           {name, true},
+		"prefers a key":          {name + `,"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_methods_supported":["none","private_key_jwt"],"token_endpoint_auth_signing_alg":"RS256","jwks_uri":"https://chatgpt.example/oauth/jwks.json"`, true},
+		"insists on a key":       {name + `,"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://chatgpt.example/oauth/jwks.json"`, false},
+		"insists, and lists":     {name + `,"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_methods_supported":["private_key_jwt"]`, false},
+		"wants a secret":         {name + `,"token_endpoint_auth_method":"client_secret_basic"`, false},
+		"a list that is none":    {name + `,"token_endpoint_auth_methods_supported":"none"`, false},
+		"redirect URIs twice":    {name + `,"redirect_uris":["javascript:alert(1)"]`, false},
+		"method of another type": {name + `,"token_endpoint_auth_method":["none"]`, false},
+		"no name":                {`,"token_endpoint_auth_method":"none"`, false},
+		"an empty name":          {`,"client_name":""`, false},
 	} {
 		f := newFixture(t, func(c *Config) { c.Documents = document(test.more) })
 		a, c, err := f.Authorize(t.Context(), testQuery("client_id", id).Encode())
 		if !test.good {
 			if refused, ok := errors.AsType[*AuthorizationError](err); !ok || refused.Err.Code != "invalid_client" || refused.RedirectTo != "" {
-				t.Errorf("%s: got %v, want invalid_client", name, err)
+				t.Errorf("%s: got %v, want invalid_client", what, err)
 			}
 			continue
 		}
 		if err != nil || !c.Public() || c.Kind != ByDocument {
-			t.Errorf("%s: got %+v, %v, want a public client", name, c, err)
+			t.Errorf("%s: got %+v, %v, want a public client", what, c, err)
 			continue
 		}
 		to, err := f.Approve(t.Context(), testUser, a)
 		if err != nil || !strings.HasPrefix(to, testRedirect+"?code=") {
-			t.Errorf("%s: got %s, %v", name, to, err)
+			t.Errorf("%s: got %s, %v", what, to, err)
 		}
 	}
 }

@@ -196,6 +196,11 @@ func (s *Server) documentClient(ctx context.Context, id string) (*Client, error)
 	if err != nil {
 		return nil, invalidClient("The client's metadata document is not acceptable.", err)
 	}
+	if m.ClientName == "" {
+		// MCP, client registration: client_id, client_name and redirect_uris
+		// must be there.
+		return nil, invalidClient("The client's metadata document has no client_name.", nil)
+	}
 	if m.TokenEndpointAuthMethod != "" && !m.Public() {
 		// A shared secret can't be (section 4.1 of the draft), and a key we
 		// don't check would let anybody pose as the client. One that can do
