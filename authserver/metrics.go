@@ -1,11 +1,7 @@
 package authserver
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
 // The counters belong to the process, so that they survive a reload. Labels come
@@ -32,14 +28,3 @@ var (
 		Help:      "Authorization requests by how they ended: approved, remembered, or the OAuth error.",
 	}, []string{"issuer", "outcome"})
 )
-
-// registerMetrics makes the counters part of the configuration's registry.
-func registerMetrics(ctx caddy.Context) error {
-	for _, c := range []prometheus.Collector{requests, signIns, authorizations} {
-		err := ctx.GetMetricsRegistry().Register(c)
-		if already := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &already) {
-			return err
-		}
-	}
-	return nil
-}

@@ -19,6 +19,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
@@ -92,7 +93,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.base, h.site, h.secure = h.server.BasePath(), u.Host, u.Scheme == "https"
 	h.csrf = http.NewCrossOriginProtection()
 	h.routes = h.pageRoutes()
-	if err := registerMetrics(ctx); err != nil {
+	if err := metrics.Register(ctx, requests, signIns, authorizations); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	if err := h.acquireState(); err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
 )
 
@@ -148,7 +149,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionMetadata(); err != nil {
 		return err
 	}
-	if err := registerMetrics(ctx); err != nil {
+	if err := metrics.Register(ctx, decisions, fetches); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	h.accepted = decisions.WithLabelValues(h.Resource, "accepted")

@@ -1,11 +1,7 @@
 package facade
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
 // requests belongs to the process, so that it survives a reload. Its labels come
@@ -28,13 +24,4 @@ const (
 
 func (h *Handler) count(endpoint, outcome string) {
 	requests.WithLabelValues(h.Issuer, endpoint, outcome).Inc()
-}
-
-// registerMetrics makes the counter part of the configuration's registry.
-func registerMetrics(ctx caddy.Context) error {
-	err := ctx.GetMetricsRegistry().Register(requests)
-	if already := (prometheus.AlreadyRegisteredError{}); errors.As(err, &already) {
-		return nil
-	}
-	return err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
@@ -48,7 +49,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	prefix := path.Join("mcp_auth_facade", certmagic.StorageKeys.Safe(h.Issuer))
 	h.keys = newKeys(ctx.Storage(), prefix)
-	if err := registerMetrics(ctx); err != nil {
+	if err := metrics.Register(ctx, requests); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	if err := h.provisionRegistrar(ctx, prefix); err != nil {
