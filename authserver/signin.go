@@ -226,8 +226,10 @@ func shownClient(c *oauth.Client, redirectURI string) pages.Client {
 		IDHost:       c.DocumentHost(),
 		URI:          c.URI,
 		RedirectHost: registration.RedirectTarget(redirectURI),
-		Loopback:     c.LoopbackOnly(),
-		Trusted:      c.Kind == oauth.PreRegistered,
+		// Also of a client that has other addresses besides: any program here
+		// can pose as it, by this one.
+		Loopback: registration.IsLoopback(redirectURI),
+		Trusted:  c.Kind == oauth.PreRegistered,
 	}
 }
 

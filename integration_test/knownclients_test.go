@@ -83,6 +83,15 @@ func TestEmbeddedServerKnowsKnownClients(t *testing.T) {
 			t.Errorf("%s: refreshing: %+v", name, again)
 		}
 	}
+	// Of a client that comes back to this computer anybody here can take the part,
+	// whatever other addresses it has.
+	for redirect, warned := range map[string]bool{"http://127.0.0.1:40123/": true, "https://vscode.dev/redirect": false} {
+		p := c.person(t)
+		consent := p.signIn(p.get(known(c.URL+"/editor.json", redirect).authorizationURL("prompt", "consent")), "demo")
+		if got := strings.Contains(consent.text(), "Did you just start this yourself?"); got != warned || !consent.button("allow") {
+			t.Errorf("%s: warned %t, want %t: %s", redirect, got, warned, consent.text())
+		}
+	}
 	pg := c.person(t).get(known(id, "cursor://anysphere.cursor-mcp/oauth/callback").authorizationURL())
 	if pg.status != 400 || pg.header.Get("Location") != "" || !strings.Contains(pg.text(), "ask whoever runs this server") {
 		t.Errorf("a scheme that nobody allowed: got %d %s", pg.status, pg.text())

@@ -70,12 +70,6 @@ type Client struct {
 // Public reports whether the client can't keep a secret.
 func (c *Client) Public() bool { return c.Secret == "" }
 
-// LoopbackOnly reports whether all that is known of the client is that it runs
-// on the user's computer: any program there can pose as it.
-func (c *Client) LoopbackOnly() bool {
-	return len(c.RedirectURIs) > 0 && !slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return !registration.IsLoopback(uri) })
-}
-
 // secretMatches compares in a time that tells nothing about the secret.
 func (c *Client) secretMatches(secret string) bool {
 	want, got := sha256.Sum256([]byte(c.Secret)), sha256.Sum256([]byte(secret))

@@ -94,7 +94,7 @@ type Client struct {
 	// of a private-use one. It is always shown, and as given, so names with
 	// other letters than ASCII are to be given as Punycode.
 	RedirectHost string
-	// Loopback says that the client is sent back to on this computer only.
+	// Loopback says that the client is sent back to on this computer.
 	// Any program there can pose as it, of which the consent page warns.
 	Loopback bool
 	// Trusted says that the operator registered the client. The name of any
