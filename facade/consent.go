@@ -1,6 +1,7 @@
 package facade
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -177,7 +178,7 @@ func (h *Handler) serveConsent(w http.ResponseWriter, r *http.Request) error {
 	}
 	if values.Get("decision") != "allow" {
 		h.count(atConsent, "denied")
-		w.Header().Set("Location", h.refusal(query))
+		w.Header().Set("Location", h.refusal(r.Context(), query))
 		w.WriteHeader(http.StatusSeeOther)
 		return nil
 	}
@@ -214,18 +215,14 @@ func (a *answers) remember(target string, now time.Time) {
 
 // refusal returns where the client learns that the user said no (RFC 6749,
 // section 4.1.2.1).
-func (h *Handler) refusal(query url.Values) string {
+func (h *Handler) refusal(ctx context.Context, query url.Values) string {
 	parameters := url.Values{"error": {"access_denied"}, "error_description": {"The user refused."}}
 	if state := query.Get("state"); state != "" {
 		parameters.Set("state", state)
 	}
-	if h.sendsIss() {
-		parameters.Set("iss", h.Issuer) // RFC 9207
+	// RFC 9207, section 2.4: clients that were promised iss want it here, too.
+	if fields, err := h.fields(ctx); err == nil && fields["authorization_response_iss_parameter_supported"] == true {
+		parameters.Set("iss", h.Issuer)
 	}
 	return registration.WithParameters(query.Get("redirect_uri"), parameters)
-}
-
-// sendsIss reports whether clients expect iss in answers.
-func (h *Handler) sendsIss() bool {
-	return h.Metadata["authorization_response_iss_parameter_supported"] == true
 }

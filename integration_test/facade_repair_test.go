@@ -3,6 +3,7 @@ package integration_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -86,5 +87,33 @@ func TestFacadeRepairs(t *testing.T) {
 	got := c.do("POST", "/oauth/register", `{"redirect_uris":["http://127.0.0.1/cb"]}`, "Content-Type", "application/json")
 	if got.status != 503 || got.header.Get("Retry-After") == "" || !strings.HasPrefix(got.body, "{") {
 		t.Errorf("registering while the server is away: got %d %s, want 503 in JSON", got.status, got.body)
+	}
+}
+
+// A refusal of the façade's own is an answer as the server's: with iss, if that
+// promises it, or clients would not believe it (RFC 9207, section 2.4).
+func TestFacadeRefusalHasIssuer(t *testing.T) {
+	t.Parallel()
+	needNode(t)
+	c := startCaddy(t, "respond 503")
+	port := freePort(t)
+	startAuthServer(t, "", map[string]any{"port": port, "issuer": c.URL, "cimd": false})
+	c.reload(strings.ReplaceAll(`
+		mcp_auth_facade SITE {
+			upstream BEHIND
+			register static shared {
+				redirect_uris http://127.0.0.1:1/callback
+			}
+		}
+		reverse_proxy BEHIND
+	`, "BEHIND", fmt.Sprintf("http://127.0.0.1:%d", port)))
+	p := c.person(t)
+	query := url.Values{
+		"response_type": {"code"}, "client_id": {"shared"}, "redirect_uri": {callback}, "state": {"s"},
+		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"},
+	}
+	to := p.submit(p.get(c.URL+"/auth?"+query.Encode()), "deny").location(t)
+	if got := to.Query(); got.Get("error") != "access_denied" || got.Get("state") != "s" || got.Get("iss") != c.URL {
+		t.Errorf("the client was told %s, want access_denied with state and iss", to)
 	}
 }
