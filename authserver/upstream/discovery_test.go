@@ -115,7 +115,8 @@ func TestProviderDown(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			f := newOP(t)
-			o := f.oidc(t, nil)
+			now := time.Now()
+			o := f.oidc(t, func(c *upstream.OIDCConfig) { c.Now = func() time.Time { return now } })
 			good := f.handlers[discoveryPath]
 			f.handle(discoveryPath, test.handler)
 			address, p, err := o.Begin(t.Context(), redirectURI)
@@ -128,7 +129,12 @@ func TestProviderDown(t *testing.T) {
 			}
 			id, err := o.Finish(t.Context(), redirectURI, upstream.Pending{State: "s"}, url.Values{"state": {"s"}, "code": {code}})
 			checkRefused(t, id, err, "unavailable")
+			// One that hangs must not keep everybody waiting in turn.
+			if n := f.count(discoveryPath); n != 1 {
+				t.Errorf("asked %d times within 5 s, want once", n)
+			}
 			f.handle(discoveryPath, good)
+			now = now.Add(5 * time.Second)
 			if _, err := f.signIn(t, o, nil); err != nil {
 				t.Errorf("got %v when the provider is back, want none", err)
 			}
@@ -186,10 +192,12 @@ func TestMetadataKeptAndRefreshed(t *testing.T) {
 		{"an hour old", time.Hour, func() {}, "/authorize2", 2},
 		{"fresh again", 2*time.Hour - time.Second, func() {}, "/authorize2", 2},
 		{"down", 2 * time.Hour, func() { f.handle(discoveryPath, answer(http.StatusBadGateway, "text/plain", "sesame")) }, "/authorize2", 3},
+		{"down just now", 2*time.Hour + 5*time.Second - 1, func() {}, "/authorize2", 3},
+		{"still down", 2*time.Hour + 5*time.Second, func() {}, "/authorize2", 4},
 		{"back", 3 * time.Hour, func() {
 			f.change(func() { f.metadata["authorization_endpoint"] = f.issuer + "/authorize3" })
 			f.handle(discoveryPath, good)
-		}, "/authorize3", 4},
+		}, "/authorize3", 5},
 	} {
 		step.do()
 		at(step.after)

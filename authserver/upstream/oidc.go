@@ -42,6 +42,9 @@ type OIDC struct {
 
 	mu       sync.Mutex
 	provider *provider
+	// failed is why the last discovery failed, at failedAt; nil if it didn't.
+	failed   error
+	failedAt time.Time
 }
 
 // provider is what the provider says of itself.
@@ -91,8 +94,13 @@ func discoveryError(err error) error {
 	return errors.New("its metadata can't be read")
 }
 
-// metadataFresh is how long a provider's metadata is believed.
-const metadataFresh = time.Hour
+const (
+	// metadataFresh is how long a provider's metadata is believed.
+	metadataFresh = time.Hour
+	// failureFresh is how long one that could not be asked isn't asked again: it
+	// may be one that hangs, and people would wait for it one after the other.
+	failureFresh = 5 * time.Second
+)
 
 // NewOIDC returns the provider of config without asking it anything yet.
 func NewOIDC(config OIDCConfig) (*OIDC, error) {
@@ -124,46 +132,59 @@ func NewOIDC(config OIDCConfig) (*OIDC, error) {
 // Label implements [Provider].
 func (o *OIDC) Label() string { return o.config.Label }
 
-// discover returns what the provider says of itself, asked at first need.
+// discover returns what the provider says of itself, asked at first need. While
+// it can't be asked, what was known of it goes on serving: who else could say.
 func (o *OIDC) discover(ctx context.Context) (*provider, error) {
 	o.mu.Lock()
-	known := o.provider
+	known, failed, now := o.provider, o.failed, o.config.Now()
+	recently := failed != nil && now.Before(o.failedAt.Add(failureFresh))
 	o.mu.Unlock()
-	if known != nil && o.config.Now().Before(known.asOf.Add(metadataFresh)) {
+	switch {
+	case known != nil && (recently || now.Before(known.asOf.Add(metadataFresh))):
 		return known, nil
+	case recently:
+		return nil, &UnavailableError{failed}
 	}
 	flight := o.flight.DoChan("", func() (any, error) {
-		// go-oidc keeps the context for fetching keys, so it must not end; the
-		// client has a timeout.
-		p := &provider{asOf: o.config.Now()}
-		var err error
-		p.Provider, err = oidc.NewProvider(oidc.ClientContext(context.Background(), o.client), o.config.Issuer)
-		if err != nil {
-			return nil, discoveryError(err)
-		}
-		if err := p.Claims(&p.extra); err != nil {
-			return nil, discoveryError(err)
-		}
-		if err := p.check(); err != nil {
-			return nil, err
-		}
+		p, err := o.ask()
 		o.mu.Lock()
 		defer o.mu.Unlock()
+		if o.failed = err; err != nil {
+			o.failedAt = o.config.Now()
+			return nil, err
+		}
 		o.provider = p
 		return p, nil
 	})
+	var err error
 	select {
 	case result := <-flight:
-		if result.Err == nil {
+		if err = result.Err; err == nil {
 			return result.Val.(*provider), nil
 		}
-		if known != nil {
-			return known, nil // old, but who else could say
-		}
-		return nil, &UnavailableError{result.Err}
 	case <-ctx.Done():
-		return nil, &UnavailableError{context.Cause(ctx)}
+		err = context.Cause(ctx)
 	}
+	if known != nil {
+		return known, nil
+	}
+	return nil, &UnavailableError{err}
+}
+
+// ask asks the provider what it says of itself.
+func (o *OIDC) ask() (*provider, error) {
+	p := &provider{asOf: o.config.Now()}
+	var err error
+	// go-oidc keeps the context for fetching keys, so it must not end; the client
+	// has a timeout.
+	p.Provider, err = oidc.NewProvider(oidc.ClientContext(context.Background(), o.client), o.config.Issuer)
+	if err != nil {
+		return nil, discoveryError(err)
+	}
+	if err := p.Claims(&p.extra); err != nil {
+		return nil, discoveryError(err)
+	}
+	return p, p.check()
 }
 
 func (o *OIDC) oauth(p *provider, redirectURI string) *oauth2.Config {
