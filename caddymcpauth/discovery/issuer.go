@@ -76,7 +76,6 @@ type Config struct {
 // use, and made to be kept for as long as possible.
 type Issuer struct {
 	config    Config
-	issuers   []string // what the metadata may name; empty: anything
 	locations []string
 	stop      context.CancelFunc
 	metadata  kept[*Metadata]
@@ -91,14 +90,10 @@ func New(config Config) (*Issuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	issuers := []string{config.Issuer}
 	if config.Upstream != "" {
 		if locations, err = upstreamLocations(config.Upstream); err != nil {
 			return nil, fmt.Errorf("upstream: %w", err)
 		}
-	}
-	if config.AnyIssuer {
-		issuers = nil
 	}
 	if config.Location != "" {
 		if config.Off {
@@ -128,7 +123,7 @@ func New(config Config) (*Issuer, error) {
 		config.Now = time.Now
 	}
 	lifetime, stop := context.WithCancel(context.Background())
-	iss := &Issuer{config: config, issuers: issuers, locations: locations, stop: stop}
+	iss := &Issuer{config: config, locations: locations, stop: stop}
 	iss.metadata = kept[*Metadata]{
 		lifetime: lifetime,
 		now:      config.Now,
@@ -199,7 +194,11 @@ func (iss *Issuer) fetchMetadata(ctx context.Context) (_ *Metadata, _ time.Durat
 		return m, metadataFresh, nil
 	}
 	defer func() { iss.config.OnFetch(MetadataDocument, err) }()
-	m, _, err := discover(ctx, iss.config.Client, iss.locations, iss.issuers...)
+	issuer := iss.config.Issuer
+	if iss.config.AnyIssuer {
+		issuer = ""
+	}
+	m, _, err := discover(ctx, iss.config.Client, issuer, iss.locations)
 	if err != nil {
 		return nil, 0, err
 	}

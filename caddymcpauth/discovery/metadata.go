@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -87,9 +86,9 @@ func upstreamLocations(upstream string) ([]string, error) {
 	return locations(u), nil
 }
 
-// discover fetches the metadata of one of issuers from the first of locations
-// that has it; without any, of whatever issuer it names.
-func discover(ctx context.Context, client *http.Client, locations []string, issuers ...string) (*Metadata, document, error) {
+// discover fetches the metadata of issuer from the first of locations that has
+// it; if issuer is empty, of whichever it names.
+func discover(ctx context.Context, client *http.Client, issuer string, locations []string) (*Metadata, document, error) {
 	var errs []error
 	for _, location := range locations {
 		doc, err := fetch(ctx, client, location)
@@ -97,7 +96,7 @@ func discover(ctx context.Context, client *http.Client, locations []string, issu
 			errs = append(errs, err)
 			continue
 		}
-		m, err := parseMetadata(doc.body, issuers...)
+		m, err := parseMetadata(doc.body, issuer)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", location, err))
 			continue
@@ -107,10 +106,10 @@ func discover(ctx context.Context, client *http.Client, locations []string, issu
 	return nil, document{}, fmt.Errorf("no usable metadata: %w", errors.Join(errs...))
 }
 
-// parseMetadata reads the metadata document of one of issuers. One that names another
-// issuer is not used (RFC 8414, section 3.3): it could lead to the keys of
-// anybody.
-func parseMetadata(body []byte, issuers ...string) (*Metadata, error) {
+// parseMetadata reads the metadata document of issuer, or, if that is empty, of
+// any. One that names another issuer is not used (RFC 8414, section 3.3): it could
+// lead to the keys of anybody.
+func parseMetadata(body []byte, issuer string) (*Metadata, error) {
 	m := new(Metadata)
 	if err := json.Unmarshal(body, &m.fields); err != nil || m.fields == nil {
 		return nil, errors.New("not a JSON object")
@@ -118,9 +117,8 @@ func parseMetadata(body []byte, issuers ...string) (*Metadata, error) {
 	switch found := m.Text("issuer"); {
 	case found == "":
 		return nil, errors.New("the metadata names no issuer")
-	case len(issuers) > 0 && !slices.Contains(issuers, found):
-		return nil, fmt.Errorf("the metadata names the issuer %q, configured is %q: the two must be the same to the letter, a slash at the end included",
-			found, strings.Join(issuers, `" or "`))
+	case issuer != "" && found != issuer:
+		return nil, fmt.Errorf("the metadata names the issuer %q, configured is %q: the two must be the same to the letter, a slash at the end included", found, issuer)
 	}
 	return m, nil
 }
