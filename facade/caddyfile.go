@@ -97,10 +97,9 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 	}
 }
 
-// listFields are the metadata fields whose value is a list, also with one value.
+// isListField reports whether a metadata field is a list, also with one value.
 func isListField(name string) bool {
-	return strings.HasSuffix(name, "_supported") && name != "authorization_response_iss_parameter_supported" &&
-		name != "client_id_metadata_document_supported" && !strings.HasSuffix(name, "_parameter_supported")
+	return strings.HasSuffix(name, "_supported") && name != "client_id_metadata_document_supported" && !strings.HasSuffix(name, "_parameter_supported")
 }
 
 func (h *Handler) unmarshalMetadata(d *caddyfile.Dispenser) error {

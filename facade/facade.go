@@ -20,6 +20,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
@@ -197,7 +198,8 @@ func plainPath(p string) string {
 	return path.Clean("/" + strings.Join(segments, "/"))
 }
 
-// unavailable says that nobody knows yet what the server looks like.
+// unavailable says that nobody knows yet what the server looks like: to people on
+// a page, to programs in JSON.
 func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, endpoint string, err error) error {
 	h.count(endpoint, "temporarily_unavailable")
 	logRefusal(r.Context(), "temporarily_unavailable", err)
@@ -206,7 +208,17 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, endpoint s
 	if unusable, ok := errors.AsType[repair.Unusable](err); ok {
 		says = "The metadata can't be used: " + unusable.Says + "."
 	}
-	writeError(w, http.StatusServiceUnavailable, "temporarily_unavailable", says)
+	if endpoint != atAuthorization && endpoint != atConsent {
+		writeError(w, http.StatusServiceUnavailable, "temporarily_unavailable", says)
+		return nil
+	}
+	pages.Message{
+		Site:   h.site,
+		Title:  "This doesn't work just now",
+		Text:   "The server that would sign you in did not answer.",
+		Cure:   "Try again in a minute.",
+		Detail: "temporarily_unavailable: " + says,
+	}.Write(w, http.StatusServiceUnavailable)
 	return nil
 }
 

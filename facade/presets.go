@@ -12,7 +12,6 @@ import (
 type preset struct {
 	discovery string
 	metadata  map[string]any
-	remove    []string
 	strip     []string
 	// consents says that the server asks its users for consent per client.
 	consents bool
@@ -58,13 +57,13 @@ var presets = map[string]preset{
 }
 
 // applyPreset puts in the preset's settings where nothing else is said.
-func (h *Handler) applyPreset() (preset, error) {
+func (h *Handler) applyPreset() error {
 	if h.Preset == "" {
-		return preset{}, nil
+		return nil
 	}
 	p, ok := presets[h.Preset]
 	if !ok {
-		return preset{}, fmt.Errorf("there is no preset %q: there are %s", h.Preset, strings.Join(slices.Sorted(maps.Keys(presets)), ", "))
+		return fmt.Errorf("there is no preset %q: there are %s", h.Preset, strings.Join(slices.Sorted(maps.Keys(presets)), ", "))
 	}
 	if h.Discovery == "" && h.Upstream == "" {
 		h.Discovery = p.discovery
@@ -78,7 +77,6 @@ func (h *Handler) applyPreset() (preset, error) {
 	}
 	maps.Copy(set, h.Metadata)
 	h.Metadata = set
-	h.Remove = append(slices.Clone(p.remove), h.Remove...)
 	for _, name := range p.strip {
 		if !slices.Contains(h.Strip, name) {
 			h.Strip = append(h.Strip, name)
@@ -87,5 +85,5 @@ func (h *Handler) applyPreset() (preset, error) {
 	if p.consents && h.Consent == "" {
 		h.Consent = consentUpstream
 	}
-	return p, nil
+	return nil
 }

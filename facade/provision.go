@@ -30,7 +30,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionIssuer(); err != nil {
 		return err
 	}
-	if _, err := h.applyPreset(); err != nil {
+	if err := h.applyPreset(); err != nil {
 		return err
 	}
 	if h.Consent != "" && h.Consent != consentUpstream {

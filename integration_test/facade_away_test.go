@@ -39,7 +39,10 @@ func TestFacadeWhileTheServerIsAway(t *testing.T) {
 	}
 	unavailable("registration", c.do("POST", "/oauth/register", registration, "Content-Type", "application/json"))
 	// Nobody knows which address it is, and nobody would have looked at it.
-	unavailable("authorization", c.do("GET", "/auth?client_id=a&response_type=code", ""))
+	pg := c.person(t).get(c.URL + "/auth?client_id=a&response_type=code")
+	if pg.status != 503 || pg.header.Get("Retry-After") == "" || !strings.Contains(pg.text(), "Try again in a minute.") {
+		t.Errorf("authorization: got %d %s, want 503 on a page", pg.status, pg.text())
+	}
 	if got := c.do("GET", "/other", ""); got.status != 502 {
 		t.Errorf("anything else: got %d, want that of reverse_proxy", got.status)
 	}

@@ -12,6 +12,7 @@ var (
 	Lease         = lease
 	EntityTag     = entityTag
 	IsJSON        = isJSON
+	CheckURL      = func(id string) error { return checkURL(id, nil) }
 )
 
 const (

@@ -13,7 +13,7 @@ import (
 // of the draft recommends a short one.
 const maxURL = 2048
 
-// CheckURL returns an error, an [*InvalidError], if id can't be a client
+// checkURL returns an error, an [*InvalidError], if id can't be a client
 // identifier URL (section 3 of the draft): https with a host and a path, without
 // userinfo, fragment and dot segments.
 //
@@ -21,12 +21,9 @@ const maxURL = 2048
 // 6.2.2): a client identifier is compared byte by byte, so two spellings would be
 // two clients at one address, and whatever two programs read differently could be
 // one client to the user and another to us. And it must have more than "/" for a
-// path, which the draft recommends against, its host must be a name, and its port
-// 443 or at least 1024. A query is allowed.
-func CheckURL(id string) error { return checkURL(id, nil) }
-
-// checkURL is [CheckURL], except that the host may be an IP address that allow,
-// if not nil, allows.
+// path, which the draft recommends against, its host must be a name, or an address
+// that allow, if not nil, allows, and its port 443 or at least 1024. A query is
+// allowed.
 func checkURL(id string, allow func(netip.Addr) bool) error {
 	if err := checkIdentifier(id, allow); err != nil {
 		return &InvalidError{err}

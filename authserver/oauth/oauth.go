@@ -107,7 +107,8 @@ type Config struct {
 
 // Event is something that happened at an endpoint.
 type Event struct {
-	// Endpoint is token, register, revoke or introspect.
+	// Endpoint is token, register, revoke or introspect; or keys, if they can't
+	// be had.
 	Endpoint string
 	// Grant is the grant type at the token endpoint.
 	Grant string
@@ -242,22 +243,6 @@ func checkIssuer(issuer string) error {
 		return fmt.Errorf("write it in its simplest form, %s: clients compare it to the letter", plain)
 	}
 	return nil
-}
-
-// Issuer returns the issuer identifier.
-func (s *Server) Issuer() string { return s.config.Issuer }
-
-// Scopes returns what is known of the named scopes, in the order of names.
-func (s *Server) Scopes(names []string) []Scope {
-	var list []Scope
-	for _, name := range names {
-		for _, scope := range s.config.Scopes {
-			if scope.Name == name {
-				list = append(list, scope)
-			}
-		}
-	}
-	return list
 }
 
 func (s *Server) observe(ctx context.Context, e Event) {
