@@ -68,7 +68,8 @@ type Handler struct {
 	// alone takes it until then, whatever happens. At most 24h. Default: 15m.
 	AccessTokenLifetime caddy.Duration `json:"access_token_lifetime,omitempty"`
 
-	// How long a client may stay away before the user has to sign in again.
+	// How long a client may stay away before the user has to sign in again; for
+	// users of an upstream, how long what that said of them is believed.
 	// Default: 30d.
 	RefreshTokenLifetime caddy.Duration `json:"refresh_token_lifetime,omitempty"`
 

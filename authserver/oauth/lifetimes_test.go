@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -41,6 +42,40 @@ func TestRefreshTokenLasts(t *testing.T) {
 	f.clock.pass(DefaultRefreshTokenLifetime)
 	if got := post(t, f.Server, TokenPath, refreshForm(tokens.Refresh)); got.Error != "invalid_grant" {
 		t.Errorf("at its end: %d %s, want invalid_grant", got.status, got.body)
+	}
+}
+
+// What an upstream said of a user, such as that they are of an organisation, isn't
+// believed for ever: they have to sign in there again.
+func TestUpstreamUsersComeBack(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[string]string{"": "", "github": "invalid_grant"} {
+		f := newFixture(t)
+		user := testUser
+		user.Source, user.SignedIn = source, f.clock.Now()
+		a, _, err := f.Authorize(t.Context(), testQuery().Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, err := f.Approve(t.Context(), user, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := post(t, f.Server, TokenPath, redeemForm(u.Query().Get("code")))
+		for range 3 {
+			f.clock.pass(DefaultRefreshTokenLifetime/3 - time.Second)
+			if got = post(t, f.Server, TokenPath, refreshForm(got.Refresh)); got.status != 200 {
+				t.Fatalf("%q: got %d %s", source, got.status, got.body)
+			}
+		}
+		f.clock.pass(3 * time.Second)
+		if got = post(t, f.Server, TokenPath, refreshForm(got.Refresh)); got.Error != want {
+			t.Errorf("%q: got %d %s, want %q", source, got.status, got.body, want)
+		}
 	}
 }
 

@@ -63,7 +63,8 @@ type Config struct {
 	Scopes []Scope
 
 	// AccessTokenLifetime and RefreshTokenLifetime are how long tokens last; a
-	// refresh token's time begins anew whenever it is used. Zero means the
+	// refresh token's time begins anew whenever it is used, but not that of a
+	// user of an upstream, who has to come back from there. Zero means the
 	// default.
 	AccessTokenLifetime, RefreshTokenLifetime time.Duration
 

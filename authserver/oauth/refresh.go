@@ -196,6 +196,11 @@ func (s *Server) issue(ctx context.Context, id string, g *grant, scopes []string
 		}
 		out.RefreshToken = value
 		g.Expires = s.now().Add(s.config.RefreshTokenLifetime)
+		if limit := g.User.SignedIn.Add(s.config.RefreshTokenLifetime); g.User.Source != "" && limit.Before(g.Expires) {
+			// What an upstream said isn't true for ever: the user may have left
+			// the organisation, or lost the address.
+			g.Expires = limit
+		}
 	}
 	return out, s.store(ctx, grantKey(id), g)
 }
