@@ -135,6 +135,9 @@ func within(t *testing.T, what string, done <-chan struct{}) {
 	}
 }
 
+// The body for /listen is buffered for the race detector's sake: Caddy's access
+// log reads how much there was of it while net/http may still be looking for more,
+// if an exchange is cut short as soon as it has begun.
 const lifecycleSite = `
 	mcp_auth /slow* SITE/slow {
 		issuer ISSUER
@@ -146,7 +149,9 @@ const lifecycleSite = `
 		issuer ISSUER
 	}
 	reverse_proxy /slow* SLOW
-	reverse_proxy /listen* LISTENING
+	reverse_proxy /listen* LISTENING {
+		request_buffers 64KiB
+	}
 	mcp_whoami /mcp* {
 		sse /mcp/sse
 	}
