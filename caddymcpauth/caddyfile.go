@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 )
 
@@ -209,7 +210,7 @@ func (iss *Issuer) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return err
 			}
 		case "metadata":
-			if err := metadataOption(d, &iss.Metadata, issuerField); err != nil {
+			if err := metadataOption(d, &iss.Metadata, discovery.ParseField); err != nil {
 				return err
 			}
 		default:
@@ -225,14 +226,6 @@ func (iss *Issuer) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 	}
 	return nil
-}
-
-// issuerField returns the value of an authorization server's metadata field.
-func issuerField(name string, words []string) (any, error) {
-	if len(words) == 1 {
-		return words[0], nil
-	}
-	return words, nil
 }
 
 // flagOption reads an option that is there or not.

@@ -53,6 +53,28 @@ func TestLegacyMetadata(t *testing.T) {
 	}
 }
 
+// Fields that are set by hand have the types that clients expect (RFC 8414): the
+// TypeScript SDK of the time refuses a text where a list belongs.
+func TestLegacyMetadataTypes(t *testing.T) {
+	t.Parallel()
+	s := serve(t, frontDoor("https://auth.example.com {"+`
+		discovery off
+		metadata jwks_uri https://auth.example.com/jwks
+		metadata authorization_endpoint https://auth.example.com/authorize
+		metadata code_challenge_methods_supported S256
+		metadata scopes_supported read write
+		metadata authorization_response_iss_parameter_supported true
+		metadata client_id_metadata_document_supported false
+	}`, "legacy_metadata"), nil)
+	got := s.do(t, http.MethodGet, legacyPath)
+	const want = `{"authorization_endpoint":"https://auth.example.com/authorize","authorization_response_iss_parameter_supported":true,` +
+		`"client_id_metadata_document_supported":false,"code_challenge_methods_supported":["S256"],"issuer":"https://auth.example.com",` +
+		`"jwks_uri":"https://auth.example.com/jwks","scopes_supported":["read","write"]}`
+	if got.StatusCode != http.StatusOK || got.body != want {
+		t.Errorf("got %d %s, want %s", got.StatusCode, got.body, want)
+	}
+}
+
 // It is there only if it is asked for, and while the authorization server has
 // not been reached yet, the client is told to come back.
 func TestLegacyMetadataAway(t *testing.T) {

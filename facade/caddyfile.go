@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 )
 
@@ -97,11 +98,6 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 	}
 }
 
-// isListField reports whether a metadata field is a list, also with one value.
-func isListField(name string) bool {
-	return strings.HasSuffix(name, "_supported") && name != "client_id_metadata_document_supported" && !strings.HasSuffix(name, "_parameter_supported")
-}
-
 func (h *Handler) unmarshalMetadata(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) < 2 {
@@ -117,20 +113,11 @@ func (h *Handler) unmarshalMetadata(d *caddyfile.Dispenser) error {
 	if h.Metadata == nil {
 		h.Metadata = make(map[string]any)
 	}
-	switch {
-	case isListField(name):
-		list := make([]any, len(values))
-		for i, value := range values {
-			list[i] = value
-		}
-		h.Metadata[name] = list
-	case len(values) > 1:
-		return d.Errf("metadata %s takes one value", name)
-	case values[0] == "true", values[0] == "false":
-		h.Metadata[name] = values[0] == "true"
-	default:
-		h.Metadata[name] = values[0]
+	value, err := discovery.ParseField(name, values)
+	if err != nil {
+		return d.WrapErr(err)
 	}
+	h.Metadata[name] = value
 	return nil
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +48,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if err := h.provisionDiscovery(); err != nil {
 		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.Metadata)) {
+		value, err := discovery.FieldValue(name, h.Metadata[name])
+		if err != nil {
+			return err
+		}
+		h.Metadata[name] = value
 	}
 	prefix := path.Join("mcp_auth_facade", certmagic.StorageKeys.Safe(h.Issuer))
 	h.keys = newKeys(ctx.Storage(), prefix)

@@ -7,6 +7,7 @@ package discovery
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,38 +106,33 @@ func (m *Metadata) invalid() (wrong []string) {
 			wrong = append(wrong, err.Error())
 		}
 	}
-	for _, name := range []string{"response_types_supported", "grant_types_supported", "code_challenge_methods_supported", "scopes_supported"} {
-		if _, ok := m.List(name); !ok {
-			wrong = append(wrong, name+" is not a list of texts")
+	for _, name := range slices.Sorted(maps.Keys(m.fields)) {
+		switch t, known := typeOf(name); {
+		case !known:
+		case m.fields[name] == nil:
+			wrong = append(wrong, name+" is null, which clients refuse: leave it out")
+		case t == listField:
+			if _, ok := texts(m.fields[name]); !ok {
+				wrong = append(wrong, name+" is not a list of texts")
+			}
+		case t == flagField:
+			if _, ok := m.fields[name].(bool); !ok {
+				wrong = append(wrong, name+" is not true or false")
+			}
+		case m.Text(name) == "":
+			wrong = append(wrong, name+" is not a text")
 		}
 	}
 	return wrong
 }
 
 // List returns the field name as a list of texts; it is empty if there is no
-// such field. One text is taken for a list of one, which is how a Caddyfile has
-// it. It reports false for anything else.
+// such field. It reports false for anything but a list of texts.
 func (m *Metadata) List(name string) ([]string, bool) {
-	switch value := m.fields[name].(type) {
-	case nil:
+	if m.fields[name] == nil {
 		return nil, true
-	case string:
-		return []string{value}, true
-	case []string:
-		return value, true
-	case []any:
-		list := make([]string, len(value))
-		for i, elem := range value {
-			text, ok := elem.(string)
-			if !ok {
-				return nil, false
-			}
-			list[i] = text
-		}
-		return list, true
-	default:
-		return nil, false
 	}
+	return texts(m.fields[name])
 }
 
 // has reports whether the list name has the element value.
@@ -145,10 +141,8 @@ func (m *Metadata) has(name, value string) bool {
 	return slices.Contains(list, value)
 }
 
-// flag reports whether the field name is true. By hand, it is a text.
-func (m *Metadata) flag(name string) bool {
-	return m.fields[name] == true || m.fields[name] == "true"
-}
+// flag reports whether the field name is true.
+func (m *Metadata) flag(name string) bool { return m.fields[name] == true }
 
 func (m *Metadata) checkIssuer(issuer string) Finding {
 	if found := m.Text("issuer"); found != issuer {

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
@@ -104,8 +104,14 @@ func New(config Config) (*Issuer, error) {
 		}
 		locations = []string{config.Location}
 	}
-	for name, value := range config.Metadata {
-		if name != "jwks_uri" && !strings.HasSuffix(name, "_endpoint") {
+	byHand := make(map[string]any, len(config.Metadata))
+	for _, name := range slices.Sorted(maps.Keys(config.Metadata)) {
+		value, err := FieldValue(name, config.Metadata[name])
+		if err != nil {
+			return nil, err
+		}
+		byHand[name] = value
+		if !isAddress(name) {
 			continue
 		}
 		address, _ := value.(string)
@@ -113,6 +119,7 @@ func New(config Config) (*Issuer, error) {
 			return nil, err
 		}
 	}
+	config.Metadata = byHand
 	if config.Client == nil {
 		config.Client = NewClient()
 	}
@@ -191,6 +198,7 @@ func (iss *Issuer) Knows(name string) bool {
 func (iss *Issuer) fetchMetadata(ctx context.Context) (_ *Metadata, _ time.Duration, err error) {
 	if iss.config.Off {
 		m := &Metadata{fields: maps.Clone(iss.config.Metadata)}
+		m.fields["issuer"] = iss.config.Issuer // required (RFC 8414, section 2)
 		return m, metadataFresh, nil
 	}
 	defer func() { iss.config.OnFetch(MetadataDocument, err) }()

@@ -114,6 +114,9 @@ func parseMetadata(body []byte, issuer string) (*Metadata, error) {
 	if err := json.Unmarshal(body, &m.fields); err != nil || m.fields == nil {
 		return nil, errors.New("not a JSON object")
 	}
+	// Servers write null for what they don't have; clients take it for a value
+	// of the wrong type.
+	maps.DeleteFunc(m.fields, func(_ string, value any) bool { return value == nil })
 	switch found := m.Text("issuer"); {
 	case found == "":
 		return nil, errors.New("the metadata names no issuer")
