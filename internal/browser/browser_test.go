@@ -1,0 +1,213 @@
+package browser_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+)
+
+// sealer seals with keys in memory, or fails.
+type sealer struct {
+	keys *sealed.Keys
+	err  error
+}
+
+func (s *sealer) Seal(_ context.Context, purpose string, plain []byte) (string, error) {
+	return s.keys.Seal(purpose, plain), s.err
+}
+
+func (s *sealer) Open(_ context.Context, purpose, text string) ([]byte, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	return s.keys.Open(purpose, text)
+}
+
+// newSite returns a site, what seals for it, and its clock.
+func newSite() (*browser.Site, *sealer, *time.Time) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s := &sealer{keys: sealed.New(make([]byte, 32))}
+	return &browser.Site{Secure: true, IDCookie: "id", Sealer: s, Now: func() time.Time { return now }}, s, &now
+}
+
+// jar is a browser: it keeps the cookies of the pages it opens.
+type jar map[string]string
+
+// open opens a page, and keeps the cookies that do sets.
+func (j jar) open(s *browser.Site, do func(*browser.Visit)) {
+	r := httptest.NewRequest("GET", "https://mcp.example.com/", nil)
+	for name, value := range j {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	before := r.Header.Get("Cookie")
+	w := httptest.NewRecorder()
+	do(s.Visit(w, r))
+	if after := r.Header.Get("Cookie"); after != before {
+		panic("the request was edited: " + after)
+	}
+	for _, c := range w.Result().Cookies() {
+		if j[c.Name] = c.Value; c.MaxAge < 0 {
+			delete(j, c.Name)
+		}
+	}
+}
+
+func TestSealed(t *testing.T) {
+	t.Parallel()
+	site, sealer, now := newSite()
+	ada, mallory := jar{}, jar{}
+	var text, other string
+	ada.open(site, func(v *browser.Visit) {
+		if v.Browser() != "" {
+			t.Errorf("a new browser is told apart already: %s", v.Browser())
+		}
+		var err error
+		if text, err = v.Seal("question", "yes?", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		// The same visit has its browser from then on.
+		var got string
+		if err := v.Open("question", text, &got); err != nil || got != "yes?" {
+			t.Errorf("in the same visit: got %q, %v", got, err)
+		}
+	})
+	mallory.open(site, func(v *browser.Visit) { other, _ = v.Seal("question", "mine?", time.Hour) })
+	open := func(j jar, purpose, text string) error {
+		var err error
+		j.open(site, func(v *browser.Visit) { err = v.Open(purpose, text, new(string)) })
+		return err
+	}
+	if err := open(ada, "question", text); err != nil {
+		t.Errorf("in a later visit: %v", err)
+	}
+	altered := []byte(text)
+	altered[len(altered)/2] ^= 1
+	for name, err := range map[string]error{
+		"another browser":      open(mallory, "question", text),
+		"of another browser":   open(ada, "question", other),
+		"no browser":           open(jar{}, "question", text),
+		"an identifier of old": open(jar{"__Host-id": "short"}, "question", text),
+		"another purpose":      open(ada, "answer", text),
+		"nothing":              open(ada, "question", ""),
+		"altered":              open(ada, "question", string(altered)),
+		"oversized":            open(ada, "question", strings.Repeat("a", 16<<10+1)),
+		"sealed by itself":     open(ada, "question", sealer.keys.Seal("question", []byte(`"yes?"`))),
+		"another type": func() (err error) {
+			ada.open(site, func(v *browser.Visit) { err = v.Open("question", text, new(int)) })
+			return err
+		}(),
+	} {
+		if !errors.Is(err, browser.ErrClosed) {
+			t.Errorf("%s: got %v, want ErrClosed", name, err)
+		}
+	}
+	sealer.err = errors.New("away")
+	if err := open(ada, "question", text); !errors.Is(err, sealer.err) || errors.Is(err, browser.ErrClosed) {
+		t.Errorf("without the keys: got %v, want that it could not be found out", err)
+	}
+	sealer.err = nil
+	*now = now.Add(time.Hour)
+	if err := open(ada, "question", text); !errors.Is(err, browser.ErrClosed) {
+		t.Errorf("too late: got %v, want ErrClosed", err)
+	}
+}
+
+func TestCookies(t *testing.T) {
+	t.Parallel()
+	site, _, _ := newSite()
+	w := httptest.NewRecorder()
+	v := site.Visit(w, httptest.NewRequest("GET", "/", nil))
+	v.SetCookie("a", "1", time.Hour)
+	v.SetCookie("b", "2", 0)
+	v.RemoveCookie("c")
+	want := []string{
+		"__Host-a=1; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Lax",
+		"__Host-b=2; Path=/; HttpOnly; Secure; SameSite=Lax",
+		"__Host-c=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax",
+	}
+	for i, got := range w.Header()["Set-Cookie"] {
+		if got != want[i] {
+			t.Errorf("got %s, want %s", got, want[i])
+		}
+	}
+	site.Secure = false
+	w = httptest.NewRecorder()
+	site.Visit(w, httptest.NewRequest("GET", "/", nil)).SetCookie("a", "1", 0)
+	if got := w.Header().Get("Set-Cookie"); got != "a=1; Path=/; HttpOnly; SameSite=Lax" {
+		t.Errorf("without https: got %s, of which browsers keep only what is not Secure", got)
+	}
+}
+
+func TestCookieTwice(t *testing.T) {
+	t.Parallel()
+	site, _, _ := newSite()
+	for header, want := range map[string]string{
+		"":                           "",
+		"__Host-a=1":                 "1",
+		"a=1":                        "", // planted by another host
+		"__Host-a=1; __Host-a=2":     "",
+		"__Host-a=1; b=2; __Host-aa": "1",
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Cookie", header)
+		if got := site.Visit(httptest.NewRecorder(), r).Cookie("a"); got != want {
+			t.Errorf("%q: got %q, want %q", header, got, want)
+		}
+	}
+}
+
+func TestForm(t *testing.T) {
+	t.Parallel()
+	site, _, _ := newSite()
+	const form = "application/x-www-form-urlencoded"
+	for _, tt := range []struct {
+		name, body string
+		header     []string
+		want       error
+	}{
+		{"own page", "a=1&b=2", []string{"Content-Type", form, "Sec-Fetch-Site", "same-origin"}, nil},
+		{"charset", "a=1&b=2", []string{"Content-Type", form + "; charset=utf-8", "Sec-Fetch-Site", "same-origin"}, nil},
+		{"old browser, own page", "a=1&b=2", []string{"Content-Type", form, "Origin", "https://mcp.example.com"}, nil},
+		{"another site", "a=1", []string{"Content-Type", form, "Sec-Fetch-Site", "cross-site"}, browser.ErrCrossSite},
+		{"another host of the domain", "a=1", []string{"Content-Type", form, "Sec-Fetch-Site", "same-site"}, browser.ErrCrossSite},
+		{"old browser, another site", "a=1", []string{"Content-Type", form, "Origin", "https://evil.example"}, browser.ErrCrossSite},
+		{"a page in a sandbox", "a=1", []string{"Content-Type", form, "Origin", "null"}, browser.ErrCrossSite},
+		{"of no type", "a=1", nil, browser.ErrForm},
+		{"text", "a=1", []string{"Content-Type", "text/plain"}, browser.ErrForm},
+		{"multipart", "a=1", []string{"Content-Type", "multipart/form-data; boundary=x"}, browser.ErrForm},
+		{"malformed", "a=%zz", []string{"Content-Type", form}, browser.ErrForm},
+		{"semicolon", "a=1;b=2", []string{"Content-Type", form}, browser.ErrForm},
+		{"a field twice", "a=1&b=2&a=1", []string{"Content-Type", form}, browser.ErrForm},
+		{"oversized", "a=" + strings.Repeat("x", 32<<10), []string{"Content-Type", form}, browser.ErrForm},
+	} {
+		r := httptest.NewRequest("POST", "https://mcp.example.com/x?a=3", strings.NewReader(tt.body))
+		for i := 0; i < len(tt.header); i += 2 {
+			r.Header.Set(tt.header[i], tt.header[i+1])
+		}
+		got, err := site.Visit(httptest.NewRecorder(), r).Form()
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.name, err, tt.want)
+		}
+		if want := (url.Values{"a": {"1"}, "b": {"2"}}); tt.want == nil && got.Encode() != want.Encode() {
+			t.Errorf("%s: got %v, want %v", tt.name, got, want)
+		}
+	}
+}
+
+func TestRedirect(t *testing.T) {
+	t.Parallel()
+	site, _, _ := newSite()
+	w := httptest.NewRecorder()
+	site.Visit(w, httptest.NewRequest("POST", "/", nil)).Redirect("/oauth/account")
+	if w.Code != 303 || w.Header().Get("Location") != "/oauth/account" || w.Header().Get("Referrer-Policy") != "no-referrer" {
+		t.Errorf("got %d %v", w.Code, w.Header())
+	}
+}

@@ -1,0 +1,49 @@
+package browser
+
+import (
+	"net/http"
+	"time"
+)
+
+// securePrefix makes browsers refuse a cookie that another host or plain http
+// sets (RFC 6265bis, section 4.1.3.2).
+const securePrefix = "__Host-"
+
+func (s *Site) cookieName(name string) string {
+	if s.Secure {
+		return securePrefix + name
+	}
+	return name
+}
+
+// Cookie returns a cookie's value as the browser sent it; empty if there is
+// none, or two: one of them would be another site's.
+func (v *Visit) Cookie(name string) string {
+	if cookies := v.R.CookiesNamed(v.site.cookieName(name)); len(cookies) == 1 {
+		return cookies[0].Value
+	}
+	return ""
+}
+
+// SetCookie has the browser keep a cookie for lifetime; zero means until it is
+// closed.
+func (v *Visit) SetCookie(name, value string, lifetime time.Duration) {
+	v.setCookie(name, value, int(lifetime/time.Second))
+}
+
+// RemoveCookie has the browser forget a cookie.
+func (v *Visit) RemoveCookie(name string) { v.setCookie(name, "", -1) }
+
+func (v *Visit) setCookie(name, value string, maxAge int) {
+	http.SetCookie(v.W, &http.Cookie{
+		Name:     v.site.cookieName(name),
+		Value:    value,
+		Path:     "/",
+		Secure:   v.site.Secure,
+		HttpOnly: true,
+		// Lax: authorization requests and upstreams' answers come from
+		// elsewhere, as links do.
+		SameSite: http.SameSiteLaxMode,
+		MaxAge:   maxAge,
+	})
+}
