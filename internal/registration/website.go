@@ -1,0 +1,34 @@
+package registration
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// LeadsToWebSite reports whether a redirect URI leads to a web site, which is
+// the same one for every user and has a certificate to show for its name. What
+// leads to a program on the user's own computer does not: any program there can
+// listen on loopback or claim a private scheme, and pose as the client (RFC
+// 8252, section 8.6). https on loopback is such a program too.
+//
+// When in doubt the answer is no: callers ask the user then.
+func LeadsToWebSite(uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "https" || u.Opaque != "" || u.User != nil {
+		return false
+	}
+	host := strings.TrimRight(strings.ToLower(u.Hostname()), ".")
+	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasPrefix(host, "localhost.") {
+		// The last is localhost.localdomain and its like in many hosts files.
+		return false
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		addr = addr.Unmap()
+		return addr.Zone() == "" && !addr.IsLoopback() && !addr.IsUnspecified()
+	}
+	// Resolvers read 127.1, 0x7f.1 and 2130706433 as addresses: a host whose last
+	// label begins with a digit is no name (WHATWG URL, ends-in-a-number checker).
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	return last != "" && (last[0] < '0' || last[0] > '9')
+}
