@@ -41,6 +41,13 @@ type GitHub struct {
 	// to can act as that user here.
 	InsecureAnyApplication bool `json:"insecure_any_application,omitempty"`
 
+	// What tokens begin with. A token that begins otherwise is not sent to GitHub,
+	// and one that does is sent nowhere else. Default: `gho_` and `ghu_`, the
+	// tokens of applications; with insecure_any_application also `ghp_` and
+	// `github_pat_`. By default other tokens are sent to GitHub only if no other
+	// verifier of this resource asks an issuer about opaque tokens.
+	TokenPrefix []string `json:"token_prefix,omitempty"`
+
 	logger *zap.Logger
 }
 
@@ -63,6 +70,7 @@ func (v *GitHub) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 	config := token.GitHubConfig{
 		Issuer:                 iss.Issuer,
 		InsecureAnyApplication: v.InsecureAnyApplication,
+		Prefixes:               v.TokenPrefix,
 		Client:                 iss.Client,
 	}
 	var err error
@@ -94,6 +102,7 @@ func (v *GitHub) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 //	    client_id     <id>
 //	    client_secret <secret>
 //	    endpoint      <url>
+//	    token_prefix  <prefix...>
 //	    insecure_any_application
 //	}
 func (v *GitHub) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -110,6 +119,8 @@ func (v *GitHub) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = textOption(d, &v.ClientID)
 		case "client_secret":
 			err = textOption(d, &v.ClientSecret)
+		case "token_prefix":
+			err = listOption(d, &v.TokenPrefix)
 		case "insecure_any_application":
 			if d.NextArg() {
 				return d.ArgErr()
@@ -119,7 +130,7 @@ func (v *GitHub) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			v.InsecureAnyApplication = true
 		default:
-			err = d.Errf("unrecognized option of github: %s (known: client_id, client_secret, endpoint, insecure_any_application)", d.Val())
+			err = d.Errf("unrecognized option of github: %s (known: client_id, client_secret, endpoint, token_prefix, insecure_any_application)", d.Val())
 		}
 		if err != nil {
 			return err

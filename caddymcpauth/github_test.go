@@ -46,7 +46,7 @@ func TestGitHubErrors(t *testing.T) {
 	const application = "client_id a\nclient_secret hush-hush\n"
 	for _, test := range []struct{ name, site, adapting, provisioning string }{
 		{"argument", guestDoorOf("https://github.com", "github x"), "wrong argument count", ""},
-		{"unknown option", options("client a"), "unrecognized option of github: client (known: client_id, client_secret, endpoint, insecure_any_application)", ""},
+		{"unknown option", options("client a"), "unrecognized option of github: client (known: client_id, client_secret, endpoint, token_prefix, insecure_any_application)", ""},
 		{"client_id twice", options("client_id a\nclient_id b"), "client_id is given twice", ""},
 		{"client_secret twice", options("client_secret hush-hush\nclient_secret hush-hush"), "client_secret is given twice", ""},
 		{"client_secret empty", options(`client_secret ""`), "client_secret takes one value", ""},

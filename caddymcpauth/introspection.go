@@ -60,6 +60,12 @@ type Introspection struct {
 	// made for.
 	InsecureAllowMissingAudience bool `json:"insecure_allow_missing_audience,omitempty"`
 
+	// What this issuer's opaque tokens begin with, such as `ory_at_`. A token that
+	// begins otherwise is not sent there, and one that does is sent nowhere else.
+	// Default: any token may be the issuer's, which shows the tokens of other
+	// issuers to it.
+	TokenPrefix []string `json:"token_prefix,omitempty"`
+
 	// How far nbf and iat may lie in the future. At most 5m. Default: 30s.
 	Leeway caddy.Duration `json:"leeway,omitempty"`
 
@@ -100,6 +106,7 @@ func (v *Introspection) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 		Auth:                 auth,
 		Audience:             iss.Audience,
 		AllowMissingAudience: v.InsecureAllowMissingAudience,
+		Prefixes:             v.TokenPrefix,
 		Client:               iss.Client,
 		Leeway:               time.Duration(v.Leeway),
 		Endpoint: func(ctx context.Context) (string, error) {
@@ -194,6 +201,7 @@ func (v *Introspection) clientAuth(iss IssuerInfo) (token.ClientAuth, error) {
 //	    client_auth   client_secret_basic | client_secret_post | private_key_jwt
 //	    private_key   <file>
 //	    key_id        <kid>
+//	    token_prefix  <prefix...>
 //	    confirm_jwt
 //	    insecure_allow_missing_audience
 //	    leeway        <duration>
@@ -218,6 +226,8 @@ func (v *Introspection) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = textOption(d, &v.PrivateKey)
 		case "key_id":
 			err = textOption(d, &v.KeyID)
+		case "token_prefix":
+			err = listOption(d, &v.TokenPrefix)
 		case "confirm_jwt":
 			err = flagOption(d, &v.ConfirmJWT)
 		case "insecure_allow_missing_audience":
@@ -225,7 +235,7 @@ func (v *Introspection) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "leeway":
 			err = leewayOption(d, &v.Leeway)
 		default:
-			err = d.Errf("unrecognized option of introspection: %s (known: endpoint, client_id, client_secret, client_auth, private_key, key_id, confirm_jwt, insecure_allow_missing_audience, leeway)", d.Val())
+			err = d.Errf("unrecognized option of introspection: %s (known: endpoint, client_id, client_secret, client_auth, private_key, key_id, token_prefix, confirm_jwt, insecure_allow_missing_audience, leeway)", d.Val())
 		}
 		if err != nil {
 			return err

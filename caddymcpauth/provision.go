@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
@@ -85,5 +87,14 @@ func (h *Handler) provisionIssuers(ctx caddy.Context) error {
 		list = append(list, verifiers)
 	}
 	h.issuers = list
+	open, err := list.CheckPrefixes()
+	if err != nil {
+		return err
+	}
+	if len(open) > 0 {
+		ctx.Logger().Warn("these issuers see each other's opaque tokens: say what the tokens of each begin with by token_prefix",
+			zap.Strings("issuers", open),
+			zap.String("resource", h.Resource))
+	}
 	return nil
 }

@@ -38,6 +38,12 @@ type Userinfo struct {
 	// that lacks one is refused.
 	Require map[string][]string `json:"require,omitempty"`
 
+	// What this issuer's opaque tokens begin with, such as `ory_at_`. A token that
+	// begins otherwise is not sent there, and one that does is sent nowhere else.
+	// Default: any token may be the issuer's, which shows the tokens of other
+	// issuers to it.
+	TokenPrefix []string `json:"token_prefix,omitempty"`
+
 	logger *zap.Logger
 }
 
@@ -58,9 +64,10 @@ func (v *Userinfo) Provision(ctx caddy.Context) error {
 // TokenVerifier implements [Verifier].
 func (v *Userinfo) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 	config := token.UserinfoConfig{
-		Issuer:  iss.Issuer,
-		Require: v.Require,
-		Client:  iss.Client,
+		Issuer:   iss.Issuer,
+		Require:  v.Require,
+		Prefixes: v.TokenPrefix,
+		Client:   iss.Client,
 	}
 	if v.Endpoint == "" {
 		if !iss.Discovery.Knows("userinfo_endpoint") {
@@ -87,8 +94,9 @@ func (v *Userinfo) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 // UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:
 //
 //	userinfo {
-//	    endpoint <url>
-//	    require  <claim> <values...>
+//	    endpoint     <url>
+//	    token_prefix <prefix...>
+//	    require      <claim> <values...>
 //	}
 func (v *Userinfo) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the verifier's name
@@ -99,6 +107,10 @@ func (v *Userinfo) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		switch d.Val() {
 		case "endpoint":
 			if err := textOption(d, &v.Endpoint); err != nil {
+				return err
+			}
+		case "token_prefix":
+			if err := listOption(d, &v.TokenPrefix); err != nil {
 				return err
 			}
 		case "require":
@@ -114,7 +126,7 @@ func (v *Userinfo) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			v.Require[args[0]] = args[1:]
 		default:
-			return d.Errf("unrecognized option of userinfo: %s (known: endpoint, require)", d.Val())
+			return d.Errf("unrecognized option of userinfo: %s (known: endpoint, token_prefix, require)", d.Val())
 		}
 	}
 	return nil

@@ -128,7 +128,7 @@ func TestUserinfoErrors(t *testing.T) {
 	}
 	for _, test := range []struct{ name, site, adapting, provisioning string }{
 		{"argument", guestDoorOf("https://as.example.com", "userinfo x"), "wrong argument count", ""},
-		{"unknown option", options("endpiont https://as.example.com/me"), "unrecognized option of userinfo: endpiont (known: endpoint, require)", ""},
+		{"unknown option", options("endpiont https://as.example.com/me"), "unrecognized option of userinfo: endpiont (known: endpoint, token_prefix, require)", ""},
 		{"endpoint twice", options("endpoint https://as.example.com/me\nendpoint https://as.example.com/me"), "endpoint is given twice", ""},
 		{"endpoint without value", options("endpoint"), "endpoint takes one value", ""},
 		{"endpoint empty", options(`endpoint ""`), "endpoint takes one value", ""},

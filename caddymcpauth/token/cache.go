@@ -65,14 +65,6 @@ type Local interface {
 	Local()
 }
 
-func isLocal(v Verifier) bool {
-	if c, ok := v.(*cached); ok {
-		v = c.verifier
-	}
-	_, ok := v.(Local)
-	return ok
-}
-
 // Cache remembers a verifier's verdicts, not decisions: scopes are judged for
 // each request. It makes one call of however many wait for the same token, and
 // none while the issuer has failed too often. It is made to outlive the verifier
@@ -192,11 +184,7 @@ type cached struct {
 	verifier Verifier
 }
 
-// Accepts implements [Selector].
-func (v *cached) Accepts(p *Presented) bool {
-	s, ok := v.verifier.(Selector)
-	return !ok || s.Accepts(p)
-}
+func (v *cached) unwrap() Verifier { return v.verifier }
 
 // Verify implements [Verifier].
 func (v *cached) Verify(ctx context.Context, p *Presented) (*Token, error) {
@@ -205,7 +193,7 @@ func (v *cached) Verify(ctx context.Context, p *Presented) (*Token, error) {
 	if t, err := v.look(ctx, key, p.Raw); t != nil || err != nil {
 		return t, err
 	}
-	if isLocal(v.verifier) {
+	if _, ok := find[Local](v.verifier); ok {
 		began := c.forgotten.Load()
 		t, err := v.verifier.Verify(ctx, p)
 		if err == nil && t != nil {
@@ -368,8 +356,5 @@ func (c *Cache) until(t *Token, local bool) time.Time {
 	return limit
 }
 
-// Interface guards
-var (
-	_ Verifier = (*cached)(nil)
-	_ Selector = (*cached)(nil)
-)
+// Interface guard
+var _ Verifier = (*cached)(nil)

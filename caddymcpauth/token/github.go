@@ -49,6 +49,11 @@ type GitHubConfig struct {
 	// user's token here.
 	InsecureAnyApplication bool
 
+	// Prefixes lists what tokens begin with: one that begins otherwise is not
+	// sent to GitHub, see [Prefixed]. Empty means those that GitHub is known to
+	// use for applications; with InsecureAnyApplication, for people too.
+	Prefixes []string
+
 	// Client talks to GitHub. Nil means a client of net/http's defaults.
 	// Redirects are not followed, whatever it would do.
 	Client *http.Client
@@ -91,6 +96,9 @@ func NewGitHub(config GitHubConfig) (*GitHub, error) {
 		return nil, errors.New("endpoint: contains a query")
 	}
 	config.Endpoint = strings.TrimRight(config.Endpoint, "/")
+	if err := CheckPrefixes(config.Prefixes); err != nil {
+		return nil, fmt.Errorf("token_prefix: %w", err)
+	}
 	if config.Now == nil {
 		config.Now = time.Now
 	}
@@ -123,6 +131,25 @@ func (v *GitHub) Verify(ctx context.Context, p *Presented) (*Token, error) {
 
 // Accepts implements [Selector].
 func (v *GitHub) Accepts(p *Presented) bool { return p.JWS == nil }
+
+// Prefixes implements [Prefixed]. Unless they are configured, they are not all: the
+// tokens of before April 2021 have none.
+func (v *GitHub) Prefixes() (prefixes []string, all bool) {
+	if len(v.config.Prefixes) > 0 {
+		return v.config.Prefixes, true
+	}
+	return gitHubPrefixes(v.config.InsecureAnyApplication), false
+}
+
+// gitHubPrefixes returns what GitHub's tokens that can pass begin with:
+// https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github#githubs-token-formats
+func gitHubPrefixes(anyApplication bool) []string {
+	prefixes := []string{"gho_", "ghu_"} // of OAuth apps and of GitHub Apps, for a user
+	if anyApplication {
+		prefixes = append(prefixes, "ghp_", "github_pat_") // personal ones
+	}
+	return prefixes
+}
 
 var errUnprocessable = errors.New("the check of the application answered 422")
 
@@ -278,4 +305,5 @@ func (v *GitHub) readGrant(body []byte) (grant gitHubGrant, err error) {
 var (
 	_ Verifier = (*GitHub)(nil)
 	_ Selector = (*GitHub)(nil)
+	_ Prefixed = (*GitHub)(nil)
 )

@@ -37,6 +37,11 @@ type IntrospectionConfig struct {
 	// made for. A wrong aud is refused all the same.
 	AllowMissingAudience bool
 
+	// Prefixes lists what this issuer's opaque tokens begin with: a token that
+	// begins otherwise is not sent there, see [Prefixed]. Empty means that any
+	// may be the issuer's.
+	Prefixes []string
+
 	// JWT, if not nil, is what a signed JWT must pass before it is introspected:
 	// where a revocation must bite before the token expires. Without it, signed
 	// JWTs are left to others.
@@ -73,6 +78,9 @@ func NewIntrospection(config IntrospectionConfig) (*Introspection, error) {
 	case len(config.Audience) == 0:
 		return nil, errors.New("no audience")
 	}
+	if err := CheckPrefixes(config.Prefixes); err != nil {
+		return nil, fmt.Errorf("token_prefix: %w", err)
+	}
 	if config.Leeway == 0 {
 		config.Leeway = DefaultLeeway
 	}
@@ -86,6 +94,9 @@ func NewIntrospection(config IntrospectionConfig) (*Introspection, error) {
 func (v *Introspection) Accepts(p *Presented) bool {
 	return p.JWS == nil || v.config.JWT != nil
 }
+
+// Prefixes implements [Prefixed].
+func (v *Introspection) Prefixes() (prefixes []string, all bool) { return v.config.Prefixes, true }
 
 // Verify implements [Verifier].
 func (v *Introspection) Verify(ctx context.Context, p *Presented) (*Token, error) {
@@ -298,5 +309,6 @@ func (v *Introspection) judge(in *introspection) (*Token, error) {
 var (
 	_ Verifier    = (*Introspection)(nil)
 	_ Selector    = (*Introspection)(nil)
+	_ Prefixed    = (*Introspection)(nil)
 	_ Revalidator = (*Introspection)(nil)
 )

@@ -3,7 +3,6 @@ package token
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 // Selector is implemented by a [Verifier] that judges only some forms of
@@ -20,15 +19,13 @@ type IssuerVerifiers struct {
 	Verifiers []Verifier
 }
 
-// hedgeDelay is how long a verifier is waited for before the next one is asked
-// as well: a slow issuer must not slow the tokens of another.
-const hedgeDelay = 250 * time.Millisecond
-
 // Issuers is a [Verifier] for the tokens of several issuers. The token alone
 // decides who is asked: a signed JWT is for the issuer that it names, and one
-// of an issuer not in the list is invalid without anybody being asked. An opaque
-// token names nobody, so the issuers are asked in order; a [Local] verifier
-// before all others.
+// of an issuer not in the list is invalid and nobody is asked. An opaque token
+// names nobody. It goes to the verifiers whose prefix it has, see [Prefixed];
+// without such a prefix, to those that have none. [Local] verifiers come first,
+// then the others in order, one after the other: an issuer sees a token only
+// after those before it did not vouch for it.
 type Issuers []IssuerVerifiers
 
 // Judge returns what the issuers say of the token raw. A token that one of them
@@ -58,14 +55,8 @@ func (list Issuers) Verify(ctx context.Context, p *Presented) (*Token, error) {
 		return list.verifySigned(ctx, p)
 	}
 	local, remote := list.accepting(p)
-	o := outcome{refusal: invalid(Opaque, "not a signed JWT, and no verifier takes opaque tokens")}
-	for _, v := range local {
-		if o.add(v.Verify(ctx, p)) {
-			return o.token, nil
-		}
-	}
-	o.hedge(ctx, remote, p)
-	return o.result()
+	o := outcome{refusal: invalid(Opaque, "not a signed JWT, and no verifier takes opaque tokens that begin like this one")}
+	return o.ask(ctx, append(local, claimed(remote, p.Raw)...), p)
 }
 
 func (list Issuers) verifySigned(ctx context.Context, p *Presented) (*Token, error) {
@@ -75,12 +66,7 @@ func (list Issuers) verifySigned(ctx context.Context, p *Presented) (*Token, err
 		}
 		local, remote := list[i : i+1].accepting(p)
 		o := outcome{refusal: invalid(WrongType, "a signed JWT, and its issuer has no verifier for these")}
-		for _, v := range append(local, remote...) {
-			if o.add(v.Verify(ctx, p)) {
-				break
-			}
-		}
-		return o.result()
+		return o.ask(ctx, append(local, remote...), p)
 	}
 	configured := make([]string, len(list))
 	for i := range list {
@@ -93,10 +79,10 @@ func (list Issuers) verifySigned(ctx context.Context, p *Presented) (*Token, err
 func (list Issuers) accepting(p *Presented) (local, remote []Verifier) {
 	for _, issuer := range list {
 		for _, v := range issuer.Verifiers {
-			if s, ok := v.(Selector); ok && !s.Accepts(p) {
+			if s, ok := find[Selector](v); ok && !s.Accepts(p) {
 				continue
 			}
-			if isLocal(v) {
+			if _, ok := find[Local](v); ok {
 				local = append(local, v)
 			} else {
 				remote = append(remote, v)
@@ -141,39 +127,17 @@ func (o *outcome) result() (*Token, error) {
 	}
 }
 
-// hedge asks verifiers in order, the next one when the last has refused or takes
-// its time, until one settles the matter or all have answered.
-func (o *outcome) hedge(ctx context.Context, verifiers []Verifier, p *Presented) {
-	if len(verifiers) == 1 {
-		o.add(verifiers[0].Verify(ctx, p))
-		return
-	}
-	type answer struct {
-		token *Token
-		err   error
-	}
-	answers := make(chan answer, len(verifiers))
-	for asked, answered := 0, 0; answered < len(verifiers); {
-		var late <-chan time.Time
-		if asked < len(verifiers) {
-			v := verifiers[asked]
-			go func() {
-				t, err := v.Verify(ctx, p)
-				answers <- answer{t, err}
-			}()
-			asked++
-			late = time.After(hedgeDelay)
-		}
-		select {
-		case a := <-answers:
-			answered++
-			if o.add(a.token, a.err) {
-				return
-			}
-		case <-late:
-		case <-ctx.Done():
+// ask asks verifiers in order until one settles the matter, all have answered, or
+// the caller has left.
+func (o *outcome) ask(ctx context.Context, verifiers []Verifier, p *Presented) (*Token, error) {
+	for _, v := range verifiers {
+		if ctx.Err() != nil {
 			o.add(nil, &UnavailableError{Err: context.Cause(ctx)})
-			return
+			break
+		}
+		if o.add(v.Verify(ctx, p)) {
+			break
 		}
 	}
+	return o.result()
 }

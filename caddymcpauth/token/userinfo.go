@@ -35,6 +35,11 @@ type UserinfoConfig struct {
 	// A dot in a name leads into an object. Of a list, one element is enough.
 	Require map[string][]string
 
+	// Prefixes lists what this issuer's opaque tokens begin with: a token that
+	// begins otherwise is not sent there, see [Prefixed]. Empty means that any
+	// may be the issuer's.
+	Prefixes []string
+
 	// Client talks to the endpoint. Nil means a client of net/http's defaults.
 	// Redirects are not followed, whatever it would do.
 	Client *http.Client
@@ -61,6 +66,9 @@ func NewUserinfo(config UserinfoConfig) (*Userinfo, error) {
 		if err := CheckAddress(config.Endpoint); err != nil {
 			return nil, fmt.Errorf("endpoint: %w", err)
 		}
+	}
+	if err := CheckPrefixes(config.Prefixes); err != nil {
+		return nil, fmt.Errorf("token_prefix: %w", err)
 	}
 	for name, values := range config.Require {
 		switch {
@@ -122,6 +130,9 @@ func (v *Userinfo) Verify(ctx context.Context, p *Presented) (*Token, error) {
 // Accepts implements [Selector]. Authorization servers that issue JWTs know
 // only opaque tokens here, and a JWT says more about itself than userinfo does.
 func (v *Userinfo) Accepts(p *Presented) bool { return p.JWS == nil }
+
+// Prefixes implements [Prefixed].
+func (v *Userinfo) Prefixes() (prefixes []string, all bool) { return v.config.Prefixes, true }
 
 // ask sends the request by way of go-oidc. The reading of the answer is ours:
 // go-oidc folds the letter case of names, and its errors quote the answer.
@@ -230,4 +241,5 @@ func hasValue(claim jsontext.Value, values []string) bool {
 var (
 	_ Verifier = (*Userinfo)(nil)
 	_ Selector = (*Userinfo)(nil)
+	_ Prefixed = (*Userinfo)(nil)
 )

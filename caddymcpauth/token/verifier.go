@@ -24,6 +24,21 @@ type Verifier interface {
 	Verify(ctx context.Context, p *Presented) (*Token, error)
 }
 
+// find returns what v, or the verifier that it decorates, implements of T.
+func find[T any](v Verifier) (T, bool) {
+	for {
+		if found, ok := v.(T); ok {
+			return found, true
+		}
+		decorator, ok := v.(interface{ unwrap() Verifier })
+		if !ok {
+			var none T
+			return none, false
+		}
+		v = decorator.unwrap()
+	}
+}
+
 // Reason says what is wrong with a token. It is one of the constants, so that it
 // can be a metric's label and, as a fixed sentence, an answer to the client.
 type Reason string

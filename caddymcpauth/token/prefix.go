@@ -1,0 +1,107 @@
+package token
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Prefixed is implemented by a [Verifier] that takes only opaque tokens with one
+// of these prefixes. Such a token is sent to no verifier without that prefix: it
+// would show the token of one issuer to another.
+type Prefixed interface {
+	// Prefixes returns the prefixes. None means that every opaque token may be
+	// this verifier's. If they are not all that there can be, a token without a
+	// prefix is sent to it as well, but only where no other verifier asks
+	// anybody about opaque tokens.
+	Prefixes() (prefixes []string, all bool)
+}
+
+// CheckPrefixes returns an error unless prefixes can be those of a verifier that
+// asks an issuer.
+func CheckPrefixes(prefixes []string) error {
+	for i, prefix := range prefixes {
+		switch {
+		case prefix == "":
+			return errors.New("an empty prefix: every token has it")
+		case strings.HasPrefix(prefix, APIKeyPrefix):
+			return fmt.Errorf("%q is for API keys, which are sent to nobody", prefix)
+		case strings.ContainsFunc(prefix, func(r rune) bool { return r <= ' ' || r > '~' || r == ',' || r == '"' || r == '\\' }):
+			return fmt.Errorf("%q can't begin a token: separate prefixes by spaces, without quotes or commas inside", prefix)
+		case slices.Contains(prefixes[:i], prefix):
+			return fmt.Errorf("%q is given twice", prefix)
+		}
+	}
+	return nil
+}
+
+// claimed returns those of verifiers that an opaque token may be sent to: those
+// with the longest prefix that the token has; if it has none of them, those
+// without any. An API key of ours goes to nobody, also when it is no longer
+// listed.
+func claimed(verifiers []Verifier, raw string) []Verifier {
+	if strings.HasPrefix(raw, APIKeyPrefix) {
+		return nil
+	}
+	longest := 0
+	var chosen []Verifier
+	for _, v := range verifiers {
+		has := 0
+		prefixes, _ := prefixes(v)
+		for _, prefix := range prefixes {
+			if strings.HasPrefix(raw, prefix) {
+				has = max(has, len(prefix))
+			}
+		}
+		switch {
+		case has < longest || has == 0 && len(prefixes) > 0:
+			continue
+		case has > longest:
+			longest, chosen = has, nil
+		}
+		chosen = append(chosen, v)
+	}
+	if len(chosen) == 0 && len(verifiers) == 1 {
+		if _, all := prefixes(verifiers[0]); !all {
+			return verifiers
+		}
+	}
+	return chosen
+}
+
+func prefixes(v Verifier) (prefixes []string, all bool) {
+	if p, ok := find[Prefixed](v); ok {
+		return p.Prefixes()
+	}
+	return nil, false
+}
+
+// CheckPrefixes returns an error if two issuers have the same prefix. It also
+// returns the issuers that can see each other's opaque tokens: those with a
+// verifier that takes opaque tokens, asks somebody, and has no prefix. A list of
+// fewer than two is none.
+func (list Issuers) CheckPrefixes() (open []string, err error) {
+	owners := make(map[string]string)
+	for _, issuer := range list {
+		_, remote := Issuers{issuer}.accepting(&Presented{Raw: "opaque"})
+		isOpen := false
+		for _, v := range remote {
+			own, _ := prefixes(v)
+			isOpen = isOpen || len(own) == 0
+			for _, prefix := range own {
+				if other, ok := owners[prefix]; ok && other != issuer.Issuer {
+					return nil, fmt.Errorf("issuers %q and %q have the same token_prefix %q: tokens of one would be sent to the other", other, issuer.Issuer, prefix)
+				}
+				owners[prefix] = issuer.Issuer
+			}
+		}
+		if isOpen {
+			open = append(open, issuer.Issuer)
+		}
+	}
+	if len(open) < 2 {
+		open = nil
+	}
+	return open, nil
+}
