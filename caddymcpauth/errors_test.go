@@ -44,7 +44,7 @@ func TestAdaptErrors(t *testing.T) {
 		{"host only", resourceOf("mcp.example.com"), "is not an absolute URL: write it as clients dial it, for example https://mcp.example.com/mcp"},
 		{"scheme only", resourceOf("https:///mcp"), "is not an absolute URL"},
 		{"other scheme", resourceOf("ftp://mcp.example.com"), "is not an absolute URL"},
-		{"http", resourceOf("http://mcp.example.com/mcp"), "is not https: tokens would cross the network in the clear (http is for localhost only)"},
+		{"http", resourceOf("http://mcp.example.com/mcp"), "is not https: tokens would cross the network in the clear (http is for localhost, 127.0.0.1 and [::1] only)"},
 		{"query", resourceOf("https://mcp.example.com/mcp?x=y"), "has a query: remove it"},
 		{"empty query", resourceOf("https://mcp.example.com/mcp?"), "has a query: remove it"},
 		{"fragment", resourceOf("https://mcp.example.com/mcp#x"), "has a fragment: remove it, clients never send it"},

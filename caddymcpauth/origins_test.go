@@ -35,7 +35,7 @@ func TestOrigins(t *testing.T) {
 		{"localhost", "http://localhost:6274", true},
 		{"localhost without port", "http://localhost", true},
 		{"localhost over https", "https://localhost:3000", true},
-		{"below localhost", "http://app.localhost:3000", true},
+		{"below localhost, which the DNS may answer", "http://app.localhost:3000", false},
 		{"127.0.0.1", "http://127.0.0.1:8080", true},
 		{"[::1]", "http://[::1]:8080", true},
 		{"looks like loopback", "http://127.0.0.1.example.com", false},

@@ -36,7 +36,7 @@ func Parse(raw string) (Identifier, error) {
 	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Opaque != "":
 		return Identifier{}, fmt.Errorf("%q is not an absolute URL: write it as clients dial it, for example https://mcp.example.com/mcp", raw)
 	case u.Scheme == "http" && !IsLoopback(u.Hostname()):
-		return Identifier{}, fmt.Errorf("%q is not https: tokens would cross the network in the clear (http is for localhost only)", raw)
+		return Identifier{}, fmt.Errorf("%q is not https: tokens would cross the network in the clear (http is for localhost, 127.0.0.1 and [::1] only)", raw)
 	case u.User != nil:
 		return Identifier{}, errors.New("the URL contains credentials: remove them")
 	case u.Fragment != "" || strings.Contains(raw, "#"):
@@ -105,13 +105,17 @@ func Origin(u *url.URL) string {
 	return scheme + "://" + host + ":" + port
 }
 
-// IsLoopback reports whether host, without port, can only be this machine.
+// IsLoopback reports whether host, without port, can only be this machine: an
+// address of loopback (RFC 8252, section 7.3), or localhost, which every system
+// has in its hosts file. Names below localhost are not: RFC 6761, section 6.3,
+// wants them to be, but many resolvers ask the DNS for them, and the network that
+// answers says where they lead.
 func IsLoopback(host string) bool {
-	if host = strings.ToLower(host); host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true // RFC 6761, section 6.3
+	if strings.ToLower(host) == "localhost" { // not EqualFold, for which ſ is an s
+		return true
 	}
 	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
+	return err == nil && addr.IsLoopback() && addr.Zone() == ""
 }
 
 // Same reports whether a and b name the same resource. Issuers write the

@@ -33,7 +33,7 @@ func TestParse(t *testing.T) {
 		{"IPv6", "https://[2001:DB8::1]:8443/mcp", "https://[2001:db8::1]:8443", wellKnown + "/mcp"},
 		{"loopback", "http://localhost:8080/mcp", "http://localhost:8080", wellKnown + "/mcp"},
 		{"loopback, own port", "http://localhost:80/mcp", "http://localhost", wellKnown + "/mcp"},
-		{"loopback name", "http://mcp.localhost/mcp", "http://mcp.localhost", wellKnown + "/mcp"},
+		{"below localhost, with TLS", "https://mcp.localhost/mcp", "https://mcp.localhost", wellKnown + "/mcp"},
 		{"loopback IPv4", "http://127.0.0.1:8080", "http://127.0.0.1:8080", wellKnown},
 		{"loopback IPv6", "http://[::1]:8080/mcp", "http://[::1]:8080", wellKnown + "/mcp"},
 	}
@@ -121,12 +121,12 @@ func TestParseErrors(t *testing.T) {
 
 func TestIsLoopback(t *testing.T) {
 	t.Parallel()
-	for _, host := range []string{"localhost", "LOCALHOST", "a.localhost", "127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"} {
+	for _, host := range []string{"localhost", "LOCALHOST", "127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"} {
 		if !resource.IsLoopback(host) {
 			t.Errorf("IsLoopback(%q): got false, want true", host)
 		}
 	}
-	for _, host := range []string{"", "localhost.", "localhost.example", "xlocalhost", "0.0.0.0", "::", "127.1", "0127.0.0.1", "2130706433", "128.0.0.1", "10.0.0.1", "localhost:80", "127.0.0.1.example"} {
+	for _, host := range []string{"", "a.localhost", "localhost.localhost", ".localhost", "a.LOCALHOST", "127.0.0.1.localhost", "::1%lo", "localhoſt", "localhost.", "localhost.example", "xlocalhost", "0.0.0.0", "::", "127.1", "0127.0.0.1", "2130706433", "128.0.0.1", "10.0.0.1", "localhost:80", "127.0.0.1.example"} {
 		if resource.IsLoopback(host) {
 			t.Errorf("IsLoopback(%q): got true, want false", host)
 		}

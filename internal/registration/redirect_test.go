@@ -9,7 +9,7 @@ func TestCheckRedirectURI(t *testing.T) {
 	t.Parallel()
 	for _, uri := range []string{
 		"https://a.example/callback", "https://a.example", "https://a.example:8443/cb?x=1", "http://localhost/cb", "http://localhost:1234/cb",
-		"http://127.0.0.1/cb", "http://127.0.0.1:65000/cb", "http://[::1]:3000/cb", "http://app.localhost/cb", "cursor://anysphere.cursor-mcp/oauth/callback",
+		"http://127.0.0.1/cb", "http://127.0.0.1:65000/cb", "http://[::1]:3000/cb", "cursor://anysphere.cursor-mcp/oauth/callback",
 		"https://a.example/a%20b", "cursor:/callback",
 	} {
 		if err := CheckRedirectURI(uri, []string{"cursor"}); err != nil {
@@ -19,7 +19,7 @@ func TestCheckRedirectURI(t *testing.T) {
 	for _, uri := range []string{
 		"", "callback", "/callback", "//a.example/cb", "https:", "https://", "https:a.example", "https:///cb", "https://a.example/#f", "https://a.example/cb#",
 		"javascript:alert(1)", "JavaScript:alert(1)", "data:text/html,x", "vbscript:x", "file:///etc/passwd", "blob:https://a.example/x", "about:blank",
-		"http://a.example/cb", "http://127.0.0.1.evil.example/cb", "http://localhost.evil.example/cb", "http://127.0.0.1@evil.example/cb",
+		"http://a.example/cb", "http://127.0.0.1.evil.example/cb", "http://localhost.evil.example/cb", "http://127.0.0.1@evil.example/cb", "http://app.localhost/cb", "http://localhost./cb",
 		"https://user@a.example/cb", "https://user:pw@a.example/cb", "https://*.example/cb", "https://a.example/*", "https://a.example/cb?*",
 		"https://a.example\\@evil.example/", "https://a.example/ cb", "https://a.example/\tcb", "https://a.example/\ncb", " https://a.example/",
 		"https://bücher.example/", "https://a.example/ü", "HTTPS://a.example/", "Cursor://x", "vscode://x", "http://0x7f.1/cb", "http://2130706433/cb", "http://0.0.0.0/cb",
