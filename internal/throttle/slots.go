@@ -1,0 +1,273 @@
+package throttle
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+)
+
+// Slots gives out a bounded number of slots for work that strangers can ask for,
+// such as the hashing of a password. Those who wait stand in a bounded queue, and
+// networks take turns: at each prefix length, the next slot goes to the network
+// that holds the fewest, and of those to the one that has waited the longest for
+// its turn. So a /48 or a /24 that asks for much gets no more than one that asks
+// once.
+//
+// A full queue refuses at once, and it is the network with the most in it that
+// loses its newest place, not the one that comes last. Which place that is, and
+// who is next, depends on nothing but the order of the calls.
+//
+// Slots are safe for concurrent use.
+type Slots struct {
+	slots, queue, each int
+
+	mu      sync.Mutex
+	held    int
+	groups  map[string]int // slots held by each
+	waiting []*place
+	nodes   map[netip.Prefix]*node
+	turn    uint64
+}
+
+// node is a network that holds slots or waits for some.
+type node struct {
+	held, waiting int
+	// turn is when it joined, or was last given a slot.
+	turn uint64
+}
+
+// place is a place in the queue.
+type place struct {
+	claim    Claim
+	networks []netip.Prefix
+	nodes    []*node
+	number   uint64
+	// answer tells whether it has become a slot.
+	answer chan error
+}
+
+// Claim is who asks for a slot, and for what.
+type Claim struct {
+	// From is the client's address. What isn't one is a network by itself.
+	From string
+
+	// Rank goes before networks: as long as somebody of a lower one waits, no
+	// higher one gets a slot, and the highest loses its place in a full queue.
+	Rank int
+
+	// For is what the slot is wanted for, such as a host; each may hold only so
+	// many. Empty: not limited.
+	For string
+}
+
+// BusyError says that there was no room in the queue, or no longer.
+type BusyError struct {
+	// Own says that the network has more places or slots than others have: the
+	// client is asking too much (429), rather than we are overloaded (503).
+	Own bool
+}
+
+func (e *BusyError) Error() string {
+	if e.Own {
+		return "too many requests of this network are waiting"
+	}
+	return "too many requests are waiting"
+}
+
+// NewSlots returns so many slots, each of which somebody in a queue of that length
+// can wait for. Of the slots, each [Claim.For] may hold the number each; zero: all.
+func NewSlots(slots, queue, each int) *Slots {
+	return &Slots{
+		slots:  slots,
+		queue:  queue,
+		each:   each,
+		groups: make(map[string]int),
+		nodes:  make(map[netip.Prefix]*node),
+	}
+}
+
+// Take waits for a slot for a client at the address from, until ctx is done. The
+// slot must be released, once. The error is a [*BusyError], or the context's.
+func (s *Slots) Take(ctx context.Context, from string) (release func(), err error) {
+	return s.TakeAs(ctx, Claim{From: from})
+}
+
+// TakeAs is [Slots.Take] for those who have more to say.
+func (s *Slots) TakeAs(ctx context.Context, claim Claim) (release func(), err error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("waiting for a slot: %w", context.Cause(ctx))
+	}
+	p := s.join(claim)
+	select {
+	case err = <-p.answer:
+	case <-ctx.Done():
+		if s.leave(p) {
+			return nil, fmt.Errorf("waiting for a slot: %w", context.Cause(ctx))
+		}
+		err = <-p.answer // which came first
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sync.OnceFunc(func() { s.release(p) }), nil
+}
+
+// Waiting returns how many wait.
+func (s *Slots) Waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.waiting)
+}
+
+// join adds a place to the queue. Its answer may be there already.
+func (s *Slots) join(claim Claim) *place {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turn++
+	p := &place{claim: claim, networks: networks(claim.From), number: s.turn, answer: make(chan error, 1)}
+	for _, network := range p.networks {
+		n := s.nodes[network]
+		if n == nil {
+			n = &node{turn: s.turn}
+			s.nodes[network] = n
+		} else if n.waiting == 0 {
+			n.turn = s.turn
+		}
+		n.waiting++
+		p.nodes = append(p.nodes, n)
+	}
+	s.waiting = append(s.waiting, p)
+	s.grant()
+	if loser := s.loser(claim.For); loser != nil {
+		// The widest network counts all that the narrower ones do.
+		widest := loser.nodes[len(loser.nodes)-1]
+		busy := &BusyError{Own: widest.held+widest.waiting > 1}
+		s.remove(loser)
+		loser.answer <- busy
+	}
+	return p
+}
+
+// leave gives up a place, and reports false if it has had its answer.
+func (s *Slots) leave(p *place) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(s.waiting, p) {
+		return false
+	}
+	s.remove(p)
+	return true
+}
+
+func (s *Slots) release(p *place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held--
+	if s.groups[p.claim.For]--; s.groups[p.claim.For] <= 0 {
+		delete(s.groups, p.claim.For)
+	}
+	for _, n := range p.nodes {
+		n.held--
+	}
+	s.forget(p)
+	s.grant()
+}
+
+// grant gives the free slots to those whose turn it is.
+func (s *Slots) grant() {
+	for s.held < s.slots {
+		var next *place
+		for _, p := range s.waiting {
+			if s.each > 0 && p.claim.For != "" && s.groups[p.claim.For] >= s.each {
+				continue
+			}
+			if next == nil || compareTurn(p, next) < 0 {
+				next = p
+			}
+		}
+		if next == nil {
+			return
+		}
+		s.turn++
+		s.held++
+		s.groups[next.claim.For]++
+		for _, n := range next.nodes {
+			n.held++
+			n.turn = s.turn
+		}
+		s.remove(next)
+		next.answer <- nil
+	}
+}
+
+// remove takes a place out of the queue.
+func (s *Slots) remove(p *place) {
+	i := slices.Index(s.waiting, p)
+	s.waiting = slices.Delete(s.waiting, i, i+1)
+	for _, n := range p.nodes {
+		n.waiting--
+	}
+	s.forget(p)
+}
+
+// forget removes the networks of a place that neither hold nor want anything.
+func (s *Slots) forget(p *place) {
+	for i, n := range p.nodes {
+		if n.held == 0 && n.waiting == 0 && s.nodes[p.networks[i]] == n {
+			delete(s.nodes, p.networks[i])
+		}
+	}
+}
+
+// loser returns the place that goes because there are too many, nil if there are
+// not: too many at all, or for what was last asked for. From the widest network
+// down, it is in the one that has the most, or of those in the one that came last.
+func (s *Slots) loser(group string) *place {
+	var places []*place
+	if group != "" && s.each > 0 {
+		for _, p := range s.waiting {
+			if p.claim.For == group {
+				places = append(places, p)
+			}
+		}
+	}
+	// Those who wait for one slow host leave room for those who want others.
+	if len(places) <= max(1, s.queue/4) {
+		if len(s.waiting) <= s.queue {
+			return nil
+		}
+		places = slices.Clone(s.waiting)
+	}
+	rank := slices.MaxFunc(places, func(a, b *place) int { return cmp.Compare(a.claim.Rank, b.claim.Rank) }).claim.Rank
+	places = slices.DeleteFunc(places, func(p *place) bool { return p.claim.Rank != rank })
+	for level := 1; ; level++ {
+		at := func(p *place) *node { return p.nodes[max(0, len(p.nodes)-level)] }
+		most := slices.MaxFunc(places, func(a, b *place) int {
+			m, n := at(a), at(b)
+			return cmp.Or(cmp.Compare(m.held+m.waiting, n.held+n.waiting), cmp.Compare(a.number, b.number))
+		})
+		if level > len(most.nodes) {
+			return most
+		}
+		places = slices.DeleteFunc(places, func(p *place) bool { return at(p) != at(most) })
+	}
+}
+
+// compareTurn is negative if a's turn is before b's. It goes from the widest
+// network down: those of one network compare by the next narrower.
+func compareTurn(a, b *place) int {
+	if c := cmp.Compare(a.claim.Rank, b.claim.Rank); c != 0 {
+		return c
+	}
+	i, j := len(a.nodes)-1, len(b.nodes)-1
+	for ; i >= 0 && j >= 0; i, j = i-1, j-1 {
+		m, n := a.nodes[i], b.nodes[j]
+		if c := cmp.Or(cmp.Compare(m.held, n.held), cmp.Compare(m.turn, n.turn)); m != n && c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(a.number, b.number)
+}

@@ -1,0 +1,72 @@
+package throttle
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// record is what a table holds of a network.
+type record interface {
+	// weight is how much the record holds back: what its network gains when it is
+	// forgotten. At zero, nothing is lost.
+	weight(now time.Time) float64
+	// touched is when it last changed.
+	touched() time.Time
+}
+
+// table holds the records of networks. It is not safe for concurrent use.
+type table[R record] struct {
+	// max bounds the records; zero, if something else bounds them.
+	max     int
+	records map[netip.Prefix]R
+	// sweepAt is at how many records those without weight are next looked for.
+	sweepAt int
+}
+
+// minSweep is how many records are not worth looking through.
+const minSweep = 256
+
+func newTable[R record](max int) *table[R] {
+	return &table[R]{max: max, records: make(map[netip.Prefix]R), sweepAt: minSweep}
+}
+
+// put adds a record. If there is no room, the lightest give way, and of those
+// the ones that have not changed for the longest: a flood of new networks
+// displaces new networks, not those that are held back.
+func (t *table[R]) put(network netip.Prefix, r R, now time.Time) {
+	if _, ok := t.records[network]; !ok {
+		if len(t.records) >= t.sweepAt {
+			for n, r := range t.records {
+				if r.weight(now) <= 0 {
+					delete(t.records, n)
+				}
+			}
+			t.sweepAt = max(minSweep, 2*len(t.records))
+		}
+		if t.max > 0 && len(t.records) >= t.max {
+			t.evict(now)
+		}
+	}
+	t.records[network] = r
+}
+
+// evict makes room, for more than one record: it looks at all.
+func (t *table[R]) evict(now time.Time) {
+	type entry struct {
+		network netip.Prefix
+		weight  float64
+		touched time.Time
+	}
+	entries := make([]entry, 0, len(t.records))
+	for n, r := range t.records {
+		entries = append(entries, entry{n, r.weight(now), r.touched()})
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.weight, b.weight), a.touched.Compare(b.touched), a.network.Addr().Compare(b.network.Addr()))
+	})
+	for _, e := range entries[:max(1, t.max/8)] {
+		delete(t.records, e.network)
+	}
+}
