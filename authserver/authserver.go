@@ -176,7 +176,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if serve, ok := h.routes[path]; ok && below {
 		return h.servePage(w, r, serve)
 	}
-	h.scrubCookies(r)
 	return next.ServeHTTP(w, r)
 }
 

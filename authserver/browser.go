@@ -8,10 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 )
 
 const (
@@ -58,7 +58,7 @@ func (h *Handler) setCookie(w http.ResponseWriter, name, value string, lifetime 
 // cookie returns a cookie's value; empty if there is none, or two: the second
 // would be somebody else's.
 func (h *Handler) cookie(r *http.Request, name string) string {
-	if cookies := r.CookiesNamed(h.cookieName(name)); len(cookies) == 1 {
+	if cookies := browser.Cookies(r, h.cookieName(name)); len(cookies) == 1 {
 		return cookies[0].Value
 	}
 	return ""
@@ -173,27 +173,4 @@ func (h *Handler) open(ctx context.Context, purpose, sealed string, v any) error
 		return errTicket
 	}
 	return nil
-}
-
-// scrubCookies removes this server's cookies from a request for anything else on
-// the site: a session is no business of the MCP server's.
-func (h *Handler) scrubCookies(r *http.Request) {
-	lines := r.Header["Cookie"]
-	if !strings.Contains(strings.Join(lines, ";"), "mcp_auth_") {
-		return
-	}
-	r.Header.Del("Cookie")
-	for _, line := range lines {
-		var rest []string
-		for pair := range strings.SplitSeq(line, ";") {
-			name, _, _ := strings.Cut(strings.TrimSpace(pair), "=")
-			name = strings.TrimPrefix(strings.TrimSpace(name), "__Host-")
-			if name != browserCookie && name != sessionCookie && !strings.HasPrefix(name, upstreamCookie) {
-				rest = append(rest, strings.TrimSpace(pair))
-			}
-		}
-		if len(rest) > 0 {
-			r.Header.Add("Cookie", strings.Join(rest, "; "))
-		}
-	}
 }

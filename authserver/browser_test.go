@@ -3,7 +3,6 @@ package authserver
 import (
 	"net/http"
 	"net/http/httptest"
-	"reflect"
 	"testing"
 	"time"
 
@@ -126,29 +125,5 @@ func TestCookiesOverHTTP(t *testing.T) {
 	h.browser(w, httptest.NewRequest("GET", "/", nil))
 	if c := w.Result().Cookies()[0]; c.Secure || c.Name != browserCookie || !c.HttpOnly {
 		t.Errorf("got %v: browsers keep no Secure cookie there", c)
-	}
-}
-
-func TestScrubCookies(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name      string
-		got, want []string
-	}{
-		{"none", nil, nil},
-		{"others", []string{"a=1; b=2"}, []string{"a=1; b=2"}},
-		{"ours", []string{"__Host-mcp_auth_session=x; mcp_auth_browser=y"}, nil},
-		{"among others", []string{"a=1; __Host-mcp_auth_session=x;b=2; mcp_auth_upstream_abc=z"}, []string{"a=1; b=2"}},
-		{"several lines", []string{"a=1", "mcp_auth_session=x", "b=2; mcp_auth_browser=y"}, []string{"a=1", "b=2"}},
-		{"of a like name", []string{"my_mcp_auth_session=1; mcp_auth_sessions=2"}, []string{"my_mcp_auth_session=1; mcp_auth_sessions=2"}},
-	} {
-		r := httptest.NewRequest("GET", "/", nil)
-		for _, line := range test.got {
-			r.Header.Add("Cookie", line)
-		}
-		new(Handler).scrubCookies(r)
-		if got := r.Header.Values("Cookie"); !reflect.DeepEqual(got, test.want) && len(got)+len(test.want) > 0 {
-			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
-		}
 	}
 }

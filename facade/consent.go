@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
@@ -71,7 +72,7 @@ func (h *Handler) setCookie(w http.ResponseWriter, name, value string, lifetime 
 }
 
 func (h *Handler) cookie(r *http.Request, name string) string {
-	if cookies := r.CookiesNamed(h.cookieName(name)); len(cookies) == 1 {
+	if cookies := browser.Cookies(r, h.cookieName(name)); len(cookies) == 1 {
 		return cookies[0].Value
 	}
 	return ""

@@ -19,7 +19,7 @@ func (s *Site) cookieName(name string) string {
 // Cookie returns a cookie's value as the browser sent it; empty if there is
 // none, or two: one of them would be another site's.
 func (v *Visit) Cookie(name string) string {
-	if cookies := v.R.CookiesNamed(v.site.cookieName(name)); len(cookies) == 1 {
+	if cookies := Cookies(v.R, v.site.cookieName(name)); len(cookies) == 1 {
 		return cookies[0].Value
 	}
 	return ""

@@ -1,0 +1,80 @@
+package browser
+
+import (
+	"context"
+	"net/http"
+	"strings"
+)
+
+// Prefix begins the names of all cookies that servers of this module set, after
+// __Host-.
+const Prefix = "mcp_auth_"
+
+// hiddenKey is the context key of the cookies that [Hide] took out of a request.
+type hiddenKey struct{}
+
+// Hide returns r without the cookies of this module's servers: a session is no
+// business of any other handler of the site. Those servers still find them with
+// [Cookies].
+func Hide(r *http.Request) *http.Request {
+	var hidden []*http.Cookie
+	lines := r.Header["Cookie"]
+	kept := make([]string, 0, len(lines))
+	for _, line := range lines {
+		var rest []string
+		found := false
+		for pair := range strings.SplitSeq(line, ";") {
+			pair = strings.TrimSpace(pair)
+			if !isOurs(pair) {
+				rest = append(rest, pair)
+				continue
+			}
+			found = true
+			// What isn't a cookie to Go is none to us.
+			if cookies, err := http.ParseCookie(pair); err == nil {
+				hidden = append(hidden, cookies...)
+			}
+		}
+		switch {
+		case !found:
+			kept = append(kept, line)
+		case len(rest) > 0:
+			kept = append(kept, strings.Join(rest, "; "))
+		}
+	}
+	if len(kept) == 0 {
+		r.Header.Del("Cookie")
+	} else {
+		r.Header["Cookie"] = kept
+	}
+	if len(hidden) == 0 {
+		return r
+	}
+	if before, ok := r.Context().Value(hiddenKey{}).([]*http.Cookie); ok {
+		hidden = append(before[:len(before):len(before)], hidden...)
+	}
+	return r.WithContext(context.WithValue(r.Context(), hiddenKey{}, hidden))
+}
+
+// Cookies returns the cookies of that name which the browser sent, those that
+// [Hide] took out of the request included.
+func Cookies(r *http.Request, name string) []*http.Cookie {
+	cookies := r.CookiesNamed(name)
+	hidden, _ := r.Context().Value(hiddenKey{}).([]*http.Cookie)
+	for _, c := range hidden {
+		if c.Name == name {
+			cookies = append(cookies, c)
+		}
+	}
+	return cookies
+}
+
+// isOurs reports whether one pair of a Cookie header has a name of ours.
+func isOurs(pair string) bool {
+	name, _, _ := strings.Cut(pair, "=")
+	name = strings.TrimSpace(name)
+	for _, prefix := range []string{"__Host-", "__Secure-"} {
+		name = strings.TrimPrefix(name, prefix)
+	}
+	return strings.HasPrefix(name, Prefix)
+}
