@@ -2,7 +2,6 @@ package caddymcpauth
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 )
 
 func init() {
@@ -44,8 +44,7 @@ func init() {
 //
 // It expands to one route with two matcher sets: the given one, and the
 // metadata's path, so that the metadata is served although the matcher leaves
-// it out. With a matcher and identity headers, a second route removes these
-// headers from the site's other requests.
+// it out. Before it, and before the site's error routes, stands the guard.
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if !h.Next() {
 		return nil, h.ArgErr()
@@ -76,21 +75,13 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	route := caddyhttp.Route{
 		HandlersRaw: []json.RawMessage{caddyconfig.JSONModuleObject(handler, "handler", "mcp_auth", nil)},
 	}
-	if matcher == nil {
-		return []httpcaddyfile.ConfigValue{{Class: "route", Value: route}}, nil
+	if matcher != nil {
+		route.MatcherSetsRaw = []caddy.ModuleMap{
+			matcher,
+			{"path": h.JSON(handler.metadataPaths(id))},
+		}
 	}
-	route.MatcherSetsRaw = []caddy.ModuleMap{
-		matcher,
-		{"path": h.JSON(handler.metadataPaths(id))},
-	}
-	values := []httpcaddyfile.ConfigValue{{Class: "route", Value: route}}
-	if len(handler.Header) > 0 {
-		scrub := &Scrub{Header: slices.Sorted(maps.Keys(handler.Header))}
-		values = append(values, httpcaddyfile.ConfigValue{Class: "route", Value: caddyhttp.Route{
-			HandlersRaw: []json.RawMessage{caddyconfig.JSONModuleObject(scrub, "handler", "mcp_auth_scrub", nil)},
-		}})
-	}
-	return values, nil
+	return guard.Before(h, httpcaddyfile.ConfigValue{Class: "route", Value: route}), nil
 }
 
 // metadataPaths matches the requests for metadata.

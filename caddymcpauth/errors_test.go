@@ -237,8 +237,6 @@ func TestProvisionErrorsOfJSON(t *testing.T) {
 		{"verifier without name", resource + `"issuers":[{"issuer":"https://json.example.com","verifiers":[{}]}]`, "loading verifiers: "},
 		{"null verifier", resource + `"issuers":[{"issuer":"https://json.example.com","verifiers":[null]}]`, "loading verifiers: "},
 		{"unknown verifier", resource + `"issuers":[{"issuer":"https://json.example.com","verifiers":[{"verifier":"x"}]}]`, "http.mcp_auth.verifiers.x"},
-		{"scrub nothing", `"handler":"mcp_auth_scrub"`, "no header to remove"},
-		{"scrub Authorization", `"handler":"mcp_auth_scrub","header":["Authorization"]`, "header Authorization cannot be set here"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			routes := json.RawMessage(`[{"handle":[{` + test.handler + `}]}]`)

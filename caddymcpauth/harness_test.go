@@ -1,6 +1,7 @@
 package caddymcpauth_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -80,19 +81,19 @@ func provision(t testing.TB, routes json.RawMessage) (*config, error) {
 	if err != nil {
 		t.Fatalf("provisioning a context: %v", err)
 	}
-	ctx, cancel := caddy.NewContext(base)
-	raw, err := json.Marshal(map[string]any{"routes": routes})
-	if err != nil {
+	server := new(caddyhttp.Server)
+	if err := json.Unmarshal(routes, &server.Routes); err != nil {
 		t.Fatal(err)
 	}
-	module, err := ctx.LoadModuleByID("http.handlers.subroute", raw)
+	base.Context = context.WithValue(base.Context, caddyhttp.ServerCtxKey, server)
+	ctx, cancel := caddy.NewContext(base)
 	cleanup := sync.OnceFunc(cancel)
 	t.Cleanup(cleanup)
-	if err != nil {
+	if err := server.Routes.Provision(ctx); err != nil {
 		cleanup()
 		return nil, err
 	}
-	return &config{ctx, module.(*caddyhttp.Subroute), cleanup}, nil
+	return &config{ctx, &caddyhttp.Subroute{Routes: server.Routes}, cleanup}, nil
 }
 
 // next is the handler behind the front door.

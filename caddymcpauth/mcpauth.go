@@ -19,6 +19,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
 )
@@ -108,7 +109,7 @@ type Handler struct {
 	issuers        token.Issuers
 	hierarchy      *token.ScopeHierarchy
 	allowedOrigins []string
-	headerNames    identityHeaders
+	headerNames    guard.Headers
 	streams        streams.Closer
 	accepted       prometheus.Counter // looked up once: it counts nearly every request
 }
@@ -135,7 +136,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.headerNames = slices.Sorted(maps.Keys(h.Header))
-	if err := h.headerNames.check(); err != nil {
+	if err := h.headerNames.Check(); err != nil {
 		return err
 	}
 	for name, value := range h.Header {
@@ -227,7 +228,7 @@ func (h *Handler) setHeaders(r *http.Request, repl *caddy.Replacer) {
 	if len(h.headerNames) == 0 {
 		return
 	}
-	h.headerNames.scrub(r)
+	h.headerNames.Scrub(r)
 	for _, name := range h.headerNames {
 		value := repl.ReplaceAll(h.Header[name], "")
 		// A line break in a claim would make the request unsendable.
@@ -235,7 +236,7 @@ func (h *Handler) setHeaders(r *http.Request, repl *caddy.Replacer) {
 			r.Header.Set(name, value)
 		}
 	}
-	caddyhttp.SetVar(r.Context(), setHeadersVar, slices.Concat(setHeaders(r), h.headerNames))
+	h.headerNames.MarkSet(r)
 }
 
 // Interface guards

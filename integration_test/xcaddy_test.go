@@ -29,7 +29,7 @@ func TestBuildAsXcaddyDoes(t *testing.T) {
 			"admin.api.mcp_auth_facade",
 			"http.handlers.mcp_auth",
 			"http.handlers.mcp_auth_facade",
-			"http.handlers.mcp_auth_scrub",
+			"http.handlers.mcp_auth_guard",
 			"http.handlers.mcp_auth_server",
 			"http.handlers.mcp_whoami",
 			"http.mcp_auth.registrars.forward",

@@ -1,0 +1,86 @@
+// Package guard is what stands before everything else of a site that has a
+// front door, an authorization server or a façade. It is a Caddy module of its
+// own because those see a part of the site's requests only.
+package guard
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
+)
+
+func init() {
+	caddy.RegisterModule(Handler{})
+}
+
+// Handler takes out of every request of a site what a client could use to get
+// past mcp_auth, and what is no business of the servers behind:
+//
+//	upgrades                 all but WebSocket handshakes (RFC 6455)
+//	CONNECT                  405, but for WebSockets (RFC 8441, RFC 9220)
+//	identity headers         those that any mcp_auth of this server sets, and
+//	                         names that a server behind may take for them
+//	cookies mcp_auth_*       sessions of mcp_auth_server and mcp_auth_facade,
+//	                         which still see them
+//
+// An identity header that mcp_auth has set for this very request stays.
+//
+// The directives mcp_auth, mcp_auth_server and mcp_auth_facade add this handler
+// to their site and to its error routes. In JSON, make it the first handler of
+// both: a configuration where a request could reach another server without it is
+// refused. To have it twice does no harm.
+type Handler struct {
+	headers Headers
+}
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.mcp_auth_guard",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision looks up which headers carry an identity.
+func (g *Handler) Provision(ctx caddy.Context) error {
+	s, err := newSurvey(ctx)
+	if err != nil {
+		return fmt.Errorf("looking for the front doors: %w", err)
+	}
+	g.headers = s.headers
+	return s.dropIdleErrors()
+}
+
+func (g *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if strings.EqualFold(r.Method, http.MethodConnect) && !isWebSocketConnect(r) {
+		return refuseConnect(w, r)
+	}
+	scrubUpgrade(r)
+	g.headers.without(setHeaders(r)).Scrub(r)
+	return next.ServeHTTP(w, browser.Hide(r))
+}
+
+// refuseConnect answers a request for a tunnel. What a client sends through one
+// is not looked at: reverse_proxy would hand it on, and the server behind could
+// read further requests in it.
+func refuseConnect(w http.ResponseWriter, r *http.Request) error {
+	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		fields.Add(zap.String("mcp_auth_refusal", "connect"))
+	}
+	w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	w.WriteHeader(http.StatusMethodNotAllowed)
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

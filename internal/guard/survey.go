@@ -1,0 +1,180 @@
+package guard
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// survey is what a server's routes have in them. It is made while they are
+// provisioned, so a part of them are modules already, and the rest is JSON.
+type survey struct {
+	server  *caddyhttp.Server
+	headers Headers
+	invoked map[string]bool
+}
+
+// newSurvey looks at the server that ctx belongs to. Outside of one, there is
+// nothing to look at.
+func newSurvey(ctx caddy.Context) (*survey, error) {
+	s := new(survey)
+	var ok bool
+	if s.server, ok = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); !ok {
+		return s, nil
+	}
+	lists := []caddyhttp.RouteList{s.server.Routes}
+	if s.server.Errors != nil {
+		lists = append(lists, s.server.Errors.Routes)
+	}
+	for _, route := range s.server.NamedRoutes {
+		if route != nil {
+			lists = append(lists, caddyhttp.RouteList{*route})
+		}
+	}
+	for _, list := range lists {
+		if err := s.collect(list); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// collect gathers the headers that front doors set.
+func (s *survey) collect(routes caddyhttp.RouteList) error {
+	for _, route := range routes {
+		parts, err := partsOf(route)
+		if err != nil {
+			return err
+		}
+		for _, p := range parts {
+			if p.name == "mcp_auth" {
+				var door struct {
+					Header map[string]json.RawMessage `json:"header"`
+				}
+				if err := p.decode(&door); err != nil {
+					return err
+				}
+				for _, name := range slices.Sorted(maps.Keys(door.Header)) {
+					if !s.headers.contain(name) {
+						s.headers = append(s.headers, name)
+					}
+				}
+			}
+			for _, list := range p.routes {
+				if err := s.collect(list); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// part is one handler of a route: JSON, or a module after that is provisioned.
+type part struct {
+	// name is the module's, without its namespace.
+	name   string
+	raw    json.RawMessage
+	module any
+	// routes are the ones inside of it.
+	routes []caddyhttp.RouteList
+}
+
+// decode reads the handler's configuration into v.
+func (p part) decode(v any) error {
+	raw := p.raw
+	if p.module != nil {
+		var err error
+		if raw, err = json.Marshal(p.module); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
+	}
+	return nil
+}
+
+// partsOf returns the handlers of a route.
+func partsOf(route caddyhttp.Route) ([]part, error) {
+	var parts []part
+	for _, raw := range route.HandlersRaw {
+		var named struct {
+			Name string `json:"handler"`
+		}
+		if err := json.Unmarshal(raw, &named); err != nil {
+			return nil, fmt.Errorf("handler: %w", err)
+		}
+		p := part{name: named.Name, raw: raw}
+		if p.name == "subroute" {
+			sub := new(caddyhttp.Subroute)
+			if err := p.decode(sub); err != nil {
+				return nil, err
+			}
+			p.routes = routesOf(sub)
+		}
+		parts = append(parts, p)
+	}
+	for _, handler := range route.Handlers {
+		module, ok := handler.(caddy.Module)
+		if !ok {
+			return nil, fmt.Errorf("%T is not a module", handler)
+		}
+		p := part{name: module.CaddyModule().ID.Name(), module: handler}
+		if sub, ok := handler.(*caddyhttp.Subroute); ok {
+			p.routes = routesOf(sub)
+		}
+		parts = append(parts, p)
+	}
+	return parts, nil
+}
+
+func routesOf(sub *caddyhttp.Subroute) []caddyhttp.RouteList {
+	lists := []caddyhttp.RouteList{sub.Routes}
+	if sub.Errors != nil {
+		lists = append(lists, sub.Errors.Routes)
+	}
+	return lists
+}
+
+// dropIdleErrors takes the error routes from the server if they have nothing but
+// guards in them. Caddy takes an error for handled, and logs it at DEBUG, where
+// there is any error route: a server without handle_errors would lose its log of
+// bad gateways to the guards that our directives add.
+func (s *survey) dropIdleErrors() error {
+	if s.server == nil || s.server.Errors == nil {
+		return nil
+	}
+	idle, err := onlyGuards(s.server.Errors.Routes)
+	if idle {
+		s.server.Errors.Routes = nil
+	}
+	return err
+}
+
+func onlyGuards(routes caddyhttp.RouteList) (bool, error) {
+	for _, route := range routes {
+		parts, err := partsOf(route)
+		if err != nil {
+			return false, err
+		}
+		for _, p := range parts {
+			only := p.name == "mcp_auth_guard"
+			if p.name == "subroute" {
+				for _, list := range p.routes {
+					if only, err = onlyGuards(list); err != nil || !only {
+						break
+					}
+				}
+			}
+			if err != nil || !only {
+				return false, err
+			}
+		}
+	}
+	return true, nil
+}

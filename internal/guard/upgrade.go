@@ -1,0 +1,77 @@
+package guard
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// scrubUpgrade takes out of r whatever asks for another protocol, unless it is a
+// WebSocket handshake. reverse_proxy hands every Upgrade on, and after a 101 the
+// bytes both ways: with `Upgrade: h2c` a client could send the server behind
+// further requests, of any path and with any header, which nothing here would
+// see. A server may ignore an Upgrade (RFC 9110, section 7.8), so the request
+// itself goes on.
+func scrubUpgrade(r *http.Request) {
+	handshake := isHandshake(r)
+	for key := range r.Header {
+		switch {
+		case sameFolded(key, "HTTP2-Settings"),
+			sameFolded(key, "Upgrade") && !(handshake && key == "Upgrade"),
+			key == ":protocol" && !isWebSocketConnect(r):
+			delete(r.Header, key)
+		}
+	}
+	if handshake {
+		// Nothing that Connection names is taken out of the handshake on its way:
+		// what was checked is what the server behind gets.
+		r.Header["Connection"] = []string{"Upgrade"}
+		return
+	}
+	removeOptions(r.Header, func(option string) bool {
+		return sameFolded(option, "Upgrade") || sameFolded(option, "HTTP2-Settings")
+	})
+}
+
+// isHandshake reports whether r is a client's opening handshake of the WebSocket
+// protocol (RFC 6455, section 4.1). Only HTTP/1.1 has these.
+func isHandshake(r *http.Request) bool {
+	h := r.Header
+	return r.ProtoMajor == 1 && r.ProtoMinor >= 1 &&
+		r.Method == http.MethodGet && r.ContentLength == 0 && len(r.TransferEncoding) == 0 &&
+		len(h["Upgrade"]) == 1 && strings.EqualFold(h["Upgrade"][0], "websocket") &&
+		httpguts.HeaderValuesContainsToken(h["Connection"], "Upgrade") &&
+		isWebSocketVersion(h) && isWebSocketKey(h.Values("Sec-WebSocket-Key"))
+}
+
+// isWebSocketConnect reports whether r opens a WebSocket in a stream of HTTP/2
+// (RFC 8441) or HTTP/3 (RFC 9220). Go's HTTP/2 server has the protocol among the
+// headers, quic-go in the place of the version.
+func isWebSocketConnect(r *http.Request) bool {
+	if r.Method != http.MethodConnect || !isWebSocketVersion(r.Header) {
+		return false
+	}
+	switch protocol := r.Header[":protocol"]; r.ProtoMajor {
+	case 2:
+		return len(protocol) == 1 && protocol[0] == "websocket"
+	case 3:
+		return len(protocol) == 0 && r.Proto == "websocket"
+	}
+	return false
+}
+
+func isWebSocketVersion(h http.Header) bool {
+	version := h.Values("Sec-WebSocket-Version")
+	return len(version) == 1 && version[0] == "13"
+}
+
+// isWebSocketKey reports whether key is the base64 of 16 bytes.
+func isWebSocketKey(key []string) bool {
+	if len(key) != 1 {
+		return false
+	}
+	b, err := base64.StdEncoding.DecodeString(key[0])
+	return err == nil && len(b) == 16
+}
