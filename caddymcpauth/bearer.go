@@ -4,12 +4,15 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 )
 
 // bearerToken returns the token of r as RFC 6750, section 2.1 has it sent. The
 // other two ways, in a form and in the query, are never read: the first is rare,
-// the second ends up in logs (MCP, authorization, access token usage).
-func bearerToken(r *http.Request) (string, *refusal) {
+// the second ends up in logs (MCP, authorization, access token usage). The token
+// consists of the allowed characters.
+func bearerToken(r *http.Request, allowed *characters) (string, *refusal) {
 	values := r.Header["Authorization"]
 	if len(values) > 1 {
 		return "", refuseRequest("more than one Authorization header")
@@ -24,7 +27,7 @@ func bearerToken(r *http.Request) (string, *refusal) {
 		return "", refuseNoCredentials()
 	}
 	raw := strings.Trim(credentials, " ")
-	if !isToken68(raw) {
+	if !allowed.make(raw) {
 		return "", refuseRequest("malformed Authorization header")
 	}
 	if hasQueryToken(r.URL.RawQuery) {
@@ -33,21 +36,42 @@ func bearerToken(r *http.Request) (string, *refusal) {
 	return raw, nil
 }
 
-// token68 has the characters of what RFC 6750 calls b64token, but for the padding.
-// A table, because every byte of every token is looked up.
-var token68 = func() (table [256]bool) {
-	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/") {
+// characters are those that a token may have. Tables, because every byte of every
+// token is looked up.
+type characters [256]bool
+
+var (
+	// token68 are those of RFC 6750, section 2.1, except the padding.
+	token68 = charactersOf("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/")
+	// opaqueToken are those of opaque tokens in the field, where issuers don't
+	// keep to that: Salesforce (!), Laravel Sanctum (|), JetBrains (:), Atlassian
+	// (= inside). They are RFC 6265's for cookies: no blank, comma, quote, semicolon
+	// or backslash, so two tokens in one header are not a token, and nothing can
+	// be read as a further parameter.
+	opaqueToken = charactersOf("!#$%&'()*+-./0123456789:<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~")
+)
+
+func charactersOf(s string) (table characters) {
+	for _, c := range []byte(s) {
 		table[c] = true
 	}
 	return table
-}()
+}
 
-// isToken68 reports whether s has the form of a bearer token. It has no comma: two
-// tokens in one header are not a token.
-func isToken68(s string) bool {
+// tokenCharacters returns what tokens may consist of: the wider set only where a
+// verifier takes opaque tokens.
+func tokenCharacters(issuers token.Issuers) *characters {
+	if issuers.TakeOpaque() {
+		return &opaqueToken
+	}
+	return &token68
+}
+
+// make reports whether s, apart from padding at its end, consists of them.
+func (table *characters) make(s string) bool {
 	body := strings.TrimRight(s, "=")
 	for i := range len(body) {
-		if !token68[body[i]] {
+		if !table[body[i]] {
 			return false
 		}
 	}

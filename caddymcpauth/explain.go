@@ -155,7 +155,7 @@ func (e explainer) explain(ctx context.Context, p *printer, raw string) int {
 }
 
 func (e explainer) judge(ctx context.Context, p *printer, raw string) (*token.Token, *refusal) {
-	if !isToken68(raw) {
+	if !tokenCharacters(e.issuers).make(raw) {
 		p.step(token.Step{Rule: "form", Outcome: token.Failed, Detail: "not a bearer token: it has characters that can't be in one"})
 		return nil, refuseRequest("malformed")
 	}

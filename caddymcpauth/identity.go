@@ -16,7 +16,7 @@ var FromContext = identity.FromContext
 const userPlaceholders = "http.auth.user."
 
 // userPlaceholder returns a replacer function for {http.auth.user.*}: id is the
-// subject, issuer, client_id and scope are what the front door made of the
+// subject, issuer, type, client_id and scope are what the front door made of the
 // issuer's dialect, every other name is looked up among the verified claims. A
 // claim that isn't there is empty. Values are made when asked for, and not
 // expanded again: {env.SECRET} in a claim stays what it is.
@@ -31,6 +31,8 @@ func userPlaceholder(t *token.Token) caddy.ReplacerFunc {
 			return t.Subject, true
 		case "issuer":
 			return t.Issuer, true
+		case "type":
+			return t.Full().Type.String(), true
 		case "client_id":
 			return t.Full().ClientID, true
 		case "scope":

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,7 +24,8 @@ func init() {
 // they are active (RFC 7662). The front door authenticates there as a client of
 // its own, which the operator of the authorization server registers.
 //
-// The user is the answer's sub, else its username, else its client_id.
+// The user is the answer's sub, else its username. An answer that names no user
+// and says nothing of one is about a client that acts for itself.
 type Introspection struct {
 	// The introspection endpoint. Default: introspection_endpoint of the
 	// issuer's metadata. Give the final address: redirects are not followed.
@@ -109,6 +111,11 @@ func (v *Introspection) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 		Prefixes:             v.TokenPrefix,
 		Client:               iss.Client,
 		Leeway:               time.Duration(v.Leeway),
+		OnNoUser: sync.OnceFunc(func() {
+			v.logger.Warn("an introspection answer names no user, so its client counts as the user: right for client credentials, wrong if people sign in; have the authorization server add sub or username",
+				zap.String("issuer", iss.Issuer),
+				zap.String("resource", iss.Resource))
+		}),
 		Endpoint: func(ctx context.Context) (string, error) {
 			if v.Endpoint != "" {
 				return v.Endpoint, nil

@@ -48,6 +48,7 @@ func init() {
 // this one and for access logs:
 //
 //	{http.auth.user.id}         the user; the client if it acts for itself
+//	{http.auth.user.type}       user, or client if the client acts for itself
 //	{http.auth.user.issuer}     the authorization server that says so
 //	{http.auth.user.client_id}  the OAuth client
 //	{http.auth.user.scope}      the granted scopes, separated by spaces
@@ -104,14 +105,16 @@ type Handler struct {
 	// doesn't have it can't leak.
 	ForwardToken bool `json:"forward_token,omitempty"`
 
-	resource       resource.Identifier
-	metadata       []byte
-	issuers        token.Issuers
-	hierarchy      *token.ScopeHierarchy
-	allowedOrigins []string
-	headerNames    guard.Headers
-	streams        streams.Closer
-	accepted       prometheus.Counter // looked up once: it counts nearly every request
+	resource resource.Identifier
+	metadata []byte
+	issuers  token.Issuers
+	// tokenCharacters are those of the tokens that its verifiers may take.
+	tokenCharacters *characters
+	hierarchy       *token.ScopeHierarchy
+	allowedOrigins  []string
+	headerNames     guard.Headers
+	streams         streams.Closer
+	accepted        prometheus.Counter // looked up once: it counts nearly every request
 }
 
 // CaddyModule returns the Caddy module information.
@@ -147,6 +150,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionIssuers(ctx); err != nil {
 		return err
 	}
+	h.tokenCharacters = tokenCharacters(h.issuers)
 	if err := h.provisionMetadata(); err != nil {
 		return err
 	}
@@ -178,7 +182,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		defer cors.commit() // for a handler that sets headers and writes nothing
 		w = cors
 	}
-	raw, ref := bearerToken(r)
+	raw, ref := bearerToken(r, h.tokenCharacters)
 	if ref != nil {
 		return h.refuse(w, r, ref)
 	}

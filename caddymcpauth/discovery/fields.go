@@ -65,6 +65,8 @@ var fieldTypes = map[string]fieldType{
 	"backchannel_token_delivery_modes_supported":                      listField,
 	"backchannel_authentication_request_signing_alg_values_supported": listField,
 	"backchannel_user_code_parameter_supported":                       flagField,
+	// AD FS (MS-OAPX)
+	"access_token_issuer": textField,
 	// OpenID Connect Discovery, Session Management, Logout
 	"userinfo_endpoint":                              linkField,
 	"acr_values_supported":                           listField,

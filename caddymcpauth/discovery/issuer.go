@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -36,7 +37,8 @@ const (
 
 // Config describes an authorization server.
 type Config struct {
-	// Issuer is its identifier: an https URL, or http on loopback. Required.
+	// Issuer is its identifier: an https URL, or http on loopback. Any http URL
+	// will do as a name if Location is given or discovery is Off. Required.
 	Issuer string
 
 	// Location is where its metadata lives, if not at one of the well-known
@@ -88,7 +90,12 @@ type Issuer struct {
 func New(config Config) (*Issuer, error) {
 	locations, err := Locations(config.Issuer)
 	if err != nil {
-		return nil, err
+		if !config.namedInTheClear() {
+			return nil, err
+		}
+		// AD FS signs access tokens as http://<host>/adfs/services/trust. A name
+		// is harmless as long as nothing is fetched from it.
+		locations = nil
 	}
 	if config.Upstream != "" {
 		if locations, err = upstreamLocations(config.Upstream); err != nil {
@@ -146,6 +153,13 @@ func New(config Config) (*Issuer, error) {
 		usable:   usable,
 	}
 	return iss, nil
+}
+
+// namedInTheClear reports whether the issuer's identifier is an http URL that is
+// only compared: the metadata, or all that would be in it, is elsewhere.
+func (c *Config) namedInTheClear() bool {
+	u, err := url.Parse(c.Issuer)
+	return err == nil && u.Scheme == "http" && u.Host != "" && (c.Location != "" || c.Off)
 }
 
 // Close ends every fetch under way.

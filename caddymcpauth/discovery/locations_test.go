@@ -63,6 +63,9 @@ func TestNewErrors(t *testing.T) {
 		{"relative", discovery.Config{Issuer: "as.example"}, "issuer is not an absolute URL"},
 		{"other scheme", discovery.Config{Issuer: "file:///etc/passwd"}, "issuer is not an absolute URL"},
 		{"http", discovery.Config{Issuer: "http://as.example"}, "issuer is not https"},
+		{"http, upstream elsewhere", discovery.Config{Issuer: "http://as.example", Upstream: "https://as.example"}, "issuer is not https"},
+		{"http, metadata in the clear", discovery.Config{Issuer: "http://as.example", Location: "http://as.example/m"}, "discovery is not https"},
+		{"http, keys in the clear", discovery.Config{Issuer: "http://as.example", Off: true, Metadata: map[string]any{"jwks_uri": "http://as.example/k"}}, "jwks_uri is not https"},
 		{"location http", discovery.Config{Issuer: "https://as.example", Location: "http://as.example/m"}, "discovery is not https"},
 		{"location relative", discovery.Config{Issuer: "https://as.example", Location: "/m"}, "discovery is not an absolute URL"},
 		{"jwks_uri http", discovery.Config{Issuer: "https://as.example", Metadata: map[string]any{"jwks_uri": "http://as.example/jwks"}}, "metadata jwks_uri is not https"},
@@ -208,4 +211,31 @@ func TestLocation(t *testing.T) {
 	iss = newIssuer(t, discovery.Config{Issuer: other.Issuer(), Location: srv.URL + "/t/.well-known/openid-configuration"})
 	m, err := iss.Metadata(t.Context())
 	wantUnavailable(t, "location of another issuer", m, err)
+}
+
+// AD FS names itself in access tokens by an http URL, from which nothing is
+// fetched.
+func TestIssuerNamedInTheClear(t *testing.T) {
+	t.Parallel()
+	const name = "http://adfs.example.com/adfs/services/trust"
+	srv := oauthtest.New(t, oauthtest.Options{Metadata: map[string]any{"access_token_issuer": name}})
+	iss, err := discovery.New(discovery.Config{Issuer: name, Location: srv.URL + "/.well-known/openid-configuration"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer iss.Close()
+	if _, err := iss.KeySet(t.Context(), time.Time{}); err != nil {
+		t.Errorf("the keys: %v", err)
+	}
+	if _, err := discovery.New(discovery.Config{Issuer: name, Off: true, Metadata: map[string]any{"jwks_uri": "https://adfs.example.com/adfs/discovery/keys"}}); err != nil {
+		t.Errorf("off: %v", err)
+	}
+	other, err := discovery.New(discovery.Config{Issuer: name + "2", Location: srv.URL + "/.well-known/openid-configuration"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.KeySet(t.Context(), time.Time{}); err == nil {
+		t.Error("metadata of another issuer was taken")
+	}
 }

@@ -120,6 +120,9 @@ func parseMetadata(body []byte, issuer string) (*Metadata, error) {
 	switch found := m.Text("issuer"); {
 	case found == "":
 		return nil, errors.New("the metadata names no issuer")
+	case issuer != "" && m.Text("access_token_issuer") == issuer:
+		// AD FS names what its access tokens have as iss apart.
+		return m, nil
 	case issuer != "" && found != issuer:
 		return nil, fmt.Errorf("the metadata names the issuer %q, configured is %q: the two must be the same to the letter, a slash at the end included", found, issuer)
 	}

@@ -126,6 +126,7 @@ func (k *APIKey) token(resource string) (*Token, error) {
 	return New(Token{
 		Issuer:   resource,
 		Subject:  k.Name,
+		Type:     ClientSubject,
 		ClientID: k.Name,
 		Audience: []string{resource},
 		Scopes:   slices.Clone(k.Scopes),

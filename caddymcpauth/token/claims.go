@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"strings"
 	"time"
 	"unicode"
@@ -21,21 +22,29 @@ type claims struct {
 	notBefore time.Time
 	issuedAt  time.Time
 
-	azp string
+	// ownClientID is the client as the issuer names it outright; azp, the party
+	// that an ID token was issued to, says less.
+	ownClientID, cid, appid, azp string
+	// username is what the user is called.
+	username string
 	// scp and scopesClaim are what some issuers write for scope.
 	scp, scopesClaim []string
 
-	payloadType string // typ: Keycloak writes ID, Refresh, Logout, Bearer
-	tokenUse    string // token_use: Cognito writes id, access
-	idToken     bool   // at_hash, c_hash or s_hash: OpenID Connect Core, section 3
-	events      bool   // a security event or a logout token (RFC 8417)
-	constrained bool   // cnf: bound to a key the sender must prove (RFC 7800)
+	otherKind   bool // called something else than an access token, see dialect.go
+	ofUser      bool // something is there only for a user
+	forClient   bool // said to be a client's own
+	idToken     bool // at_hash, c_hash or s_hash: OpenID Connect Core, section 3
+	events      bool // a security event or a logout token (RFC 8417)
+	constrained bool // cnf: bound to a key the sender must prove (RFC 7800)
 	nonce       bool
 }
 
 // read fills c from a JWT's payload. It returns an [*InvalidError].
 func (c *claims) read(payload []byte) error {
 	err := members(payload, func(name string, value jsontext.Value) error {
+		if value.Kind() == 'n' {
+			return nil // issuers write null for what they don't know
+		}
 		if err := c.member(name, value); err != nil {
 			return invalid(BadClaims, "%s: %v", name, err)
 		}
@@ -53,9 +62,8 @@ func (c *claims) read(payload []byte) error {
 
 // settle fills what issuers of another dialect write elsewhere.
 func (c *claims) settle() {
-	if c.clientID == "" {
-		c.clientID = c.azp
-	}
+	c.ownClientID = cmp.Or(c.clientID, c.cid, c.appid)
+	c.clientID = cmp.Or(c.ownClientID, c.azp)
 	for _, other := range [][]string{c.scopesClaim, c.scp} {
 		if c.scopes == nil {
 			c.scopes = other
@@ -71,8 +79,17 @@ func (c *claims) member(name string, value jsontext.Value) (err error) {
 		c.subject, err = identifier(value)
 	case "client_id":
 		c.clientID, err = identifier(value)
+	case "cid":
+		c.cid, err = identifier(value)
+	case "appid":
+		c.appid, err = identifier(value)
 	case "azp":
 		c.azp, err = identifier(value)
+	case "username", "preferred_username":
+		// Not an identity here, and no reason to refuse what has a sub.
+		if name, err := stringValue(value); err == nil && c.username == "" {
+			c.username = name
+		}
 	case "aud":
 		if value.Kind() == '"' {
 			c.audience = make([]string, 1)
@@ -92,10 +109,23 @@ func (c *claims) member(name string, value jsontext.Value) (err error) {
 		c.scopesClaim, err = scopeValue(value)
 	case "scp":
 		c.scp, err = scopeValue(value)
-	case "typ":
-		c.payloadType, err = stringValue(value)
-	case "token_use":
-		c.tokenUse, err = stringValue(value)
+	case "typ", "token_use", "token_type", "tok_type", "tokenName", "tokenType", "tty":
+		err = c.names(value)
+	case "type", "use", "purpose":
+		c.mayName(value)
+	case "idtyp":
+		c.grantOf(value, "app")
+	case "gty", "grant_type":
+		c.grantOf(value, "client_credentials", "client-credentials")
+	case "sub_type":
+		c.grantOf(value, "client")
+	case "aut":
+		c.grantOf(value, "APPLICATION")
+	case "auth_type":
+		c.grantOf(value, "2L")
+	case "sid", "session_state", "auth_time", "acr", "amr", "uid", "user_id", "user_name", "upn", "unique_name", "email",
+		"phone_number", "given_name", "family_name", "nickname", "birthdate":
+		c.ofUser = c.ofUser || saysSomething(value)
 	case "at_hash", "c_hash", "s_hash":
 		c.idToken = true
 	case "nonce":
@@ -157,10 +187,8 @@ func (c *claims) kind(typ string) error {
 	switch {
 	case c.events:
 		return invalid(WrongType, "a security event or logout token")
-	case c.payloadType != "" && !strings.EqualFold(c.payloadType, "Bearer") && !isJWTType(strings.ToLower(c.payloadType)):
-		return invalid(WrongType, "the payload's typ is not that of an access token")
-	case c.tokenUse != "" && c.tokenUse != "access":
-		return invalid(WrongType, "token_use is not access")
+	case c.otherKind:
+		return invalid(WrongType, "the payload calls it another kind of token than an access token")
 	case typ == "at+jwt":
 		return nil
 	case c.idToken, c.nonce && c.scopes == nil:

@@ -55,11 +55,10 @@ func shown(value string) string {
 // ExplainForm says what the form of raw is. err is what [Present] returned.
 func ExplainForm(raw string, p *Presented, err error) []Step {
 	if err != nil {
-		step := Step{"form", Failed, detail(err)}
-		if strings.Count(raw, ".") == 4 && len(raw) <= MaxSize {
-			step.Detail = "an encrypted JWT (JWE), which is not supported: have the authorization server sign access tokens only"
-		}
-		return []Step{step}
+		return []Step{{"form", Failed, detail(err)}}
+	}
+	if p.JWS == nil && strings.Count(raw, ".") == 4 {
+		return []Step{{"form", Passed, "an encrypted JWT (JWE), which only its issuer can read: have it sign access tokens only, or ask it with introspection or userinfo"}}
 	}
 	if p.JWS == nil {
 		return []Step{{"form", Passed, fmt.Sprintf("opaque, %d characters", len(raw))}}

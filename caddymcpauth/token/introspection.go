@@ -4,6 +4,7 @@ package token
 // (RFC 7662). Not supported: signed answers (RFC 9701).
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,10 @@ type IntrospectionConfig struct {
 	// where a revocation must bite before the token expires. Without it, signed
 	// JWTs are left to others.
 	JWT *JWT
+
+	// OnNoUser, if not nil, is called for each answer that names no user and says
+	// nothing of one, so that the client counts as the subject.
+	OnNoUser func()
 
 	// Client talks to the endpoint. Nil means a client of net/http's defaults.
 	// Redirects are not followed, whatever it would do.
@@ -201,9 +206,8 @@ func introspectionCure(a *answer) string {
 // introspection is an answer (RFC 7662, section 2.2).
 type introspection struct {
 	claims
-	active    bool
-	username  string
-	tokenType string
+	active bool
+	named  string // username (RFC 7662, section 2.2)
 	// kept is the answer without active: the claims of the token.
 	kept []byte
 }
@@ -231,12 +235,11 @@ func parseIntrospection(body []byte, raw string) (*introspection, error) {
 		if value.Kind() == 'n' {
 			return nil // servers write null for what they don't know
 		}
-		switch name {
-		case "username":
-			in.username, err = stringValue(value)
-		case "token_type":
-			in.tokenType, err = stringValue(value)
-		default:
+		if name == "username" {
+			if in.named, err = stringValue(value); in.named != "" {
+				in.username = in.named // before preferred_username
+			}
+		} else {
 			err = in.member(name, value)
 		}
 		if err != nil {
@@ -269,11 +272,8 @@ func (v *Introspection) judge(in *introspection) (*Token, error) {
 	switch {
 	case in.issuer != "" && in.issuer != v.config.Issuer:
 		return nil, invalid(UnknownIssuer, "introspection names another issuer than %q", v.config.Issuer)
-	case strings.EqualFold(in.tokenType, "DPoP"), in.constrained:
+	case in.constrained:
 		return nil, invalid(SenderConstrained, "bound to a key, which is not supported")
-	// RFC 7662 means bearer here; some servers write what kind of token it is.
-	case in.tokenType != "" && !strings.EqualFold(in.tokenType, "bearer") && !strings.EqualFold(in.tokenType, "access_token"):
-		return nil, invalid(WrongType, "token_type is not that of an access token")
 	case !in.expiry.IsZero() && !now.Before(in.expiry):
 		return nil, invalid(Expired, "expired %s ago", now.Sub(in.expiry).Round(time.Second))
 	case in.notBefore.After(latest), in.issuedAt.After(latest):
@@ -286,18 +286,21 @@ func (v *Introspection) judge(in *introspection) (*Token, error) {
 	if err := in.kind(""); err != nil {
 		return nil, err
 	}
-	subject := in.subject
-	for _, other := range []string{in.username, in.clientID} {
-		if subject == "" {
-			subject = other
-		}
+	user := cmp.Or(in.subject, in.named)
+	subject, err := in.whose(user)
+	if err != nil {
+		return nil, err
 	}
 	if err := checkIdentifier(subject); err != nil {
-		return nil, invalid(BadClaims, "neither sub nor username nor client_id says who it is: %v", err)
+		return nil, invalid(BadClaims, "username: %v", err)
+	}
+	if user == "" && v.config.OnNoUser != nil {
+		v.config.OnNoUser()
 	}
 	return New(Token{
 		Issuer:   v.config.Issuer,
 		Subject:  subject,
+		Type:     in.subjectType(subject),
 		ClientID: in.clientID,
 		Audience: in.audience,
 		Scopes:   in.scopes,

@@ -28,6 +28,12 @@ type IssuerVerifiers struct {
 // after those before it did not vouch for it.
 type Issuers []IssuerVerifiers
 
+// TakeOpaque reports whether one of the verifiers judges opaque tokens.
+func (list Issuers) TakeOpaque() bool {
+	local, remote := list.accepting(&Presented{Raw: "opaque"})
+	return len(local)+len(remote) > 0
+}
+
 // Judge returns what the issuers say of the token raw. A token that one of them
 // has vouched for, and still does, isn't even taken apart. The result may lack its
 // claims: see [Token.Full].

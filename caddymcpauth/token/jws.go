@@ -50,8 +50,9 @@ type JWS struct {
 var base64url = base64.RawURLEncoding.Strict()
 
 // Present takes a bearer token apart. It returns an [*InvalidError] for a token
-// that has the form of a JOSE object but isn't a well-formed signed JWT; a token
-// of any other form is opaque, which is for its issuer to judge.
+// that has the form of a JOSE object but isn't a well-formed signed JWT. A token
+// of any other form, an encrypted JWT included, is opaque, which is for its issuer
+// to judge.
 func Present(raw string) (*Presented, error) {
 	if len(raw) > MaxSize {
 		return nil, invalid(Malformed, "longer than %d bytes", MaxSize)
@@ -67,9 +68,13 @@ func Present(raw string) (*Presented, error) {
 	if err != nil || jsontext.Value(header).Kind() != '{' {
 		return &Presented{Raw: raw}, nil
 	}
-	// A JWE has four dots. What an unauthenticated party encrypted is not worth
-	// parsing.
-	if strings.Count(rest, ".") != 1 {
+	switch dots := strings.Count(rest, "."); {
+	case dots == 3:
+		// A JWE. It is encrypted for another party, its issuer in the first
+		// place, so to us it is as opaque as any other text. Auth0 issues such
+		// tokens where no audience is asked for.
+		return &Presented{Raw: raw}, nil
+	case dots != 1:
 		return nil, invalid(Malformed, "not a JWS of three parts")
 	}
 	jws, err := parseJWS(raw, header)

@@ -98,17 +98,19 @@ func (v *JWT) Verify(ctx context.Context, p *Presented) (*Token, error) {
 		return nil, err
 	}
 	c := &p.JWS.claims
+	subject, err := c.whose(c.subject)
+	if err != nil {
+		return nil, err // not after check
+	}
 	t := Token{
 		Issuer:   v.config.Issuer,
-		Subject:  c.subject,
+		Subject:  subject,
+		Type:     c.subjectType(subject),
 		ClientID: c.clientID,
 		Audience: c.audience,
 		Scopes:   c.scopes,
 		Expiry:   c.expiry,
 		keys:     keys,
-	}
-	if t.Subject == "" {
-		t.Subject = c.clientID
 	}
 	return New(t, p.JWS.payload), nil
 }
@@ -140,14 +142,13 @@ func (v *JWT) check(jws *JWS, now time.Time) error {
 		return invalid(NotYetValid, "nbf lies %s ahead", c.notBefore.Sub(now).Round(time.Second))
 	case c.issuedAt.After(latest):
 		return invalid(NotYetValid, "iat lies %s ahead", c.issuedAt.Sub(now).Round(time.Second))
-	case c.subject == "" && c.clientID == "":
-		return invalid(BadClaims, "neither sub nor client_id")
 	case c.constrained:
 		// Taking it as a plain bearer token would give away the protection
 		// that its owner asked for (RFC 9449, section 7.2; RFC 8705).
 		return invalid(SenderConstrained, "bound to a key by cnf, which is not supported")
 	}
-	return nil
+	_, err := c.whose(c.subject)
+	return err
 }
 
 // matchAudience reports whether aud names one of the wanted audiences.

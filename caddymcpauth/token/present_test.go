@@ -44,7 +44,8 @@ func TestPresent(t *testing.T) {
 		{"opaque beyond MaxSize", strings.Repeat("a", token.MaxSize+1), refused},
 		{"opaque of MaxSize", strings.Repeat("a", token.MaxSize), opaque},
 		{"two parts", part[0] + "." + part[1], refused},
-		{"JWE", good + ".iv.tag", refused},
+		{"JWS with two more parts", good + ".iv.tag", opaque},
+		{"JWS with one more part", good + ".iv", refused},
 		{"four parts", good + ".", refused},
 		{"header twice the name", compact(`{"alg":"RS256","alg":"none"}`, `{}`), refused},
 		{"header with rest", compact(`{"alg":"RS256"}{}`, `{}`), refused},
@@ -58,6 +59,10 @@ func TestPresent(t *testing.T) {
 		{"b64", compact(`{"alg":"RS256","b64":true}`, `{}`), refused},
 		{"zip", compact(`{"alg":"RS256","zip":"DEF"}`, `{}`), refused},
 		{"enc", compact(`{"alg":"dir","enc":"A256GCM"}`, `{}`), refused},
+		{"JWE", compact(`{"alg":"dir","enc":"A256GCM","iss":"https://as.example/"}`, "x") + ".e30.e30", opaque},
+		{"JWE, empty key", jwe(`{"alg":"dir","enc":"A256GCM"}`), opaque},
+		{"five parts without enc", jwe(`{"alg":"dir"}`), opaque},
+		{"six parts", jwe(`{"alg":"dir","enc":"A256GCM"}`) + ".e30", refused},
 		{"payload no object", compact(`{"alg":"RS256"}`, `"x"`), refused},
 		{"payload twice the name", compact(`{"alg":"RS256"}`, `{"a":1,"a":1}`), refused},
 		{"payload with invalid UTF-8", compact(`{"alg":"RS256"}`, "{\"a\":\"\xff\"}"), refused},
@@ -92,6 +97,11 @@ func TestPresent(t *testing.T) {
 			}
 		})
 	}
+}
+
+// jwe returns what has the form of a JWE with the header.
+func jwe(header string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(header)) + "..aXY.Y2lwaGVydGV4dA.dGFn"
 }
 
 // fit returns a JWS that is size bytes long.

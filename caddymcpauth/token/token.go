@@ -23,8 +23,11 @@ type Token struct {
 	// obtained on its own behalf. Never empty.
 	Subject string
 
+	// Type says whether the subject is a user or the client itself.
+	Type SubjectType
+
 	// ClientID is the OAuth client that the token was issued to (client_id,
-	// else azp). May be empty: not every authorization server says.
+	// cid, appid, else azp). May be empty: not every authorization server says.
 	ClientID string
 
 	// Audience lists the resources that the token was issued for.
@@ -80,6 +83,7 @@ func (t *Token) Full() *Token {
 	full := *t
 	full.raw, full.claims = "", p.JWS.payload
 	full.ClientID, full.Audience, full.Expiry = c.clientID, c.audience, c.expiry
+	full.Type = c.subjectType(t.Subject)
 	return &full
 }
 

@@ -93,6 +93,29 @@ func (m *matrix) goodClaims() {
 	m.claims("sub that is long (subject of 255 characters)", identity, map[string]any{"sub": strings.Repeat("u", 255)})
 	m.claims("jti absent", "jti is optional in practice", map[string]any{"jti": Absent})
 
+	m.claims("cid for client_id (Okta)", identity, map[string]any{"client_id": Absent, "cid": "client-1"})
+	m.claims("appid for client_id (Entra)", identity, map[string]any{"client_id": Absent, "appid": "client-1", "idtyp": "user"})
+	m.claims("no sub, gty client-credentials (subject client-1)", identity, map[string]any{"sub": Absent, "gty": "client-credentials"})
+	m.claims("sub null, nothing of a user (subject client-1)", identity, map[string]any{"sub": nil})
+
+	const null = "null is absent"
+	for _, claim := range []string{"nbf", "iat", "jti", "azp", "cnf", "events", "at_hash", "nonce", "typ", "token_use", "scp", "scopes", "username", "act"} {
+		m.claims(claim+": null", null, map[string]any{claim: nil})
+	}
+	m.claims("scope: null, scp", null, map[string]any{"scope": nil, "scp": []string{"read", "write"}})
+	m.claims("client_id: null, azp", null, map[string]any{"client_id": nil, "azp": "client-1"})
+
+	const kind = "issuers have many names for an access token"
+	for claim, values := range map[string][]string{
+		"typ": {"bearer", "at+jwt", "JWT"}, "token_use": {"access_token"}, "token_type": {"Bearer", "access", "access_token", "urn:ietf:params:oauth:token-type:access_token"},
+		"tok_type": {"AT"}, "tokenName": {"access_token"}, "tokenType": {"access-token"}, "tty": {"at"}, "purpose": {"access_token", "mcp"},
+		"type": {"access", "app", "user"}, "use": {"access", "sig"},
+	} {
+		for _, value := range values {
+			m.claims(claim+" "+value, kind, map[string]any{claim: value})
+		}
+	}
+
 	const scope = "scope may be absent, empty, or a list"
 	m.claims("scope absent", scope, map[string]any{"scope": Absent})
 	m.claims("scope empty", scope, map[string]any{"scope": ""})

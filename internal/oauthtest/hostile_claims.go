@@ -150,6 +150,9 @@ func (m *matrix) timeClaims() {
 	for _, claim := range []string{"exp", "nbf", "iat"} {
 		m.group = claim
 		for name, value := range m.notTimes() {
+			if value == nil && claim != "exp" {
+				continue // null is absent
+			}
 			m.claims(name, claim+" is a number within reason", map[string]any{claim: value})
 		}
 	}
@@ -164,6 +167,9 @@ func (m *matrix) identityClaims() {
 	m.claims("with long s, no client_id", somebody, map[string]any{"sub": Absent, "client_id": Absent, "\u017fub": "user-1"})
 	m.claims("only a name", somebody, map[string]any{"sub": Absent, "client_id": Absent, "username": "user-1", "name": "User"})
 	for name, value := range notStrings() {
+		if value == nil {
+			continue // null is absent, and the client named
+		}
 		m.claims(name, "sub is a string that is not empty", map[string]any{"sub": value})
 	}
 	const control = "control characters would travel in headers and logs"
@@ -172,6 +178,17 @@ func (m *matrix) identityClaims() {
 	} {
 		m.claims("with "+name, control, map[string]any{"sub": value})
 	}
+
+	const user = "without sub all users of a client would be one"
+	for claim, value := range map[string]any{
+		"preferred_username": "ada", "username": "ada", "sid": "s", "session_state": "s", "auth_time": 1, "amr": []string{"pwd"}, "email": "ada@example.com",
+		"upn": "ada@example.com", "uid": "00u1", "user_id": "42", "user_name": "ada", "nonce": "n", "scope": "openid read", "idtyp": "user",
+		"gty": "password", "grant_type": "authorization_code", "sub_type": "user", "aut": "APPLICATION_USER", "auth_type": "3L",
+	} {
+		m.claims("missing, and "+claim, user, map[string]any{"sub": Absent, claim: value})
+		m.claims("null, and "+claim, user, map[string]any{"sub": nil, claim: value})
+	}
+	m.claims("missing, and azp alone", user, map[string]any{"sub": Absent, "client_id": Absent, "azp": "client-1"})
 
 	m.group = "client_id"
 	for name, value := range map[string]any{"number": 1, "array": []string{"client-1"}, "object": map[string]any{}, "true": true} {
@@ -211,6 +228,23 @@ func (m *matrix) otherTokens() {
 	asJWT("refresh token of Keycloak", refresh, map[string]any{"typ": "Refresh"})
 	asJWT("offline token of Keycloak", refresh, map[string]any{"typ": "Offline"})
 	asJWT("refresh token of Cognito", refresh, map[string]any{"token_use": "refresh"})
+	for claim, values := range map[string][]string{
+		"typ":        {"Serialized-ID", "RegistrationAccessToken", "InitialAccessToken", "id_token", "refresh_token", "refresh+jwt", "rt+jwt"},
+		"token_use":  {"refresh_token", "id_token", "ID", "authorize_code"},
+		"token_type": {"refresh", "refresh_token", "id_token", "ID", "N_A", "urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:refresh_token"},
+		"tok_type":   {"IT", "RT"},
+		"tokenName":  {"id_token", "refresh_token"},
+		"tokenType":  {"refresh-token", "id-token"},
+		"tty":        {"idt", "rt"},
+		"purpose":    {"id_token", "refresh_token"},
+		"type":       {"refresh", "id", "id_token", "logout"},
+		"use":        {"refresh", "id", "Refresh Token"},
+	} {
+		for _, value := range values {
+			asJWT(claim+" "+value, "the issuer calls it another kind of token", map[string]any{claim: value})
+			m.claims(claim+" "+value+", at+jwt", "the issuer calls it another kind of token", map[string]any{claim: value})
+		}
+	}
 
 	const event = "a security event is no access token"
 	asJWT("logout token", event, map[string]any{"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}}})

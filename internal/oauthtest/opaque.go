@@ -16,16 +16,21 @@ import (
 // claims are those of [Server.DefaultClaims] with username, name and email,
 // changed by claims as in [Server.Mint].
 func (s *Server) Opaque(claims map[string]any) string {
+	token := fmt.Sprintf("opaque-%d-%08x", s.number(), time.Now().UnixNano())
+	s.AddOpaque(token, claims)
+	return token
+}
+
+// AddOpaque is Opaque for a token of the caller's choice.
+func (s *Server) AddOpaque(token string, claims map[string]any) {
 	all := s.DefaultClaims()
 	maps.Copy(all, map[string]any{
 		"username": "demo", "name": "Demo User", "email": "demo@example.com", "email_verified": true,
 		"token_type": "Bearer",
 	})
-	token := fmt.Sprintf("opaque-%d-%08x", s.number(), time.Now().UnixNano())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.opaque[token] = set(all, claims)
-	return token
 }
 
 // Revoke makes introspection and userinfo forget a token, opaque or JWT. As
