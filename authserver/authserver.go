@@ -74,8 +74,8 @@ type Handler struct {
 	RefreshTokenLifetime caddy.Duration `json:"refresh_token_lifetime,omitempty"`
 
 	// How long a refresh token that was just replaced gets the same replacement
-	// again: for clients whose processes share one. At most 1h. Default: not at
-	// all, and reuse ends what was granted.
+	// again, unless that was used: for clients whose processes share one, and for
+	// answers that got lost. At most 1h. Negative: not at all. Default: 30s.
 	RefreshTokenGrace caddy.Duration `json:"refresh_token_grace,omitempty"`
 
 	// How long a browser stays signed in. Default: 12h.

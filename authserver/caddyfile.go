@@ -51,7 +51,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	    }
 //	    access_token_lifetime  <duration>
 //	    refresh_token_lifetime <duration>
-//	    refresh_token_grace    <duration>
+//	    refresh_token_grace    <duration> | off
 //	    session_lifetime       <duration>
 //	    registration           open | redirect_uris <uris...> | off
 //	    private_schemes        <schemes...>
@@ -118,7 +118,7 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 	case "refresh_token_lifetime":
 		return option.Duration(d, &h.RefreshTokenLifetime)
 	case "refresh_token_grace":
-		return option.Duration(d, &h.RefreshTokenGrace)
+		return h.unmarshalGrace(d)
 	case "session_lifetime":
 		return option.Duration(d, &h.SessionLifetime)
 	case "secret":
@@ -127,6 +127,19 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		return d.Errf("unrecognized option of mcp_auth_server: %s (known: resource, scopes, users, upstream, clients, registration, private_schemes, "+
 			"client_documents, access_token_lifetime, refresh_token_lifetime, refresh_token_grace, session_lifetime, secret)", word)
 	}
+}
+
+// unmarshalGrace reads the grace, which may be off.
+func (h *Handler) unmarshalGrace(d *caddyfile.Dispenser) error {
+	if d.CountRemainingArgs() == 1 && h.RefreshTokenGrace == 0 {
+		d.NextArg()
+		if d.Val() == "off" {
+			h.RefreshTokenGrace = -1
+			return nil
+		}
+		d.Prev()
+	}
+	return option.Duration(d, &h.RefreshTokenGrace)
 }
 
 func (h *Handler) unmarshalScopes(d *caddyfile.Dispenser) error {

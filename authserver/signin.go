@@ -48,8 +48,7 @@ func (h *Handler) next(w http.ResponseWriter, r *http.Request, t *ticket, client
 	if err != nil {
 		return err
 	}
-	// Whoever signed in before the client asked for it doesn't count then.
-	if user != nil && (a.Prompts("login") || a.Prompts("select_account")) && user.SignedIn.Before(t.Created) {
+	if user != nil && !a.Accepts(user.SignedIn) {
 		user = nil
 	}
 	if user == nil {
@@ -58,7 +57,7 @@ func (h *Handler) next(w http.ResponseWriter, r *http.Request, t *ticket, client
 		}
 		return h.showSignIn(w, r, t, client, pages.SignIn{Username: a.LoginHint}, http.StatusOK)
 	}
-	consented, err := h.server.Consented(r.Context(), *user, a)
+	consented, err := h.server.Consented(r.Context(), *user, a, client)
 	if err != nil {
 		return err
 	}
@@ -66,7 +65,7 @@ func (h *Handler) next(w http.ResponseWriter, r *http.Request, t *ticket, client
 		return h.approve(w, r, user, a, "remembered")
 	}
 	if a.Prompts("none") {
-		return h.server.InteractionNeeded(a, client, "consent_required")
+		return h.server.ConsentNeeded(a, client)
 	}
 	return h.showConsent(w, r, t, client, user)
 }

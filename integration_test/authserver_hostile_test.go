@@ -44,7 +44,7 @@ func TestEmbeddedServerAuthorizationRequests(t *testing.T) {
 		{"javascript", []string{"redirect_uri", "javascript:alert(1)"}, ""},
 		{"no redirect URI", []string{"redirect_uri", ""}, ""},
 		{"metadata document on loopback by http", []string{"client_id", "http://127.0.0.1/client.json"}, ""},
-		{"oversized", []string{"x", strings.Repeat("x", 9_000)}, ""},
+		{"oversized", []string{"x", strings.Repeat("x", 14_500)}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			pg := c.person(t).get(a.authorizationURL(test.fields...))
@@ -99,7 +99,7 @@ func TestEmbeddedServerIsNoOpenRedirector(t *testing.T) {
 // What a token request must not get away with.
 func TestEmbeddedServerTokenRequests(t *testing.T) {
 	t.Parallel()
-	c := startEmbedded(t, embedded)
+	c := startEmbedded(t, withoutGrace(embedded))
 	a, other := c.register(t, callback), c.register(t, "http://127.0.0.1:1/other")
 	p := c.person(t)
 	for _, test := range []struct {
@@ -290,22 +290,52 @@ func TestEmbeddedServerPages(t *testing.T) {
 	})
 	t.Run("remembered", func(t *testing.T) {
 		p := c.person(t)
-		a.signIn(p, "ada")
-		if pg := p.get(a.authorizationURL()); pg.header.Get("Location") == "" {
+		web := c.register(t, "https://client.example/callback")
+		web.signIn(p, "ada")
+		if pg := p.get(web.authorizationURL()); pg.header.Get("Location") == "" {
 			t.Errorf("asked again: %s", pg.text())
 		}
 		for _, fields := range [][]string{
 			{"scope", "mcp:tools mcp:admin"},
-			{"scope", "mcp:tools offline_access"},
 			{"prompt", "consent"},
 			{"prompt", "login"},
+			{"max_age", "0"},
 		} {
-			if pg := p.get(a.authorizationURL(fields...)); pg.header.Get("Location") != "" {
+			if pg := p.get(web.authorizationURL(fields...)); pg.header.Get("Location") != "" {
 				t.Errorf("%v: not asked", fields)
 			}
 		}
-		if got := p.get(a.authorizationURL("prompt", "none")).location(t).Query(); got.Get("code") == "" {
-			t.Errorf("prompt=none: got %v, want a code", got)
+		for _, fields := range [][]string{{"prompt", "none"}, {"prompt", "none", "max_age", "3600"}} {
+			if got := p.get(web.authorizationURL(fields...)).location(t).Query(); got.Get("code") == "" {
+				t.Errorf("%v: got %v, want a code", fields, got)
+			}
+		}
+		// Not into the open: anyone may have registered the address.
+		pg := p.get(web.authorizationURL("prompt", "none", "max_age", "0"))
+		if pg.header.Get("Location") != "" || !strings.Contains(pg.text(), "login_required") {
+			t.Errorf("prompt=none, max_age=0: got %q %s, want login_required", pg.header.Get("Location"), pg.text())
+		}
+	})
+	t.Run("not remembered on loopback", func(t *testing.T) {
+		p := c.person(t)
+		a.signIn(p, "ada")
+		// Another program registers the same words, and is the same client.
+		if twin := c.register(t, callback); twin.id != a.id {
+			t.Fatal("the identifiers of twins differ")
+		}
+		if pg := p.get(a.authorizationURL()); pg.button("signin") || !pg.button("allow") {
+			t.Errorf("got %q %s, want the question", pg.header.Get("Location"), pg.text())
+		}
+		if got := p.get(a.authorizationURL("prompt", "none")).location(t).Query(); got.Get("error") != "interaction_required" || got.Has("code") {
+			t.Errorf("prompt=none: got %v, want interaction_required", got)
+		}
+		// The operator answers for its own.
+		desk := *a
+		desk.id = "desk"
+		desk.redirect = "http://127.0.0.1:1/callback"
+		desk.signIn(p, "ada")
+		if got := p.get(desk.authorizationURL("prompt", "none")).location(t).Query(); got.Get("code") == "" {
+			t.Errorf("the operator's client: got %v, want a code", got)
 		}
 	})
 	t.Run("guessing", func(t *testing.T) {

@@ -125,6 +125,13 @@ func TestEmbeddedServerMachine(t *testing.T) {
 	if _, who := c.whoami(tokens.Access); who["sub"] != "machine" || tokens.Refresh != "" {
 		t.Errorf("got %+v, whoami says %v; want machine, and no refresh token", tokens, who)
 	}
+	if c.introspect(t, tokens.Access)["active"] != true {
+		t.Error("its token is not active")
+	}
+	revoke := c.do("POST", "/oauth/revoke", url.Values{"token": {tokens.Access}}.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Authorization", basic)
+	if got := c.introspect(t, tokens.Access); revoke.status != 200 || got["active"] != false {
+		t.Errorf("revoking it: got %d %s, then %v; want it inactive", revoke.status, revoke.body, got)
+	}
 	wrong := "Basic " + base64.StdEncoding.EncodeToString([]byte("machine:machine-secret-0124"))
 	if got := c.token(t, form, "Authorization", wrong); got.status != 401 || got.Error != "invalid_client" {
 		t.Errorf("wrong secret: got %+v, want 401 invalid_client", got)

@@ -32,11 +32,11 @@ type accessClaims struct {
 
 // accessToken makes an access token of a grant. Its jti begins with the grant's
 // identifier, which is how revocation and introspection find it.
-func (s *Server) accessToken(ctx context.Context, grant string, g *grant, scopes []string) (string, error) {
+func (s *Server) accessToken(ctx context.Context, grant string, g *grant, audience string, scopes []string) (string, error) {
 	u := g.User
 	return s.sign(ctx, &accessClaims{
 		Subject:       u.Subject,
-		Audience:      g.Resource,
+		Audience:      audience,
 		ClientID:      g.ClientID,
 		Scope:         strings.Join(scopes, " "),
 		ID:            grant + "." + rand.Text(),

@@ -7,17 +7,24 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
 const (
-	// maxState bounds the state parameter, in bytes. It comes back in a URL.
-	maxState = 1024
-	// maxAuthorization bounds the whole query of an authorization request.
-	maxAuthorization = 8 << 10
+	// maxState bounds the state parameter, in bytes. It comes back in a URL, and
+	// some clients keep a sealed record of their own in it.
+	maxState = 4 << 10
+	// maxAuthorization bounds the whole query of an authorization request, in
+	// which every byte of the state may take three. Caddy takes 16 KiB of headers.
+	maxAuthorization = 14 << 10
+	// maxMaxAge is how many seconds max_age may say that make a difference: a
+	// year. No session is older.
+	maxMaxAge = 365 * 24 * 60 * 60
 )
 
 // Authorization is an authorization request that may be put before the user: its
@@ -28,14 +35,34 @@ type Authorization struct {
 	State       string   `json:"s,omitempty"`
 	Resource    string   `json:"a"`
 	Scopes      []string `json:"p"`
-	Offline     bool     `json:"o,omitempty"`
-	Challenge   string   `json:"h"`
+	// Offline says that the client will get refresh tokens, and so keeps access
+	// while the user is away: because it asks for offline_access, or because it
+	// registered without saying that it does without.
+	Offline   bool   `json:"o,omitempty"`
+	Challenge string `json:"h"`
 	// Prompt is what the client wants the user to be asked, whatever is
 	// remembered (OpenID Connect Core, section 3.1.2.1): login, consent,
 	// select_account, or none for not at all.
 	Prompt []string `json:"m,omitempty"`
+	// MaxAge is how old the user's sign-in may be when they get here, in seconds
+	// (section 3.1.2.1). Nil: of any age.
+	MaxAge *int64 `json:"x,omitempty"`
 	// LoginHint is who the client thinks the user is.
 	LoginHint string `json:"l,omitempty"`
+	// Asked is when the request came.
+	Asked time.Time `json:"t"`
+}
+
+// Accepts reports whether a sign-in at the given time is recent enough for the
+// client. One that was made after the request always is.
+func (a *Authorization) Accepts(signedIn time.Time) bool {
+	switch {
+	case !signedIn.Before(a.Asked):
+		return true
+	case a.Prompts("login"), a.Prompts("select_account"):
+		return false
+	}
+	return a.MaxAge == nil || !signedIn.Before(a.Asked.Add(-time.Duration(*a.MaxAge)*time.Second))
 }
 
 // Prompts reports whether the client wants the user asked for value.
@@ -72,9 +99,10 @@ func (s *Server) Authorize(ctx context.Context, query string) (*Authorization, *
 	if err != nil {
 		return nil, nil, &AuthorizationError{Err: invalidRequest("The request's parameters are malformed.")}
 	}
-	// Section 3.1: parameters must not be repeated. Of these two, the second
-	// could be the one that somebody else reads.
-	if len(parameters["client_id"]) > 1 || len(parameters["redirect_uri"]) > 1 {
+	// Parameters must not be repeated. Of these two, the second could be the one
+	// that another reader takes.
+	repeated := omitEmpty(parameters)
+	if slices.Contains(repeated, "client_id") || slices.Contains(repeated, "redirect_uri") {
 		return nil, nil, &AuthorizationError{Err: invalidRequest("A parameter is given twice.")}
 	}
 	c, err := s.client(ctx, parameters.Get("client_id"))
@@ -92,6 +120,13 @@ func (s *Server) Authorize(ctx context.Context, query string) (*Authorization, *
 		Challenge:   parameters.Get("code_challenge"),
 		Prompt:      strings.Fields(parameters.Get("prompt")),
 		LoginHint:   parameters.Get("login_hint"),
+		Asked:       s.now(),
+	}
+	if slices.Contains(repeated, "state") {
+		a.State = "" // which one?
+	}
+	if len(repeated) > 0 {
+		return nil, c, s.refuseUnasked(a, c, invalidRequest("A parameter is given twice."))
 	}
 	if err := s.judgeRequest(a, c, parameters); err != nil {
 		return nil, c, s.refuseUnasked(a, c, err)
@@ -112,11 +147,6 @@ func (s *Server) wrongRedirect(c *Client, uri string, cause error) *Error {
 
 // judgeRequest judges what the client may be told of.
 func (s *Server) judgeRequest(a *Authorization, c *Client, parameters url.Values) *Error {
-	for name, values := range parameters {
-		if len(values) > 1 && name != "resource" {
-			return invalidRequest("A parameter is given twice.")
-		}
-	}
 	if len(a.State) > maxState {
 		a.State = "" // not echoed: it would not arrive
 		return invalidRequest("The state is too long.")
@@ -147,6 +177,15 @@ func (s *Server) judgeRequest(a *Authorization, c *Client, parameters url.Values
 	case a.Prompts("none") && len(a.Prompt) > 1:
 		return invalidRequest("The prompt none goes with no other.")
 	}
+	if text := parameters.Get("max_age"); text != "" {
+		age, err := strconv.ParseUint(text, 10, 63)
+		if err != nil && !errors.Is(err, strconv.ErrRange) {
+			return invalidRequest("max_age is not a number of seconds.")
+		}
+		if age <= maxMaxAge { // an older one is of any age
+			a.MaxAge = new(int64(age))
+		}
+	}
 	var err *Error
 	if a.Resource, err = s.resourceFor(parameters["resource"]); err != nil {
 		return err
@@ -155,7 +194,7 @@ func (s *Server) judgeRequest(a *Authorization, c *Client, parameters url.Values
 	if failure != nil {
 		return asError(failure)
 	}
-	a.Scopes, a.Offline = scopes, offline
+	a.Scopes, a.Offline = scopes, offline || !c.noRefresh
 	return nil
 }
 
@@ -219,17 +258,21 @@ func (s *Server) respond(a *Authorization, parameters url.Values) string {
 	return registration.WithParameters(a.RedirectURI, parameters)
 }
 
-// Client returns the client of a. It may have lost its right to be here since
-// the request was judged.
+// Client returns the client of a, and takes from a what the configuration no
+// longer allows: it may have changed since the request was judged. The error is an
+// [*AuthorizationError] if nothing is left.
 func (s *Server) Client(ctx context.Context, a *Authorization) (*Client, error) {
 	c, err := s.client(ctx, a.ClientID)
 	if err != nil {
 		return nil, &AuthorizationError{Err: asError(err)}
 	}
 	if _, err := c.redirectURI(a.RedirectURI); err != nil {
-		e := invalidRequest("The redirect_uri is not one that the client registered.")
-		e.Cause = err
-		return nil, &AuthorizationError{Err: e}
+		return nil, &AuthorizationError{Err: s.wrongRedirect(c, a.RedirectURI, err)}
 	}
+	audience, scopes, refused := s.permitted(c, a.RedirectURI, a.Resource, a.Scopes)
+	if refused != nil {
+		return nil, s.refuseUnasked(a, c, refused)
+	}
+	a.Resource, a.Scopes = audience, scopes
 	return c, nil
 }

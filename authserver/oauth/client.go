@@ -60,9 +60,6 @@ type Client struct {
 
 	Kind Kind
 
-	// method is how a client that registered itself authenticates; empty if
-	// the operator's may do as it likes.
-	method string
 	// noRefresh says that the client registered without refresh tokens.
 	noRefresh bool
 }
@@ -77,13 +74,18 @@ func (c *Client) secretMatches(secret string) bool {
 }
 
 // redirectURI returns where the client is to be sent: the requested URI if it is
-// registered, or the only one there is.
+// registered, or the only one there is. One on loopback without a port isn't one
+// to send anybody to.
 func (c *Client) redirectURI(requested string) (string, error) {
 	if requested == "" {
-		if len(c.RedirectURIs) == 1 && !registration.IsLoopback(c.RedirectURIs[0]) {
-			return c.RedirectURIs[0], nil
+		if len(c.RedirectURIs) != 1 {
+			return "", errors.New("the request names no redirect_uri, and the client has not exactly one")
 		}
-		return "", errors.New("the request names no redirect_uri")
+		only := c.RedirectURIs[0]
+		if registration.IsLoopback(only) && registration.WithoutPort(only) == only {
+			return "", errors.New("the request names no redirect_uri, and that of the client has no port")
+		}
+		return only, nil
 	}
 	for _, registered := range c.RedirectURIs {
 		if registration.SameRedirectURI(registered, requested) {
@@ -156,16 +158,16 @@ func (s *Server) grantedScopes(c *Client, requested string) (scopes []string, of
 		}
 	}
 	offline = slices.Contains(names, OfflineAccess)
-	allowed := c.Scopes
-	if len(allowed) == 0 {
-		allowed = s.scopes
-	}
+	allowed := s.allowedScopes(c)
 	if !slices.ContainsFunc(names, func(name string) bool { return name != OfflineAccess && name != "openid" }) {
 		// None asked for: the first there is (RFC 6749, section 3.3).
+		if len(c.Scopes) > 0 {
+			return c.Scopes[:1:1], offline, nil
+		}
 		return allowed[:1:1], offline, nil
 	}
-	for _, name := range s.scopes {
-		if slices.Contains(names, name) && slices.Contains(allowed, name) {
+	for _, name := range allowed {
+		if slices.Contains(names, name) {
 			scopes = append(scopes, name)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
@@ -53,12 +54,70 @@ type Consent struct {
 	ClientURI   string `json:"uri,omitempty"`
 	RedirectURI string `json:"redirect"`
 
-	// Scopes are those consented to, by resource.
-	Scopes  map[string][]string `json:"scopes"`
-	Offline bool                `json:"offline,omitempty"`
+	// Permissions are what the user allowed, the latest last.
+	Permissions []Permission `json:"permissions"`
+	// Scopes are those that are left of it today, by resource. They aren't stored:
+	// see [Server.Consents].
+	Scopes map[string][]string `json:"-"`
 
 	Created time.Time `json:"created"`
 	Used    time.Time `json:"used"`
+}
+
+// Permission is what a user allowed a client to have at one redirect URI, for one
+// resource. What was allowed at one doesn't hold at another: behind the redirect
+// URIs of one client, or the paths of one host, there may be several programs.
+type Permission struct {
+	// RedirectURI is the exact one that the user was shown, without port on
+	// loopback.
+	RedirectURI string   `json:"redirect"`
+	Resource    string   `json:"resource"`
+	Scopes      []string `json:"scopes"`
+	// Offline says that access may go on while the user is away.
+	Offline bool `json:"offline,omitempty"`
+}
+
+// maxPermissions bounds the permissions of one consent. The oldest gives way, and
+// is asked for again.
+const maxPermissions = 50
+
+// permission returns what the user allowed the client at the redirect URI, for the
+// resource; nil if nothing.
+func (c *Consent) permission(redirect, audience string) *Permission {
+	redirect = registration.WithoutPort(redirect)
+	for i := range c.Permissions {
+		if p := &c.Permissions[i]; p.RedirectURI == redirect && resource.Same(p.Resource, audience) {
+			return p
+		}
+	}
+	return nil
+}
+
+// allow adds what a asks for.
+func (c *Consent) allow(a *Authorization) {
+	p := c.permission(a.RedirectURI, a.Resource)
+	if p == nil {
+		if len(c.Permissions) >= maxPermissions {
+			c.Permissions = slices.Delete(c.Permissions, 0, 1)
+		}
+		c.Permissions = append(c.Permissions, Permission{RedirectURI: registration.WithoutPort(a.RedirectURI), Resource: a.Resource})
+		p = &c.Permissions[len(c.Permissions)-1]
+	}
+	p.Offline = p.Offline || a.Offline
+	for _, scope := range a.Scopes {
+		if !slices.Contains(p.Scopes, scope) {
+			p.Scopes = append(p.Scopes, scope)
+		}
+	}
+}
+
+// recognizable reports whether a consent for the client can be remembered: whether
+// the next request in its name that leads to redirectURI can only come to the same
+// program. That of the operator's clients is for the operator to say. Any other
+// program on the user's computer can register the same words, with or without a
+// secret, and listen where the client does (RFC 8252, section 8.6).
+func recognizable(c *Client, redirectURI string) bool {
+	return c.Kind == PreRegistered || registration.LeadsToWebSite(redirectURI)
 }
 
 func consentsOf(subject string) string { return consentsPrefix + hashed(subject) + "/" }
@@ -76,21 +135,36 @@ func (s *Server) consent(ctx context.Context, subject, client string) (*Consent,
 }
 
 // Consented reports whether the user has allowed before all that the client asks
-// for now. A consent holds for the redirect URI that was shown.
-func (s *Server) Consented(ctx context.Context, user User, a *Authorization) (bool, error) {
-	c, err := s.consent(ctx, user.Subject, a.ClientID)
+// for now, at the redirect URI of now. It is false for a client that can't be told
+// from another program, whatever was allowed: the user is always asked.
+func (s *Server) Consented(ctx context.Context, user User, a *Authorization, client *Client) (bool, error) {
+	if !recognizable(client, a.RedirectURI) {
+		return false, nil
+	}
+	c, err := s.consent(ctx, user.Subject, client.ID)
 	if err != nil || c == nil {
 		return false, err
 	}
-	if registration.RedirectTarget(c.RedirectURI) != registration.RedirectTarget(a.RedirectURI) || a.Offline && !c.Offline {
+	p := c.permission(a.RedirectURI, a.Resource)
+	if p == nil || a.Offline && !p.Offline {
 		return false, nil
 	}
 	for _, scope := range a.Scopes {
-		if !slices.Contains(c.Scopes[a.Resource], scope) {
+		if !slices.Contains(p.Scopes, scope) {
 			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// ConsentNeeded is the refusal of a request with prompt=none that the user has to
+// consent to. The code says whether they could have done so beforehand (OpenID
+// Connect Core, section 3.1.2.6).
+func (s *Server) ConsentNeeded(a *Authorization, client *Client) *AuthorizationError {
+	if !recognizable(client, a.RedirectURI) {
+		return s.InteractionNeeded(a, client, "interaction_required")
+	}
+	return s.InteractionNeeded(a, client, "consent_required")
 }
 
 // remember records that the user allows the client what a asks for, beside what
@@ -114,15 +188,8 @@ func (s *Server) remember(ctx context.Context, user User, a *Authorization, clie
 		c = &Consent{ID: rand.Text(), Subject: user.Subject, ClientID: client.ID, Created: now}
 	}
 	c.Kind, c.ClientName, c.ClientURI, c.RedirectURI = client.Kind, client.Name, client.URI, a.RedirectURI
-	c.Used, c.Offline = now, c.Offline || a.Offline
-	if c.Scopes == nil {
-		c.Scopes = make(map[string][]string)
-	}
-	for _, scope := range a.Scopes {
-		if !slices.Contains(c.Scopes[a.Resource], scope) {
-			c.Scopes[a.Resource] = append(c.Scopes[a.Resource], scope)
-		}
-	}
+	c.Used = now
+	c.allow(a)
 	return c, s.store(ctx, key, c)
 }
 
@@ -144,7 +211,9 @@ func (s *Server) makeRoom(ctx context.Context, subject string) error {
 	return nil
 }
 
-// Consents returns what the user has allowed, the last used first.
+// Consents returns what the user has allowed, the last used first, with the scopes
+// that today's configuration leaves of it: none for a client that is no longer
+// allowed here.
 func (s *Server) Consents(ctx context.Context, subject string) ([]*Consent, error) {
 	keys, err := s.config.Store.List(ctx, consentsOf(subject))
 	if err != nil {
@@ -158,11 +227,38 @@ func (s *Server) Consents(ctx context.Context, subject string) ([]*Consent, erro
 			return nil, err
 		}
 		if found && c.Subject == subject {
+			if c.Scopes, err = s.scopesToday(ctx, c); err != nil {
+				return nil, err
+			}
 			list = append(list, c)
 		}
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Used.After(list[j].Used) })
 	return list, nil
+}
+
+// scopesToday returns the scopes that are left of a consent, by resource.
+func (s *Server) scopesToday(ctx context.Context, c *Consent) (map[string][]string, error) {
+	today := make(map[string][]string)
+	for _, p := range c.Permissions {
+		client, err := s.knownClient(ctx, c.ClientID, p.RedirectURI)
+		if refusal(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		audience, scopes, refused := s.permitted(client, p.RedirectURI, p.Resource, p.Scopes)
+		if refused != nil {
+			continue
+		}
+		for _, scope := range scopes {
+			if !slices.Contains(today[audience], scope) {
+				today[audience] = append(today[audience], scope)
+			}
+		}
+	}
+	return today, nil
 }
 
 // TakeBack ends what the user allowed in the consent id: the client's refresh

@@ -259,6 +259,8 @@ type answer struct {
 	Error   string `json:"error"`
 	Active  bool   `json:"active"`
 	ID      string `json:"client_id"`
+	Secret  string `json:"client_secret"`
+	Expires int64  `json:"exp"`
 }
 
 func ask(t *testing.T, s *Server, path, contentType, body string) answer {

@@ -44,6 +44,13 @@ func invalidRequest(description string) *Error { return badRequest("invalid_requ
 
 func invalidGrant(description string) *Error { return badRequest("invalid_grant", description) }
 
+// refusedGrant is invalidGrant with a cause.
+func refusedGrant(description string, cause error) *Error {
+	e := invalidGrant(description)
+	e.Cause = cause
+	return e
+}
+
 func invalidClient(description string, cause error) *Error {
 	return &Error{Code: "invalid_client", Description: description, Status: http.StatusUnauthorized, Cause: cause}
 }

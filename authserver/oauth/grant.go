@@ -21,7 +21,6 @@ const codeMemory = 10 * time.Minute
 // code is the record of an authorization code. Its key is the code's hash.
 type code struct {
 	Grant     string    `json:"grant"`
-	Redirect  string    `json:"redirect"`
 	Challenge string    `json:"challenge"`
 	Expires   time.Time `json:"expires"`
 	// Redeemed is set at the first attempt, whatever came of it.
@@ -35,13 +34,17 @@ func codeKey(code string) string { return codesPrefix + hashed(code) }
 // grant is what a user granted a client once: what its tokens have in common.
 // A family of refresh tokens, in the words of OAuth 2.1.
 type grant struct {
-	User     User     `json:"user"`
-	ClientID string   `json:"client"`
-	Consent  string   `json:"consent"`
+	User     User   `json:"user"`
+	ClientID string `json:"client"`
+	Consent  string `json:"consent"`
+	// Redirect is where the code was sent.
+	Redirect string   `json:"redirect"`
 	Resource string   `json:"resource"`
 	Scopes   []string `json:"scopes"`
 	// Refreshable says whether there are refresh tokens.
 	Refreshable bool `json:"refreshable,omitempty"`
+	// Confidential says that the client had a secret.
+	Confidential bool `json:"confidential,omitempty"`
 
 	// Current is the hash of the refresh token that is good now, and Rotated
 	// since when it is.
@@ -49,6 +52,9 @@ type grant struct {
 	Rotated time.Time `json:"rotated"`
 
 	Created time.Time `json:"created"`
+	// Renewed is when tokens were last issued, and Expires when, by the lifetimes
+	// of that day, the last of them ends. See [Server.grantExpires].
+	Renewed time.Time `json:"renewed"`
 	Expires time.Time `json:"expires"`
 }
 
@@ -63,6 +69,15 @@ func (s *Server) Approve(ctx context.Context, user User, a *Authorization) (stri
 	if err != nil {
 		return "", err
 	}
+	if !a.Accepts(user.SignedIn) {
+		return "", s.Refuse(a, badRequest("login_required", "The user signed in too long ago."))
+	}
+	if err := s.welcome(ctx, user); err != nil {
+		if refusal(err) {
+			err = badRequest("access_denied", "The user may no longer sign in here.")
+		}
+		return "", s.Refuse(a, asError(err))
+	}
 	consent, err := s.remember(ctx, user, a, client)
 	if err != nil {
 		return "", s.Refuse(a, asError(err))
@@ -73,16 +88,17 @@ func (s *Server) Approve(ctx context.Context, user User, a *Authorization) (stri
 	_, _ = rand.Read(id) // never fails
 	record := code{
 		Grant:     base64.RawURLEncoding.EncodeToString(id),
-		Redirect:  a.RedirectURI,
 		Challenge: a.Challenge,
 		Expires:   now.Add(codeLifetime),
 		Of: grant{
-			User:        user,
-			ClientID:    client.ID,
-			Consent:     consent.ID,
-			Resource:    a.Resource,
-			Scopes:      a.Scopes,
-			Refreshable: a.Offline || !client.noRefresh,
+			User:         user,
+			ClientID:     client.ID,
+			Consent:      consent.ID,
+			Redirect:     a.RedirectURI,
+			Resource:     a.Resource,
+			Scopes:       a.Scopes,
+			Refreshable:  a.Offline,
+			Confidential: !client.Public(),
 		},
 	}
 	if err := s.store(ctx, codeKey(value), &record); err != nil {
@@ -136,16 +152,20 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 		return nil, invalidGrant("The code is not known, or has expired.")
 	case g.ClientID != c.ID:
 		return nil, invalidGrant("The code was issued to another client.")
-	case form.Has("redirect_uri") && form.Get("redirect_uri") != record.Redirect:
+	case form.Has("redirect_uri") && form.Get("redirect_uri") != g.Redirect:
 		return nil, invalidGrant("The redirect_uri is not that of the authorization request.")
 	case !isVerifier(verifier) || !verifies(verifier, record.Challenge):
 		return nil, invalidGrant("The code_verifier doesn't match the code_challenge.")
 	}
-	if err := s.checkTarget(form, g.Resource); err != nil {
+	st, err := s.standing(ctx, c, &g)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkTarget(form, st.resource); err != nil {
 		return nil, err
 	}
 	g.Created = s.now()
-	return s.issue(ctx, record.Grant, &g, g.Scopes, "")
+	return s.issue(ctx, record.Grant, &g, st, st.scopes, "")
 }
 
 // revokeGrant ends a grant. The lock is for a refresh under way, which would

@@ -4,6 +4,11 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 )
 
 // introspect is the introspection endpoint (RFC 7662), for resource servers that
@@ -31,7 +36,7 @@ func (s *Server) introspect(ctx context.Context, w http.ResponseWriter, c *Clien
 }
 
 // introspection returns the members of an introspection answer (RFC 7662,
-// section 2.2).
+// section 2.2): what the token says, as far as it is still true.
 func (s *Server) introspection(ctx context.Context, value string) (map[string]any, error) {
 	inactive := map[string]any{"active": false}
 	t, err := s.verify(ctx, value)
@@ -42,25 +47,71 @@ func (s *Server) introspection(ctx context.Context, value string) (map[string]an
 		return inactive, nil
 	}
 	answer := t.Claims()
-	if id := grantOfToken(t); id != "" {
-		var g grant
-		found, err := s.load(ctx, grantKey(id), &g)
-		if err != nil {
-			return nil, err
-		}
-		if !found || g.ClientID != t.ClientID {
-			return inactive, nil
-		}
-		consent, err := s.consent(ctx, g.User.Subject, g.ClientID)
-		if err != nil {
-			return nil, err
-		}
-		if consent == nil || consent.ID != g.Consent {
-			return inactive, nil
-		}
-		answer["username"] = g.User.Username
+	// Today's lifetime may be shorter than the one that the token was made with.
+	issued, _ := answer["iat"].(float64)
+	expires := earlier(t.Expiry, time.Unix(int64(issued), 0).Add(s.config.AccessTokenLifetime))
+	if !s.now().Before(expires) {
+		return inactive, nil
 	}
+	answer["exp"] = expires.Unix()
+	var allowed []string
+	if id := grantOfToken(t); id != "" {
+		allowed, err = s.grantToday(ctx, id, t.ClientID, answer)
+	} else {
+		allowed, err = s.machineToday(ctx, t)
+	}
+	if refusal(err) {
+		return inactive, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	scopes := slices.DeleteFunc(slices.Clone(t.Scopes), func(name string) bool { return !slices.Contains(allowed, name) })
+	if len(scopes) == 0 {
+		return inactive, nil
+	}
+	answer["scope"] = strings.Join(scopes, " ")
 	answer["active"] = true
 	answer["token_type"] = "Bearer"
 	return answer, nil
+}
+
+// grantToday returns the scopes that are left of the grant that a token came of,
+// and adds to the answer what is known of its user.
+func (s *Server) grantToday(ctx context.Context, id, client string, answer map[string]any) ([]string, error) {
+	var g grant
+	found, err := s.load(ctx, grantKey(id), &g)
+	if err != nil {
+		return nil, err
+	}
+	if !found || g.ClientID != client {
+		return nil, invalidGrant("The grant is over.")
+	}
+	c, err := s.knownClient(ctx, g.ClientID, g.Redirect)
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.standing(ctx, c, &g)
+	if err != nil {
+		return nil, err
+	}
+	answer["username"] = g.User.Username
+	return st.scopes, nil
+}
+
+// machineToday returns the scopes that a client which acts for itself may have
+// today, unless it has revoked the token.
+func (s *Server) machineToday(ctx context.Context, t *token.Token) ([]string, error) {
+	c := s.clients[t.ClientID]
+	if c == nil || !c.ClientCredentials || c.Public() {
+		return nil, invalidGrant("The client may not act for itself.")
+	}
+	revoked, err := s.load(ctx, revokedKey(t), new(revokedToken))
+	if err != nil {
+		return nil, err
+	}
+	if revoked {
+		return nil, invalidGrant("The token was revoked.")
+	}
+	return s.allowedScopes(c), nil
 }

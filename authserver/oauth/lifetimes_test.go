@@ -134,7 +134,7 @@ func TestRefreshTokenGrace(t *testing.T) {
 	if got := post(t, f.Server, TokenPath, form); got.Error != "invalid_grant" {
 		t.Errorf("another client: got %d %s", got.status, got.body)
 	}
-	refused("without a grace", &fixture{Server: f.again()}, first.Refresh)
+	refused("without a grace", &fixture{Server: f.again(func(c *Config) { c.RefreshTokenGrace = -1 })}, first.Refresh)
 	refused("the replacement, after the reuse", f, second.Refresh)
 
 	// Processes that share a token meet.

@@ -34,6 +34,9 @@ const (
 	DefaultAccessTokenLifetime = 15 * time.Minute
 	// DefaultRefreshTokenLifetime is how long a client may stay away.
 	DefaultRefreshTokenLifetime = 30 * 24 * time.Hour
+	// DefaultRefreshTokenGrace is enough for the processes of one client that wake
+	// up together, and for a request that is sent again.
+	DefaultRefreshTokenGrace = 30 * time.Second
 )
 
 // OfflineAccess is the scope by which clients ask for refresh tokens (OpenID
@@ -70,8 +73,15 @@ type Config struct {
 
 	// RefreshTokenGrace is how long a refresh token that was just replaced gets
 	// the same replacement again, as long as that hasn't been used: for clients
-	// of several processes that share one, and for answers that got lost. Reuse
-	// is noticed one refresh later, then. Zero means none; at most an hour.
+	// of several processes that share one, and for answers that got lost. At most
+	// an hour. Zero means the default, less than zero none.
+	//
+	// OAuth 2.1, section 4.3.1, wants the reuse of a refresh token noticed, and it
+	// still is. There is never more than one current token: a second use within
+	// the grace brings the very token that the first one brought, so a thief and
+	// the client hold the same token, and that one works once, too. Whichever of
+	// them comes second with it, after the grace, ends the grant. What the grace
+	// costs is time: a theft is noticed one refresh later, not never.
 	RefreshTokenGrace time.Duration
 
 	// Registration is which clients may introduce themselves.
@@ -172,7 +182,10 @@ func New(config Config) (*Server, error) {
 	if s.config.AccessTokenLifetime < 0 || s.config.RefreshTokenLifetime < s.config.AccessTokenLifetime {
 		return nil, errors.New("a refresh token must last longer than an access token")
 	}
-	if s.config.RefreshTokenGrace < 0 || s.config.RefreshTokenGrace > maxRefreshTokenGrace {
+	if s.config.RefreshTokenGrace == 0 {
+		s.config.RefreshTokenGrace = DefaultRefreshTokenGrace
+	}
+	if s.config.RefreshTokenGrace > maxRefreshTokenGrace {
 		return nil, fmt.Errorf("the grace for refresh tokens is at most %s: beyond that, a reused one is a stolen one", maxRefreshTokenGrace)
 	}
 	if s.config.AccessTokenLifetime > maxAccessTokenLifetime {

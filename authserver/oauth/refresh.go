@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -86,7 +85,7 @@ func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event 
 	switch {
 	case err != nil:
 		return nil, err
-	case !found || !s.now().Before(g.Expires):
+	case !found || !s.now().Before(s.grantExpires(&g)):
 		return nil, invalidGrant("The refresh token is not known, or has expired.")
 	case g.ClientID != c.ID:
 		return nil, invalidGrant("The refresh token was issued to another client.")
@@ -101,23 +100,25 @@ func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event 
 		}
 		return nil, invalidGrant("The refresh token has been used before.")
 	}
-	if err := s.checkTarget(form, g.Resource); err != nil {
-		return nil, err
-	}
-	scopes, err := narrowed(g.Scopes, form.Get("scope"))
+	st, err := s.standing(ctx, c, &g)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.stillGood(ctx, &g); err != nil {
+	if err := s.checkTarget(form, st.resource); err != nil {
 		return nil, err
 	}
-	return s.issue(ctx, id, &g, scopes, value)
+	scopes, err := narrowed(st.scopes, form.Get("scope"))
+	if err != nil {
+		return nil, err
+	}
+	s.used(ctx, st.consent)
+	return s.issue(ctx, id, &g, st, scopes, value)
 }
 
 // inGrace reports whether a refresh token has only just been replaced, by one that
 // hasn't been used.
 func (s *Server) inGrace(k *secrets, id, value string, g *grant) bool {
-	if s.config.RefreshTokenGrace == 0 || !s.now().Before(g.Rotated.Add(s.config.RefreshTokenGrace)) {
+	if s.config.RefreshTokenGrace <= 0 || !s.now().Before(g.Rotated.Add(s.config.RefreshTokenGrace)) {
 		return false
 	}
 	_, next := k.refreshTokenAfter(id, value)
@@ -139,46 +140,15 @@ func narrowed(granted []string, requested string) ([]string, error) {
 	return slices.DeleteFunc(slices.Clone(granted), func(name string) bool { return !slices.Contains(names, name) }), nil
 }
 
-// stillGood returns an error if the user has taken back what the grant rests on,
-// or may no longer be here.
-func (s *Server) stillGood(ctx context.Context, g *grant) error {
-	consent, err := s.consent(ctx, g.User.Subject, g.ClientID)
-	switch {
-	case err != nil:
-		return err
-	case consent == nil || consent.ID != g.Consent:
-		return invalidGrant("The user has taken the client's access away.")
-	case !slices.Contains(s.config.Resources, g.Resource):
-		return invalidGrant("This server no longer issues tokens for the resource.")
-	}
-	if s.config.Welcome != nil {
-		err := s.config.Welcome(ctx, g.User)
-		if errors.Is(err, ErrUnavailable) {
-			return err
-		}
-		if err != nil {
-			e := invalidGrant("The user may no longer sign in here.")
-			e.Cause = err
-			return e
-		}
-	}
-	s.used(ctx, consent)
-	return nil
-}
-
-// issue stores the grant and makes its next tokens; used is the refresh token that
-// they are for, empty at first. The grant is stored before
+// issue stores the grant and makes its next tokens, for scopes that st leaves; used
+// is the refresh token that they are for, empty at first. The grant is stored before
 // anybody has them: what fails after that costs a sign-in, not a stolen token.
-func (s *Server) issue(ctx context.Context, id string, g *grant, scopes []string, used string) (*tokens, error) {
+func (s *Server) issue(ctx context.Context, id string, g *grant, st *standing, scopes []string, used string) (*tokens, error) {
 	k, err := s.secret(ctx)
 	if err != nil {
 		return nil, err
 	}
-	scopes = slices.DeleteFunc(slices.Clone(scopes), func(name string) bool { return !slices.Contains(s.scopes, name) })
-	if len(scopes) == 0 {
-		return nil, invalidGrant("None of the granted scopes exists any longer.")
-	}
-	access, err := s.accessToken(ctx, id, g, scopes)
+	access, err := s.accessToken(ctx, id, g, st.resource, scopes)
 	if err != nil {
 		return nil, err
 	}
@@ -188,19 +158,16 @@ func (s *Server) issue(ctx context.Context, id string, g *grant, scopes []string
 		ExpiresIn:   int64(s.config.AccessTokenLifetime / time.Second),
 		Scope:       strings.Join(scopes, " "),
 	}
-	g.Expires = s.now().Add(s.config.AccessTokenLifetime)
+	g.Renewed = s.now()
+	g.Expires = g.Renewed.Add(s.config.AccessTokenLifetime)
 	if g.Refreshable {
 		value, hash := k.refreshTokenAfter(id, used)
 		if hash != g.Current {
-			g.Current, g.Rotated = hash, s.now()
+			g.Current, g.Rotated = hash, g.Renewed
 		}
 		out.RefreshToken = value
-		g.Expires = s.now().Add(s.config.RefreshTokenLifetime)
-		if limit := g.User.SignedIn.Add(s.config.RefreshTokenLifetime); g.User.Source != "" && limit.Before(g.Expires) {
-			// What an upstream said isn't true for ever: the user may have left
-			// the organisation, or lost the address.
-			g.Expires = limit
-		}
+		g.Expires = g.Renewed.Add(s.config.RefreshTokenLifetime)
 	}
+	g.Expires = s.grantExpires(g)
 	return out, s.store(ctx, grantKey(id), g)
 }

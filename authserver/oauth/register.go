@@ -141,11 +141,10 @@ func (s *Server) dynamicClient(ctx context.Context, id string) (*Client, error) 
 		URI:          sealed.URI,
 		RedirectURIs: sealed.RedirectURIs,
 		Kind:         Dynamic,
-		method:       methodNone,
 		noRefresh:    sealed.NoRefresh,
 	}
 	if sealed.Method != "" {
-		c.method, c.Secret = sealed.Method, k.clientSecret(id)
+		c.Secret = k.clientSecret(id)
 	}
 	return c, s.stillAllowed(c)
 }
@@ -177,11 +176,20 @@ func notAllowed(reason error) *Error {
 // Metadata Document.
 func isDocument(id string) bool { return strings.HasPrefix(id, "https://") }
 
+// acceptsDocuments returns an error if clients can't introduce themselves by a
+// document.
+func (s *Server) acceptsDocuments() error {
+	if s.config.Documents == nil || s.config.Registration.Off {
+		return invalidClient("This server accepts only clients that its operator has registered.", nil)
+	}
+	return nil
+}
+
 // documentClient returns the client whose metadata is at its identifier
 // (draft-ietf-oauth-client-id-metadata-document).
 func (s *Server) documentClient(ctx context.Context, id string) (*Client, error) {
-	if s.config.Documents == nil || s.config.Registration.Off {
-		return nil, invalidClient("This server accepts only clients that its operator has registered.", nil)
+	if err := s.acceptsDocuments(); err != nil {
+		return nil, err
 	}
 	body, err := s.config.Documents.Fetch(ctx, id)
 	if errors.Is(err, ErrUnavailable) {
@@ -213,7 +221,6 @@ func (s *Server) documentClient(ctx context.Context, id string) (*Client, error)
 		URI:          m.ClientURI,
 		RedirectURIs: m.RedirectURIs,
 		Kind:         ByDocument,
-		method:       methodNone,
 		noRefresh:    len(m.GrantTypes) > 0 && !slices.Contains(m.GrantTypes, refreshToken),
 	}, nil
 }

@@ -5,9 +5,23 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 )
+
+// revokedMemory is how much longer a revoked token is remembered than it works, for
+// clocks that differ.
+const revokedMemory = time.Hour
+
+// revokedToken is the record of an access token that the client revoked which it
+// was issued to for itself: no grant ends with it. It is kept as long as the token
+// would have worked.
+type revokedToken struct {
+	Expires time.Time `json:"expires"`
+}
+
+func revokedKey(t *token.Token) string { return revokedPrefix + hashed(t.ClaimText("jti")) }
 
 // revoke is the revocation endpoint (RFC 7009). A token's whole grant ends with
 // it, as section 2.1 asks for refresh tokens and allows for access tokens.
@@ -16,44 +30,46 @@ func (s *Server) revoke(ctx context.Context, w http.ResponseWriter, c *Client, f
 	if value == "" {
 		return invalidRequest("token is missing.")
 	}
-	id, err := s.grantBehind(ctx, value)
+	k, err := s.secret(ctx)
 	if err != nil {
 		return err
 	}
-	if id != "" {
-		var g grant
-		found, err := s.load(ctx, grantKey(id), &g)
-		if err != nil {
-			return err
-		}
-		// Section 2.1: of another client's token nothing is said.
-		if found && g.ClientID == c.ID {
-			event.Subject = g.User.Subject
-			if err := s.revokeGrant(ctx, id); err != nil {
-				return err
-			}
-		}
+	if id, _, ok := k.grantOf(value); ok {
+		err = s.revokeGrantOf(ctx, c, id, event)
+	} else {
+		err = s.revokeAccessToken(ctx, c, value, event)
+	}
+	if err != nil {
+		return err
 	}
 	// Section 2.2: an unknown token is as good as a revoked one.
 	w.WriteHeader(http.StatusOK)
 	return nil
 }
 
-// grantBehind returns the grant that a token of either kind came of; empty if
-// there is none.
-func (s *Server) grantBehind(ctx context.Context, value string) (string, error) {
-	k, err := s.secret(ctx)
-	if err != nil {
-		return "", err
+func (s *Server) revokeGrantOf(ctx context.Context, c *Client, id string, event *Event) error {
+	var g grant
+	found, err := s.load(ctx, grantKey(id), &g)
+	// Section 2.1: of another client's token nothing is said.
+	if err != nil || !found || g.ClientID != c.ID {
+		return err
 	}
-	if id, _, ok := k.grantOf(value); ok {
-		return id, nil
-	}
+	event.Subject = g.User.Subject
+	return s.revokeGrant(ctx, id)
+}
+
+func (s *Server) revokeAccessToken(ctx context.Context, c *Client, value string, event *Event) error {
 	t, err := s.verify(ctx, value)
 	if err != nil || t == nil {
-		return "", err
+		return err
 	}
-	return grantOfToken(t), nil
+	if id := grantOfToken(t); id != "" {
+		return s.revokeGrantOf(ctx, c, id, event)
+	}
+	if t.ClientID != c.ID {
+		return nil
+	}
+	return s.store(ctx, revokedKey(t), &revokedToken{Expires: t.Expiry})
 }
 
 // verify returns what an access token of this server says; nil if it isn't one,

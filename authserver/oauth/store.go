@@ -94,6 +94,7 @@ const (
 	codesPrefix    = "codes/"
 	grantsPrefix   = "grants/"
 	consentsPrefix = "consents/"
+	revokedPrefix  = "revoked/"
 	keysPrefix     = "keys/"
 	secretKey      = "secret"
 	sweptKey       = "swept"

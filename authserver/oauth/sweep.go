@@ -21,6 +21,7 @@ func (s *Server) Sweep(ctx context.Context) error {
 	return errors.Join(
 		sweepRecords(ctx, s, codesPrefix, func(c *code) bool { return now.After(c.Expires.Add(codeMemory)) }),
 		sweepRecords(ctx, s, grantsPrefix, func(g *grant) bool { return now.After(g.Expires) }),
+		sweepRecords(ctx, s, revokedPrefix, func(r *revokedToken) bool { return now.After(r.Expires.Add(revokedMemory)) }),
 		sweepRecords(ctx, s, consentsPrefix, func(c *Consent) bool { return now.After(c.Used.Add(consentLifetime)) }),
 	)
 }

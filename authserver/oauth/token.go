@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -26,13 +27,8 @@ func parseForm(r *http.Request) (url.Values, error) {
 	if err != nil {
 		return nil, invalidRequest("The request's parameters are malformed.")
 	}
-	for name, values := range form {
-		if len(values) > 1 && name != "resource" {
-			return nil, invalidRequest("A parameter is given twice.")
-		}
-		if values[0] == "" {
-			delete(form, name) // section 3.1: without a value it is omitted
-		}
+	if len(omitEmpty(form)) > 0 {
+		return nil, invalidRequest("A parameter is given twice.")
 	}
 	for _, secret := range []string{"client_secret", "code", "refresh_token", "code_verifier", "token"} {
 		if strings.Contains(r.URL.RawQuery, secret+"=") {
@@ -40,6 +36,24 @@ func parseForm(r *http.Request) (url.Values, error) {
 		}
 	}
 	return form, nil
+}
+
+// omitEmpty removes the parameters without a value, which count as omitted, and
+// returns the names of those that are repeated although they must not be (RFC 6749,
+// sections 3.1 and 3.2). One that is repeated counts as such also if it has a value
+// once only: another reader may take the other. resource may be repeated (RFC 8707,
+// section 2).
+func omitEmpty(parameters url.Values) (repeated []string) {
+	for name, values := range parameters {
+		if len(values) > 1 && name != "resource" {
+			repeated = append(repeated, name)
+		}
+		values = slices.DeleteFunc(values, func(value string) bool { return value == "" })
+		if parameters[name] = values; len(values) == 0 {
+			delete(parameters, name)
+		}
+	}
+	return repeated
 }
 
 // clientEndpoint answers requests of a client that has authenticated itself.
@@ -64,6 +78,12 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request, serve clien
 
 // authenticate returns the client that sends the request (RFC 6749, section
 // 2.3): by Basic, by the form, or by its identifier alone if it is public.
+//
+// Either way of sending a secret will do, also for a client that registered with
+// the other one: it is the same secret over the same TLS, section 2.3.1 has every
+// server support Basic, and libraries choose by what the metadata lists rather than
+// by what they registered. What is never accepted is less: no secret from a client
+// that has one, a secret from a client that has none, or both ways at once.
 func (s *Server) authenticate(ctx context.Context, r *http.Request, form url.Values) (*Client, error) {
 	id, secret, method, err := clientCredentialsOf(r, form)
 	if err != nil {
@@ -79,8 +99,6 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request, form url.Val
 			err = invalidClient("The client has no secret.", nil)
 		case method == methodNone:
 			err = invalidClient("The client must authenticate.", nil)
-		case c.method != "" && c.method != method:
-			err = invalidClient("The client registered with another way to authenticate.", nil)
 		case !c.secretMatches(secret):
 			err = invalidClient("The client's secret is wrong.", nil)
 		default:

@@ -1,0 +1,437 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+)
+
+const (
+	testDocument = "https://tool.example/client.json"
+	testSecret   = "a secret that outlives every configuration"
+	privateURI   = "cursor://anysphere.cursor-mcp/oauth/callback"
+)
+
+// granted is all that a client can hold of what a user granted it.
+type granted struct {
+	f       *fixture
+	client  url.Values // its credentials
+	query   url.Values // its authorization request
+	pending Authorization
+	code    string
+	refresh string
+	access  string
+}
+
+// grantTo has the user grant the client of the query all that it asks for.
+func grantTo(t *testing.T, f *fixture, user User, client, query url.Values) *granted {
+	t.Helper()
+	g := &granted{f: f, client: client, query: query}
+	pending, _, err := f.Authorize(t.Context(), query.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.pending = *pending
+	approve := func() string {
+		to, err := f.Approve(t.Context(), user, pending)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Query().Get("code")
+	}
+	got := g.redeem(t, f.Server, approve())
+	if got.status != 200 || got.Scope != query.Get("scope") {
+		t.Fatalf("redeeming: %d %s", got.status, got.body)
+	}
+	g.access, g.refresh = got.Access, got.Refresh
+	g.code = approve()
+	return g
+}
+
+func (g *granted) form(fields ...string) url.Values {
+	form := maps.Clone(g.client)
+	for i := 0; i < len(fields); i += 2 {
+		form.Set(fields[i], fields[i+1])
+	}
+	return form
+}
+
+func (g *granted) redeem(t *testing.T, s *Server, code string) answer {
+	t.Helper()
+	return post(t, s, TokenPath, g.form("grant_type", authorizationCode, "code", code, "code_verifier", testVerifier))
+}
+
+// left returns, for each way of using what was granted, the scopes that it still
+// brings at s: those of one resource.
+func (g *granted) left(t *testing.T, s *Server, user User) map[string]string {
+	t.Helper()
+	left := map[string]string{
+		"redeeming":  g.redeem(t, s, g.code).Scope,
+		"refreshing": post(t, s, TokenPath, g.form("grant_type", refreshToken, "refresh_token", g.refresh)).Scope,
+	}
+	if got := post(t, s, IntrospectPath, introspectForm(g.access)); got.Active {
+		left["introspecting"] = got.Scope
+	} else if got.status != 200 || got.Scope != "" {
+		t.Errorf("introspecting answers %d %s", got.status, got.body)
+	}
+	// A sign-in that was under way during the reload.
+	pending := g.pending
+	if to, err := s.Approve(t.Context(), user, &pending); err == nil {
+		u, _ := url.Parse(to)
+		left["approving"] = g.redeem(t, s, u.Query().Get("code")).Scope
+	}
+	// One that begins afterwards, on the strength of the remembered consent.
+	if a, c, err := s.Authorize(t.Context(), g.query.Encode()); err == nil {
+		if ok, err := s.Consented(t.Context(), user, a, c); err == nil && ok && s.welcome(t.Context(), user) == nil {
+			left["remembering"] = strings.Join(a.Scopes, " ")
+		}
+	}
+	consents, err := s.Consents(t.Context(), user.Subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range consents {
+		for _, scopes := range c.Scopes {
+			left["the user's page"] = strings.Join(scopes, " ")
+		}
+	}
+	return left
+}
+
+var everyUse = []string{"redeeming", "refreshing", "introspecting", "approving", "remembering", "the user's page"}
+
+// A configuration that narrows binds what was granted before, wherever it is used.
+func TestNarrowing(t *testing.T) {
+	t.Parallel()
+	const otherRedirect = "https://client.example/other"
+	app := func(c *Config) *Client { return &c.Clients[0] }
+	backend := func(c *Config) *Client { return &c.Clients[1] }
+	public := url.Values{"client_id": {"app"}}
+	confidential := url.Values{"client_id": {"backend"}, "client_secret": {"a-secret-of-the-backend"}}
+	dynamic := func(redirect string) string {
+		return `{"redirect_uris":["` + redirect + `"],"token_endpoint_auth_method":"none"}`
+	}
+	for _, test := range []struct {
+		name string
+		// client and redirect say who asks; register is for a client that
+		// introduces itself.
+		client   url.Values
+		redirect string
+		register string
+		user     User
+		change   func(*Config)
+		// want is what is left of "read write" for every use, save for those in
+		// except.
+		want   string
+		except map[string]string
+	}{
+		{name: "nothing changes", client: public, change: func(*Config) {}, want: "read write"},
+		{name: "more is allowed", client: public, change: func(c *Config) { c.Scopes = append(c.Scopes, Scope{Name: "admin"}) }, want: "read write"},
+
+		{name: "a client's scopes", client: public, change: func(c *Config) { app(c).Scopes = []string{"read"} }, want: "read"},
+		{name: "a client's scopes, to others", client: public, change: func(c *Config) {
+			c.Scopes = append(c.Scopes, Scope{Name: "admin"})
+			app(c).Scopes = []string{"admin"}
+		}, want: ""},
+		{name: "a scope", client: public, change: func(c *Config) { c.Scopes = c.Scopes[:1] }, want: "read"},
+		{name: "every granted scope", client: public, change: func(c *Config) { c.Scopes = []Scope{{Name: "admin"}} }, want: ""},
+		{name: "a redirect URI", client: public, change: func(c *Config) { app(c).RedirectURIs = []string{otherRedirect} }, want: ""},
+		{name: "another redirect URI", client: public, change: func(c *Config) { app(c).RedirectURIs = []string{testRedirect} }, want: "read write"},
+		{name: "a resource", client: public, change: func(c *Config) { c.Resources = []string{"https://as.example/other"} }, want: ""},
+		{name: "another resource", client: public, change: func(c *Config) { c.Resources = []string{testResource} }, want: "read write"},
+		{name: "a resource that is spelled otherwise", client: public, change: func(c *Config) { c.Resources = []string{testResource + "/"} }, want: "read write"},
+		{name: "a client", client: public, change: func(c *Config) { c.Clients = c.Clients[1:] }, want: ""},
+		{name: "a user", client: public, change: func(c *Config) {
+			c.Welcome = func(context.Context, User) error { return errors.New("no such user") }
+		}, want: "", except: map[string]string{"the user's page": "read write"}}, // which they can't see
+		{name: "an upstream", client: public, user: User{Subject: "github:1", Source: "github"}, change: func(c *Config) {
+			c.Welcome = func(_ context.Context, user User) error {
+				if user.Source != "" {
+					return errors.New("users of that upstream no longer sign in here")
+				}
+				return nil
+			}
+		}, want: "", except: map[string]string{"the user's page": "read write"}},
+		{name: "the confidential client's secret", client: confidential, change: func(c *Config) { backend(c).Secret = "another-secret-of-it" }, want: "", except: map[string]string{
+			// No client is in these; the others go on with the new secret.
+			"introspecting": "read write", "remembering": "read write", "the user's page": "read write",
+		}},
+		{name: "a public client gets a secret", client: public, change: func(c *Config) { app(c).Secret = "a-secret-that-is-new" }, want: "", except: map[string]string{
+			"introspecting": "read write", "remembering": "read write", "the user's page": "read write",
+		}},
+
+		{name: "nothing changes for a stranger", register: dynamic(testRedirect), change: func(*Config) {}, want: "read write"},
+		{name: "registration, off", register: dynamic(testRedirect), change: func(c *Config) { c.Registration = registration.Policy{Off: true} }, want: ""},
+		{name: "registration, to other URIs", register: dynamic(testRedirect), change: func(c *Config) { c.Registration.RedirectURIs = []string{otherRedirect} }, want: ""},
+		{name: "registration, to that URI", register: dynamic(testRedirect), change: func(c *Config) { c.Registration.RedirectURIs = []string{testRedirect} }, want: "read write"},
+		{name: "a private scheme", register: dynamic(privateURI), redirect: privateURI, change: func(c *Config) { c.Registration.PrivateSchemes = nil }, want: ""},
+		{name: "a private scheme stays", register: dynamic(privateURI), redirect: privateURI, change: func(*Config) {}, want: "read write", except: map[string]string{"remembering": ""}},
+		{name: "loopback", register: dynamic("http://127.0.0.1/cb"), redirect: "http://127.0.0.1:4711/cb", change: func(c *Config) { c.Registration.RedirectURIs = []string{testRedirect} }, want: ""},
+		{name: "a confidential stranger", register: `{"redirect_uris":["` + testRedirect + `"]}`, change: func(c *Config) { c.Registration = registration.Policy{Off: true} }, want: ""},
+
+		{name: "nothing changes for a document", client: url.Values{"client_id": {testDocument}}, change: func(*Config) {}, want: "read write"},
+		{name: "documents, off", client: url.Values{"client_id": {testDocument}}, change: func(c *Config) { c.Documents = nil }, want: ""},
+		{name: "documents, with registration", client: url.Values{"client_id": {testDocument}}, change: func(c *Config) { c.Registration = registration.Policy{Off: true} }, want: ""},
+		{name: "documents, to other URIs", client: url.Values{"client_id": {testDocument}}, change: func(c *Config) { c.Registration.RedirectURIs = []string{otherRedirect} }, want: ""},
+		{name: "a document's redirect URI", client: url.Values{"client_id": {testDocument}}, change: func(c *Config) {
+			c.Documents = published{testDocument: strings.ReplaceAll(documentOf(testDocument), testRedirect, otherRedirect)}
+		}, want: "", except: map[string]string{"introspecting": "read write", "the user's page": "read write"}}, // no question to the client's site for these
+		{name: "a document that is away", client: url.Values{"client_id": {testDocument}}, change: func(c *Config) { c.Documents = published{} }, want: "", except: map[string]string{
+			"introspecting": "read write", "the user's page": "read write",
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			before := func(c *Config) {
+				c.Resources = []string{testResource, "https://as.example/other"}
+				c.Clients[0].RedirectURIs = []string{testRedirect, otherRedirect}
+				c.Registration.PrivateSchemes = []string{"cursor"}
+				c.Documents = published{testDocument: documentOf(testDocument)}
+				c.Secret = []byte(testSecret)
+			}
+			f := newFixture(t, before)
+			client, redirect, user := test.client, test.redirect, test.user
+			if redirect == "" {
+				redirect = testRedirect
+			}
+			if user.Subject == "" {
+				user = testUser
+			}
+			user.SignedIn = f.clock.Now()
+			if test.register != "" {
+				got := ask(t, f.Server, RegisterPath, "application/json", test.register)
+				client = url.Values{"client_id": {got.ID}}
+				if got.Secret != "" {
+					client.Set("client_secret", got.Secret)
+				}
+			}
+			g := grantTo(t, f, user, client, testQuery("client_id", client.Get("client_id"), "redirect_uri", redirect, "scope", "read write", "resource", testResource))
+			got := g.left(t, f.again(before, test.change), user)
+			for _, use := range everyUse {
+				want := test.want
+				if other, ok := test.except[use]; ok {
+					want = other
+				}
+				if got[use] != want {
+					t.Errorf("%s: left %q of read write, want %q", use, got[use], want)
+				}
+			}
+		})
+	}
+}
+
+func documentOf(id string) string {
+	return `{"client_id":"` + id + `","client_name":"Tool","redirect_uris":["` + testRedirect + `"]}`
+}
+
+// A client that loses its secret loses what was bound to it: the tokens of a
+// confidential client were safe with others.
+func TestConfidentialClientBecomesPublic(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	client := url.Values{"client_id": {"backend"}, "client_secret": {"a-secret-of-the-backend"}}
+	g := grantTo(t, f, testUser, client, testQuery("client_id", "backend", "scope", "read write"))
+	g.client = url.Values{"client_id": {"backend"}}
+	got := g.left(t, f.again(func(c *Config) { c.Clients[1].Secret = "" }), testUser)
+	for use, want := range map[string]string{"redeeming": "", "refreshing": "", "introspecting": "", "approving": "read write"} {
+		if got[use] != want {
+			t.Errorf("%s: left %q of read write, want %q", use, got[use], want)
+		}
+	}
+}
+
+// What narrows can be widened again: nothing is lost by a mistake in a
+// configuration, and a narrower answer isn't kept for the next one.
+func TestNarrowingIsNotKept(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	g := grantTo(t, f, testUser, url.Values{"client_id": {"app"}}, testQuery("scope", "read write"))
+	narrow := f.again(func(c *Config) { c.Clients[0].Scopes = []string{"read"} })
+	got := post(t, narrow, TokenPath, g.form("grant_type", refreshToken, "refresh_token", g.refresh))
+	if got.Scope != "read" {
+		t.Fatalf("narrowed: %d %s", got.status, got.body)
+	}
+	// What is gone can't be asked for either.
+	if more := post(t, narrow, TokenPath, g.form("grant_type", refreshToken, "refresh_token", got.Refresh, "scope", "read write")); more.Error != "invalid_scope" {
+		t.Errorf("asking for more: %d %s, want invalid_scope", more.status, more.body)
+	}
+	none := f.again(func(c *Config) { c.Clients = c.Clients[1:] })
+	if gone := post(t, none, TokenPath, g.form("grant_type", refreshToken, "refresh_token", got.Refresh)); gone.Error != "invalid_client" {
+		t.Errorf("without the client: %d %s, want invalid_client", gone.status, gone.body)
+	}
+	if got = post(t, f.Server, TokenPath, g.form("grant_type", refreshToken, "refresh_token", got.Refresh)); got.Scope != "read write" {
+		t.Errorf("afterwards: %d %s, want both", got.status, got.body)
+	}
+}
+
+// Lifetimes that are shortened bind the tokens that are about, too; longer ones
+// give them nothing.
+func TestShorterLifetimes(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	lifetimes := func(access, refresh time.Duration) func(*Config) {
+		return func(c *Config) { c.AccessTokenLifetime, c.RefreshTokenLifetime = access, refresh }
+	}
+	for _, test := range []struct {
+		name            string
+		change          func(*Config)
+		wait            time.Duration
+		source          string
+		active, refresh bool
+	}{
+		{"unchanged", lifetimes(time.Hour, 30*day), 59 * time.Minute, "", true, true},
+		{"access tokens, before", lifetimes(10*time.Minute, 30*day), 9 * time.Minute, "", true, true},
+		{"access tokens", lifetimes(10*time.Minute, 30*day), 10 * time.Minute, "", false, true},
+		{"longer access tokens", lifetimes(2*time.Hour, 30*day), time.Hour, "", false, true},
+		{"refresh tokens, before", lifetimes(time.Hour, 7*day), 7*day - time.Second, "", false, true},
+		{"refresh tokens", lifetimes(time.Hour, 7*day), 7 * day, "", false, false},
+		{"longer refresh tokens", lifetimes(time.Hour, 60*day), 30 * day, "", false, false},
+		{"users of an upstream, before", lifetimes(time.Hour, 7*day), 6 * day, "github", false, true},
+		{"users of an upstream", lifetimes(time.Hour, 7*day), 7 * day, "github", false, false},
+	} {
+		before := lifetimes(time.Hour, 30*day)
+		f := newFixture(t, before)
+		user := testUser
+		user.Source, user.SignedIn = test.source, f.clock.Now()
+		g := grantTo(t, f, user, url.Values{"client_id": {"app"}}, testQuery("scope", "read write"))
+		f.clock.pass(test.wait)
+		s := f.again(test.change)
+		got := post(t, s, IntrospectPath, introspectForm(g.access))
+		if got.Active != test.active {
+			t.Errorf("%s: introspected %s, want active %t", test.name, got.body, test.active)
+		}
+		if got.Active && !time.Unix(got.Expires, 0).After(f.clock.Now()) {
+			t.Errorf("%s: active, and over since %d", test.name, got.Expires)
+		}
+		if got := post(t, s, TokenPath, g.form("grant_type", refreshToken, "refresh_token", g.refresh)); (got.status == 200) != test.refresh {
+			t.Errorf("%s: refreshing: %d %s, want it to work: %t", test.name, got.status, got.body, test.refresh)
+		}
+	}
+}
+
+// A machine's token goes by today's configuration, too.
+func TestNarrowingOfMachines(t *testing.T) {
+	t.Parallel()
+	before := func(c *Config) {
+		c.Resources = append(c.Resources, "https://as.example/other")
+		c.Clients[1].ClientCredentials = true
+		c.Clients[1].Scopes = []string{"read", "write"}
+	}
+	form := url.Values{
+		"grant_type": {clientCredentials}, "client_id": {"backend"}, "client_secret": {"a-secret-of-the-backend"}, "scope": {"read write"}, "resource": {testResource},
+	}
+	for _, test := range []struct {
+		name   string
+		change func(*Config)
+		want   string // of the scopes; of both uses
+	}{
+		{"nothing", func(*Config) {}, "read write"},
+		{"its scopes", func(c *Config) { c.Clients[1].Scopes = []string{"read"} }, "read"},
+		{"all of its scopes", func(c *Config) {
+			c.Scopes = append(c.Scopes, Scope{Name: "admin"})
+			c.Clients[1].Scopes = []string{"admin"}
+		}, ""},
+		{"a scope", func(c *Config) { c.Scopes, c.Clients[1].Scopes = c.Scopes[:1], nil }, "read"},
+		{"the grant", func(c *Config) { c.Clients[1].ClientCredentials = false }, ""},
+		{"its secret", func(c *Config) { c.Clients[1].Secret, c.Clients[1].ClientCredentials = "", false }, ""},
+		{"the client", func(c *Config) { c.Clients = slices.Delete(c.Clients, 1, 2) }, ""},
+		{"the resource", func(c *Config) { c.Resources = c.Resources[1:] }, ""},
+	} {
+		f := newFixture(t, before)
+		access := post(t, f.Server, TokenPath, form).Access
+		s := f.again(before, test.change)
+		got := post(t, s, IntrospectPath, introspectForm(access))
+		if got.Scope != test.want || got.Active != (test.want != "") {
+			t.Errorf("%s: introspected %s, want %q", test.name, got.body, test.want)
+		}
+		if got := post(t, s, TokenPath, form); got.Scope != test.want {
+			t.Errorf("%s: another token: %d %s, want %q", test.name, got.status, got.body, test.want)
+		}
+	}
+}
+
+// The right to introspect is asked for every time.
+func TestNarrowingOfIntrospection(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	access := f.tokens().Access
+	for name, change := range map[string]func(*Config){
+		"the permission": func(c *Config) { c.Clients[2].Introspection, c.Clients[2].ClientCredentials = false, true },
+		"the client":     func(c *Config) { c.Clients = c.Clients[:2] },
+		"the secret":     func(c *Config) { c.Clients[2].Secret = "another-secret-of-it" },
+	} {
+		if got := post(t, f.again(change), IntrospectPath, introspectForm(access)); got.status < 400 || got.Active {
+			t.Errorf("without %s: got %d %s, want it refused", name, got.status, got.body)
+		}
+	}
+}
+
+// That something can't be found out takes nothing from anybody.
+func TestNarrowingIsNotGuessed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	tokens, code := f.tokens(), f.code()
+	away := f.again(func(c *Config) { c.Welcome = func(context.Context, User) error { return ErrUnavailable } })
+	if got := post(t, away, IntrospectPath, introspectForm(tokens.Access)); got.status != 503 {
+		t.Errorf("introspecting: %d %s, want 503", got.status, got.body)
+	}
+	if got := post(t, away, TokenPath, refreshForm(tokens.Refresh)); got.status != 503 {
+		t.Errorf("refreshing: %d %s, want 503", got.status, got.body)
+	}
+	if got := post(t, away, TokenPath, redeemForm(code)); got.status != 503 {
+		t.Errorf("redeeming: %d %s, want 503", got.status, got.body)
+	}
+	if got := post(t, f.Server, TokenPath, refreshForm(tokens.Refresh)); got.status != 200 {
+		t.Errorf("afterwards: %d %s", got.status, got.body)
+	}
+}
+
+// A sign-in under way is told what it may no longer have; a redirect URI that was
+// removed isn't told anything.
+func TestNarrowingOfASignIn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	begin := func(fields ...string) *Authorization {
+		a, _, err := f.Authorize(t.Context(), testQuery(fields...).Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	a := begin("scope", "read write")
+	if _, err := f.again(func(c *Config) { c.Scopes = c.Scopes[:1] }).Client(t.Context(), a); err != nil || !slices.Equal(a.Scopes, []string{"read"}) {
+		t.Errorf("one scope less: %v, and asks for %q", err, a.Scopes)
+	}
+	for name, test := range map[string]struct {
+		change func(*Config)
+		want   string
+		told   bool
+	}{
+		"no scope":         {func(c *Config) { c.Scopes = []Scope{{Name: "admin"}} }, "invalid_scope", true},
+		"no resource":      {func(c *Config) { c.Resources = []string{"https://as.example/other"} }, "invalid_target", true},
+		"no redirect URI":  {func(c *Config) { c.Clients[0].RedirectURIs = []string{"https://client.example/other"} }, "invalid_request", false},
+		"no client":        {func(c *Config) { c.Clients = c.Clients[1:] }, "invalid_client", false},
+		"another sign-in":  {func(c *Config) { c.Registration = registration.Policy{Off: true} }, "", false},
+		"a smaller client": {func(c *Config) { c.Clients[0].Scopes = []string{"write"} }, "invalid_scope", true},
+	} {
+		_, err := f.again(test.change).Client(t.Context(), begin())
+		refused, _ := errors.AsType[*AuthorizationError](err)
+		switch {
+		case test.want == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case test.want != "" && (refused == nil || refused.Err.Code != test.want || (refused.RedirectTo != "") != test.told):
+			t.Errorf("%s: got %+v, want %s, told the client: %t", name, refused, test.want, test.told)
+		}
+	}
+}

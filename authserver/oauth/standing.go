@@ -1,0 +1,146 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+)
+
+// standing is what is left today of what a user granted.
+type standing struct {
+	consent  *Consent
+	resource string // in today's spelling
+	scopes   []string
+	// expires is when the grant ends if its client stays away.
+	expires time.Time
+}
+
+// standing returns what is left today of a grant: what the user allowed, as far
+// as today's configuration, the user's consent, and the user's own right to be
+// here go. Whatever is given or said because of a grant goes by it, and by
+// nothing else: a configuration that narrows binds what was granted before, at
+// once. The client is c as it is today.
+//
+// The error is [invalidGrant] if nothing is left. The grant stays stored: an
+// operator who takes a change back gets back what there was.
+func (s *Server) standing(ctx context.Context, c *Client, g *grant) (*standing, error) {
+	audience, scopes, refused := s.permitted(c, g.Redirect, g.Resource, g.Scopes)
+	switch {
+	case refused != nil:
+		return nil, refusedGrant(refused.Description, refused.Cause)
+	case g.Confidential && c.Public():
+		// Its tokens were of use only with the secret. Now they would be of use
+		// to anyone who reads them somewhere.
+		return nil, invalidGrant("The client no longer has the secret that its tokens were bound to.")
+	}
+	expires := s.grantExpires(g)
+	if !expires.IsZero() && !s.now().Before(expires) {
+		return nil, invalidGrant("The access has expired.")
+	}
+	consent, err := s.consent(ctx, g.User.Subject, g.ClientID)
+	switch {
+	case err != nil:
+		return nil, err
+	case consent == nil || consent.ID != g.Consent:
+		return nil, invalidGrant("The user has taken the client's access away.")
+	}
+	if err := s.welcome(ctx, g.User); err != nil {
+		return nil, err
+	}
+	return &standing{consent, audience, scopes, expires}, nil
+}
+
+// permitted returns what today's configuration lets the client have, of a
+// resource and scopes at a redirect URI: the resource as it is spelled today, and
+// the scopes that are left, in the order in which they were granted. It asks
+// neither the store nor the network.
+func (s *Server) permitted(c *Client, redirect, audience string, scopes []string) (string, []string, *Error) {
+	if _, err := c.redirectURI(redirect); redirect == "" || err != nil {
+		e := invalidRequest("The redirect_uri is not one that the client registered.")
+		e.Cause = err
+		return "", nil, e
+	}
+	i := slices.IndexFunc(s.config.Resources, func(known string) bool { return resource.Same(known, audience) })
+	if i < 0 {
+		return "", nil, badRequest("invalid_target", "This server no longer issues tokens for the resource.")
+	}
+	allowed := s.allowedScopes(c)
+	left := slices.DeleteFunc(slices.Clone(scopes), func(name string) bool { return !slices.Contains(allowed, name) })
+	if len(left) == 0 {
+		return "", nil, badRequest("invalid_scope", "This server no longer grants the client any of these scopes.")
+	}
+	return s.config.Resources[i], left, nil
+}
+
+// allowedScopes returns the scopes that the client may have, in this server's
+// order.
+func (s *Server) allowedScopes(c *Client) []string {
+	if len(c.Scopes) == 0 {
+		return s.scopes
+	}
+	return slices.DeleteFunc(slices.Clone(s.scopes), func(name string) bool { return !slices.Contains(c.Scopes, name) })
+}
+
+// grantExpires returns when a grant ends by today's lifetimes, which may be
+// shorter than those that it was made under. Zero: it hasn't begun.
+func (s *Server) grantExpires(g *grant) time.Time {
+	if g.Expires.IsZero() {
+		return time.Time{}
+	}
+	lifetime := s.config.AccessTokenLifetime
+	if g.Refreshable {
+		lifetime = s.config.RefreshTokenLifetime
+	}
+	expires := earlier(g.Expires, g.Renewed.Add(lifetime))
+	if g.Refreshable && g.User.Source != "" {
+		// What an upstream said isn't true forever: the user may have left the
+		// organisation, or lost the address.
+		expires = earlier(expires, g.User.SignedIn.Add(s.config.RefreshTokenLifetime))
+	}
+	return expires
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// welcome returns an error if the user may no longer sign in here, or if that
+// can't be found out.
+func (s *Server) welcome(ctx context.Context, user User) error {
+	if s.config.Welcome == nil {
+		return nil
+	}
+	err := s.config.Welcome(ctx, user)
+	if err == nil || errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	return refusedGrant("The user may no longer sign in here.", err)
+}
+
+// knownClient returns the client of what was granted before, as far as this
+// server can tell by itself. A client's metadata document isn't fetched: what the
+// operator allows is known without it, and the answer to a resource server must
+// not hang on the client's web site.
+func (s *Server) knownClient(ctx context.Context, id, redirect string) (*Client, error) {
+	if s.clients[id] != nil || !isDocument(id) {
+		return s.client(ctx, id)
+	}
+	if err := s.acceptsDocuments(); err != nil {
+		return nil, err
+	}
+	c := &Client{ID: id, RedirectURIs: []string{redirect}, Kind: ByDocument}
+	return c, s.stillAllowed(c)
+}
+
+// refusal reports whether err says that nothing is left of a grant, or of its
+// client, rather than that this can't be found out now.
+func refusal(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Status < 500
+}
