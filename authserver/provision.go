@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
@@ -28,6 +29,9 @@ import (
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.now = time.Now
+	if err := guard.Require(ctx); err != nil {
+		return err
+	}
 	if err := h.replacePlaceholders(); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
@@ -29,6 +30,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.now = time.Now
 	h.csrf = http.NewCrossOriginProtection()
 	h.applied = new(applied)
+	if err := guard.Require(ctx); err != nil {
+		return err
+	}
 	if err := h.provisionIssuer(); err != nil {
 		return err
 	}

@@ -15,7 +15,6 @@ import (
 type survey struct {
 	server  *caddyhttp.Server
 	headers Headers
-	invoked map[string]bool
 }
 
 // newSurvey looks at the server that ctx belongs to. Outside of one, there is
@@ -46,7 +45,7 @@ func newSurvey(ctx caddy.Context) (*survey, error) {
 // collect gathers the headers that front doors set.
 func (s *survey) collect(routes caddyhttp.RouteList) error {
 	for _, route := range routes {
-		parts, err := partsOf(route)
+		parts, err := s.partsOf(route)
 		if err != nil {
 			return err
 		}
@@ -64,6 +63,9 @@ func (s *survey) collect(routes caddyhttp.RouteList) error {
 					}
 				}
 			}
+			if p.invokes != "" {
+				continue // one of the server's named routes
+			}
 			for _, list := range p.routes {
 				if err := s.collect(list); err != nil {
 					return err
@@ -80,27 +82,34 @@ type part struct {
 	name   string
 	raw    json.RawMessage
 	module any
-	// routes are the ones inside of it.
+	// routes are the ones inside of it, and then its error routes.
 	routes []caddyhttp.RouteList
+	// invokes is the named route that it is; empty for most.
+	invokes string
+}
+
+// config is what JSON is made of for the handler's configuration.
+func (p part) config() any {
+	if p.module != nil {
+		return p.module
+	}
+	return p.raw
 }
 
 // decode reads the handler's configuration into v.
 func (p part) decode(v any) error {
-	raw := p.raw
-	if p.module != nil {
-		var err error
-		if raw, err = json.Marshal(p.module); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
+	raw, err := json.Marshal(p.config())
+	if err == nil {
+		err = json.Unmarshal(raw, v)
 	}
-	if err := json.Unmarshal(raw, v); err != nil {
+	if err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)
 	}
 	return nil
 }
 
 // partsOf returns the handlers of a route.
-func partsOf(route caddyhttp.Route) ([]part, error) {
+func (s *survey) partsOf(route caddyhttp.Route) ([]part, error) {
 	var parts []part
 	for _, raw := range route.HandlersRaw {
 		var named struct {
@@ -110,12 +119,17 @@ func partsOf(route caddyhttp.Route) ([]part, error) {
 			return nil, fmt.Errorf("handler: %w", err)
 		}
 		p := part{name: named.Name, raw: raw}
-		if p.name == "subroute" {
+		switch p.name {
+		case "subroute":
 			sub := new(caddyhttp.Subroute)
 			if err := p.decode(sub); err != nil {
 				return nil, err
 			}
 			p.routes = routesOf(sub)
+		case "invoke":
+			if err := s.invoke(&p); err != nil {
+				return nil, err
+			}
 		}
 		parts = append(parts, p)
 	}
@@ -125,12 +139,31 @@ func partsOf(route caddyhttp.Route) ([]part, error) {
 			return nil, fmt.Errorf("%T is not a module", handler)
 		}
 		p := part{name: module.CaddyModule().ID.Name(), module: handler}
-		if sub, ok := handler.(*caddyhttp.Subroute); ok {
-			p.routes = routesOf(sub)
+		switch handler := handler.(type) {
+		case *caddyhttp.Subroute:
+			p.routes = routesOf(handler)
+		case *caddyhttp.Invoke:
+			if err := s.invoke(&p); err != nil {
+				return nil, err
+			}
 		}
 		parts = append(parts, p)
 	}
 	return parts, nil
+}
+
+// invoke looks up the named route that p invokes.
+func (s *survey) invoke(p *part) error {
+	var invoke caddyhttp.Invoke
+	if err := p.decode(&invoke); err != nil {
+		return err
+	}
+	// Caddy refuses what isn't there when it is invoked.
+	if route := s.server.NamedRoutes[invoke.Name]; route != nil {
+		p.invokes = invoke.Name
+		p.routes = []caddyhttp.RouteList{{*route}}
+	}
+	return nil
 }
 
 func routesOf(sub *caddyhttp.Subroute) []caddyhttp.RouteList {
@@ -149,16 +182,16 @@ func (s *survey) dropIdleErrors() error {
 	if s.server == nil || s.server.Errors == nil {
 		return nil
 	}
-	idle, err := onlyGuards(s.server.Errors.Routes)
+	idle, err := s.onlyGuards(s.server.Errors.Routes)
 	if idle {
 		s.server.Errors.Routes = nil
 	}
 	return err
 }
 
-func onlyGuards(routes caddyhttp.RouteList) (bool, error) {
+func (s *survey) onlyGuards(routes caddyhttp.RouteList) (bool, error) {
 	for _, route := range routes {
-		parts, err := partsOf(route)
+		parts, err := s.partsOf(route)
 		if err != nil {
 			return false, err
 		}
@@ -166,7 +199,7 @@ func onlyGuards(routes caddyhttp.RouteList) (bool, error) {
 			only := p.name == "mcp_auth_guard"
 			if p.name == "subroute" {
 				for _, list := range p.routes {
-					if only, err = onlyGuards(list); err != nil || !only {
+					if only, err = s.onlyGuards(list); err != nil || !only {
 						break
 					}
 				}

@@ -3,7 +3,6 @@ package guard
 import (
 	"encoding/base64"
 	"net/http"
-	"strings"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -41,7 +40,7 @@ func isHandshake(r *http.Request) bool {
 	h := r.Header
 	return r.ProtoMajor == 1 && r.ProtoMinor >= 1 &&
 		r.Method == http.MethodGet && r.ContentLength == 0 && len(r.TransferEncoding) == 0 &&
-		len(h["Upgrade"]) == 1 && strings.EqualFold(h["Upgrade"][0], "websocket") &&
+		len(h["Upgrade"]) == 1 && isWebSocket(h["Upgrade"][0]) &&
 		httpguts.HeaderValuesContainsToken(h["Connection"], "Upgrade") &&
 		isWebSocketVersion(h) && isWebSocketKey(h.Values("Sec-WebSocket-Key"))
 }
@@ -60,6 +59,18 @@ func isWebSocketConnect(r *http.Request) bool {
 		return len(protocol) == 0 && r.Proto == "websocket"
 	}
 	return false
+}
+
+// isWebSocket reports whether a protocol is websocket, in letters of either case.
+// strings.EqualFold would take letters for these that aren't ASCII.
+func isWebSocket(protocol string) bool {
+	const name = "websocket"
+	for i := range protocol {
+		if i >= len(name) || lower(protocol[i]) != name[i] {
+			return false
+		}
+	}
+	return len(protocol) == len(name)
 }
 
 func isWebSocketVersion(h http.Header) bool {

@@ -1,0 +1,351 @@
+package guard
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/certmagic"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// passive are the handlers that a request may meet before the guard: they hand
+// it on within the site, or answer it by themselves, and no server behind sees
+// anything of it. Everything that isn't listed counts as one that hands requests
+// to a server, plugins that we don't know too.
+var passive = map[string]bool{
+	"acme_server": true, "copy_response": true, "copy_response_headers": true, "encode": true, "error": true,
+	"file_server": true, "headers": true, "log_append": true, "map": true, "metrics": true, "request_body": true,
+	"rewrite": true, "static_response": true, "templates": true, "timeouts": true, "tracing": true, "vars": true,
+	// Ours. What stands behind them is looked at by itself.
+	"mcp_auth": true, "mcp_auth_facade": true, "mcp_auth_server": true, "mcp_whoami": true,
+}
+
+// isDoor reports whether the guard is promised for sites with that handler.
+func isDoor(name string) bool {
+	return name == "mcp_auth" || name == "mcp_auth_server" || name == "mcp_auth_facade"
+}
+
+// Require returns an error unless the guard comes first wherever a request of a
+// site with a front door, an authorization server or a façade could reach another
+// server. It is called in Provision, so that it holds for every configuration:
+// our directives put the guard in its place if they can see it, which they can't
+// from within another block, and `order` and JSON can put anything anywhere.
+func Require(ctx caddy.Context) error {
+	s, err := newSurvey(ctx)
+	if err != nil {
+		return fmt.Errorf("looking for mcp_auth_guard: %w", err)
+	}
+	if s.server == nil {
+		return nil // no site
+	}
+	modules := ctx.Modules()
+	for _, module := range modules[:max(0, len(modules)-1)] {
+		switch module.(type) {
+		case *caddyhttp.App, *caddyhttp.Subroute:
+		default:
+			return fmt.Errorf("it can't stand inside of %s, whose routes mcp_auth_guard can't see: put it among the site's own routes", module.CaddyModule().ID)
+		}
+	}
+	return s.check()
+}
+
+// check looks at every site of the server that has a door.
+func (s *survey) check() error {
+	sites, err := s.sites()
+	if err != nil {
+		return err
+	}
+	for _, hosts := range sites {
+		site := "the site"
+		if hosts != nil {
+			site = strings.Join(hosts, ", ")
+		}
+		if err := s.checkSite(s.server.Routes, hosts); err != nil {
+			return fmt.Errorf("%s: %w. Write `mcp_auth_guard` as a line of its own in the site, outside of handle and route, and if an `order` puts another directive first, "+
+				"`order mcp_auth_guard first` after it. In JSON, make it the first handler of the site's routes", site, err)
+		}
+		if s.server.Errors == nil {
+			continue
+		}
+		if err := s.checkSite(s.server.Errors.Routes, hosts); err != nil {
+			return fmt.Errorf("handle_errors of %s: %w. Write `mcp_auth_guard` as a line in the block of handle_errors, or move the block below mcp_auth. "+
+				"In JSON, make it the first handler of the error routes", site, err)
+		}
+	}
+	return nil
+}
+
+// sites returns the hosts of each site that has a door; nil stands for all hosts.
+func (s *survey) sites() ([][]string, error) {
+	lists := []caddyhttp.RouteList{s.server.Routes}
+	if s.server.Errors != nil {
+		lists = append(lists, s.server.Errors.Routes)
+	}
+	var sites [][]string
+	for _, list := range lists {
+		for _, route := range list {
+			has, err := s.hasDoor(caddyhttp.RouteList{route}, nil)
+			if err != nil {
+				return nil, err
+			}
+			if !has {
+				continue
+			}
+			hosts, err := hostsOf(route)
+			if err != nil {
+				return nil, err
+			}
+			if !slices.ContainsFunc(sites, func(other []string) bool { return slices.Equal(other, hosts) }) {
+				sites = append(sites, hosts)
+			}
+		}
+	}
+	return sites, nil
+}
+
+func (s *survey) hasDoor(routes caddyhttp.RouteList, invoked []string) (bool, error) {
+	for _, route := range routes {
+		parts, err := s.partsOf(route)
+		if err != nil {
+			return false, err
+		}
+		for _, p := range parts {
+			if isDoor(p.name) {
+				return true, nil
+			}
+			if p.invokes != "" {
+				if slices.Contains(invoked, p.invokes) {
+					continue
+				}
+				invoked = append(invoked, p.invokes)
+			}
+			for _, list := range p.routes {
+				if has, err := s.hasDoor(list, invoked); has || err != nil {
+					return has, err
+				}
+			}
+		}
+	}
+	return false, nil
+}
+
+// checkSite follows the requests for hosts through a server's routes.
+func (s *survey) checkSite(routes caddyhttp.RouteList, hosts []string) error {
+	guarded := false
+	for _, route := range routes {
+		other, err := isOtherSite(route, hosts)
+		if err != nil {
+			return err
+		}
+		if other {
+			continue
+		}
+		done, err := s.follow(route, hosts, &guarded, nil)
+		if done || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// followAll is follow for several routes.
+func (s *survey) followAll(routes caddyhttp.RouteList, hosts []string, guarded *bool, invoked []string) error {
+	for _, route := range routes {
+		done, err := s.follow(route, hosts, guarded, invoked)
+		if done || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow follows requests through a route. guarded says whether all of them have
+// passed the guard. It returns an error if one that hasn't could reach another
+// server, and reports whether no request goes on to the next route.
+func (s *survey) follow(route caddyhttp.Route, hosts []string, guarded *bool, invoked []string) (done bool, err error) {
+	sets, err := matcherSetsOf(route)
+	if err != nil {
+		return false, err
+	}
+	if !*guarded {
+		if err := s.checkReads("a matcher", sets); err != nil {
+			return false, err
+		}
+	}
+	inside := *guarded
+	parts, err := s.partsOf(route)
+	if err != nil {
+		return false, err
+	}
+	for _, p := range parts {
+		switch {
+		case p.name == "mcp_auth_guard":
+			inside = true
+		case p.invokes != "" && slices.Contains(invoked, p.invokes):
+			// A named route that invokes itself is being followed already.
+		case len(p.routes) > 0:
+			if p.invokes != "" {
+				invoked = append(slices.Clip(invoked), p.invokes)
+			}
+			// The error routes inside of a subroute may run before its routes have
+			// got to a guard of their own.
+			for _, list := range p.routes[1:] {
+				within := inside
+				if err := s.followAll(list, hosts, &within, invoked); err != nil {
+					return false, err
+				}
+			}
+			if err := s.followAll(p.routes[0], hosts, &inside, invoked); err != nil {
+				return false, err
+			}
+		case inside:
+		case !passive[p.name]:
+			return false, fmt.Errorf("requests could reach %s without having passed mcp_auth_guard, with forged identity headers and with upgrades that lead past mcp_auth", p.name)
+		case !strings.HasPrefix(p.name, "mcp_"):
+			if err := s.checkReads(p.name, p.config()); err != nil {
+				return false, err
+			}
+		}
+	}
+	// In a group only the first match counts, so this one may be passed over.
+	if route.Group != "" || !alwaysMatches(sets, hosts) {
+		return false, nil
+	}
+	*guarded = inside
+	return route.Terminal, nil
+}
+
+// checkReads returns an error if what stands before the guard looks at a header
+// that carries an identity: it would see the client's.
+func (s *survey) checkReads(what string, config any) error {
+	if len(s.headers) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(config)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	for word := range strings.FieldsFuncSeq(string(text), func(r rune) bool {
+		return !strings.ContainsRune("-_.", r) && (r > 'z' || !isAlphanumeric(byte(r)))
+	}) {
+		// http.request.header.X-User
+		for {
+			if s.headers.contain(word) {
+				return fmt.Errorf("%s that comes before mcp_auth_guard looks at %s, which clients can forge", what, word)
+			}
+			_, rest, ok := strings.Cut(word, ".")
+			if !ok {
+				break
+			}
+			word = rest
+		}
+	}
+	return nil
+}
+
+// alwaysMatches reports whether sets match every request for hosts.
+func alwaysMatches(sets []map[string]any, hosts []string) bool {
+	if len(sets) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(sets, func(set map[string]any) bool {
+		for name, matcher := range set {
+			values, ok := texts(matcher)
+			switch {
+			case ok && name == "path" && slices.Contains(values, "*"):
+			case ok && name == "host" && hosts != nil && !slices.ContainsFunc(hosts, func(host string) bool { return !slices.Contains(values, host) }):
+			default:
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// isOtherSite reports whether a route is for none of hosts.
+func isOtherSite(route caddyhttp.Route, hosts []string) (bool, error) {
+	others, err := hostsOf(route)
+	if err != nil || others == nil {
+		return false, err
+	}
+	if hosts == nil {
+		// The site for all hosts gets what those before it leave.
+		return route.Terminal, nil
+	}
+	return !slices.ContainsFunc(others, func(other string) bool {
+		return slices.ContainsFunc(hosts, func(host string) bool {
+			return strings.ContainsAny(host+other, "{") || certmagic.MatchWildcard(strings.ToLower(host), strings.ToLower(other))
+		})
+	}), nil
+}
+
+// hostsOf returns the hosts that a route is for; nil for all.
+func hostsOf(route caddyhttp.Route) ([]string, error) {
+	sets, err := matcherSetsOf(route)
+	if err != nil {
+		return nil, err
+	}
+	var hosts []string
+	for _, set := range sets {
+		values, ok := texts(set["host"])
+		if !ok {
+			return nil, nil
+		}
+		hosts = append(hosts, values...)
+	}
+	return hosts, nil
+}
+
+// texts returns the elements of a matcher that is a list of texts.
+func texts(matcher any) ([]string, bool) {
+	list, ok := matcher.([]any)
+	if !ok {
+		return nil, false
+	}
+	values := make([]string, len(list))
+	for i, v := range list {
+		if values[i], ok = v.(string); !ok {
+			return nil, false
+		}
+	}
+	return values, true
+}
+
+// matcherSetsOf returns a route's matchers, by name, as JSON has them.
+func matcherSetsOf(route caddyhttp.Route) ([]map[string]any, error) {
+	var named []map[string]any
+	for _, set := range route.MatcherSetsRaw {
+		matchers := make(map[string]any, len(set))
+		for name, raw := range set {
+			matchers[name] = raw
+		}
+		named = append(named, matchers)
+	}
+	for _, set := range route.MatcherSets {
+		matchers := make(map[string]any, len(set))
+		for _, matcher := range set {
+			module, ok := matcher.(caddy.Module)
+			if !ok {
+				return nil, fmt.Errorf("%T is not a module", matcher)
+			}
+			matchers[module.CaddyModule().ID.Name()] = matcher
+		}
+		named = append(named, matchers)
+	}
+	if len(named) == 0 {
+		return nil, nil
+	}
+	text, err := json.Marshal(named)
+	if err != nil {
+		return nil, fmt.Errorf("matchers: %w", err)
+	}
+	var sets []map[string]any
+	if err := json.Unmarshal(text, &sets); err != nil {
+		return nil, fmt.Errorf("matchers: %w", err)
+	}
+	return sets, nil
+}
