@@ -1,7 +1,6 @@
 package throttle
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -70,17 +69,6 @@ func NewBuckets(rate Rate, now func() time.Time) *Buckets {
 
 func times(rate Rate, n int) Rate { return Rate{n * rate.Burst, rate.Every / time.Duration(n)} }
 
-// share returns how many single addresses a network counts as.
-func share(network netip.Prefix) int {
-	switch network.Bits() {
-	case 56:
-		return 2
-	case 48, 24:
-		return 4
-	}
-	return 1
-}
-
 // Take takes a token of the address's networks. If one of them has none, it takes
 // nothing and returns how long that will last.
 func (b *Buckets) Take(address string) time.Duration {
@@ -101,7 +89,7 @@ func (b *Buckets) Take(address string) time.Duration {
 		t := b.table(n)
 		have, ok := t.records[n]
 		if !ok {
-			have = newBucket(times(b.rate, share(n)), now)
+			have = newBucket(times(b.rate, n.share()), now)
 			t.put(n, have, now)
 		}
 		have.take()
@@ -109,11 +97,11 @@ func (b *Buckets) Take(address string) time.Duration {
 	return 0
 }
 
-func (b *Buckets) table(network netip.Prefix) *table[*bucket] {
-	t := b.tables[network.Bits()]
+func (b *Buckets) table(of network) *table[*bucket] {
+	t := b.tables[of.bits]
 	if t == nil {
 		t = newTable[*bucket](maxRecords)
-		b.tables[network.Bits()] = t
+		b.tables[of.bits] = t
 	}
 	return t
 }

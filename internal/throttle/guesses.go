@@ -2,7 +2,6 @@ package throttle
 
 import (
 	"hash/maphash"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -66,8 +65,7 @@ type Guesses struct {
 	mu       sync.Mutex
 	names    []*name
 	users    map[string]*name
-	anywhere map[int]*table[*failures] // by prefix length
-	wide     map[int]*table[*bucket]   // likewise
+	anywhere [65]*table[*standing] // by prefix length
 }
 
 // name is what is known of the guesses at some names.
@@ -84,17 +82,26 @@ type failures struct {
 	forget time.Duration
 }
 
+// standing is what is known of a network at all names together. After
+// [forgetAnywhere] the bucket is full again.
+type standing struct {
+	failures
+	bucket *bucket // nil for a single address
+}
+
 // NewGuesses returns a throttle that has seen nothing.
 func NewGuesses(now func() time.Time) *Guesses {
 	seed := maphash.MakeSeed()
-	return &Guesses{
-		now:      now,
-		hash:     func(s string) uint64 { return maphash.String(seed, s) },
-		names:    make([]*name, nameSlots),
-		users:    make(map[string]*name),
-		anywhere: make(map[int]*table[*failures]),
-		wide:     make(map[int]*table[*bucket]),
+	g := &Guesses{
+		now:   now,
+		hash:  func(s string) uint64 { return maphash.String(seed, s) },
+		names: make([]*name, nameSlots),
+		users: make(map[string]*name),
 	}
+	for _, bits := range []int{0, 24, 32, 48, 56, 64} {
+		g.anywhere[bits] = newTable[*standing](maxRecords)
+	}
+	return g
 }
 
 // SetUsers tells the names that exist. What is known of those that existed
@@ -153,14 +160,14 @@ func (g *Guesses) slot(hash uint64) *name {
 // Attempt is a sign-in that may be tried. It counts as failed until it is said
 // to be something else, so that those made at the same time count too.
 type Attempt struct {
-	// Rank tells how many failures its networks have to their name: those with
-	// fewer go first, and browsers that have signed in before go before all.
+	// Rank says who goes first when passwords wait to be checked: browsers that
+	// have signed in before, and then those whose networks have failed less.
 	Rank int
 
 	guesses  *Guesses
 	name     *name
 	known    bool
-	networks []netip.Prefix // unless known
+	networks []network // unless known
 }
 
 // Try returns an attempt to sign in by that name from that address; or nil, and
@@ -179,17 +186,22 @@ func (g *Guesses) Try(address, username string, known bool) (*Attempt, time.Dura
 		return &Attempt{guesses: g, name: n, known: true}, 0
 	}
 	a := &Attempt{guesses: g, name: n, networks: networks(address)}
-	narrow := a.networks[0]
-	wait := max(n.failed.records[narrow].wait(freeFailures, now), g.table(narrow).records[narrow].wait(freeAnywhere, now))
 	// From the narrowest network on: a wide one yields to narrow ones inside of
 	// it that have failed less.
+	wait := n.failed.records[a.networks[0]].wait(freeFailures, now)
 	here, anywhere := 0, 0
-	for i, network := range a.networks {
-		if i > 0 {
-			wait = max(wait, g.bucket(network, now).wait(reserve(g.bucket(network, now).rate, anywhere), now))
+	for _, of := range a.networks {
+		here = max(here, n.failed.records[of].since(now)/of.share())
+		s := g.anywhere[of.bits].records[of]
+		switch {
+		case s == nil:
+			continue // which has all of its shares
+		case s.bucket == nil:
+			wait = max(wait, s.wait(freeAnywhere, now))
+		default:
+			wait = max(wait, s.bucket.wait(reserve(s.bucket.rate, anywhere*freeFailures/freeAnywhere), now))
 		}
-		here = max(here, n.failed.records[network].since(now)/share(network))
-		anywhere = max(anywhere, g.table(network).records[network].since(now)*freeFailures/(freeAnywhere*share(network)))
+		anywhere = max(anywhere, s.since(now)/of.share())
 	}
 	wait = max(wait, n.bucket.wait(reserve(userRate, here), now))
 	if known {
@@ -198,14 +210,25 @@ func (g *Guesses) Try(address, username string, known bool) (*Attempt, time.Dura
 	if wait > 0 {
 		return nil, wait // and nothing is remembered: refusals fill no memory
 	}
-	a.Rank = 1 + min(max(here, anywhere), freeFailures)
-	for i, network := range a.networks {
-		count(n.failed, network, forgetFailures, now)
-		count(g.table(network), network, forgetAnywhere, now)
-		if i > 0 {
-			b := g.bucket(network, now)
-			b.take()
-			g.wideTable(network).put(network, b, now)
+	a.Rank = 1 + min(anywhere, freeAnywhere)
+	for _, of := range a.networks {
+		f := n.failed.records[of]
+		if f == nil {
+			f = &failures{forget: forgetFailures}
+			n.failed.put(of, f, now)
+		}
+		f.add(now)
+		s := g.anywhere[of.bits].records[of]
+		if s == nil {
+			s = &standing{failures: failures{forget: forgetAnywhere}}
+			if of.share() > 1 {
+				s.bucket = newBucket(times(anywhereRate, of.share()/2), now)
+			}
+			g.anywhere[of.bits].put(of, s, now)
+		}
+		s.add(now)
+		if s.bucket != nil {
+			s.bucket.take()
 		}
 	}
 	n.bucket.take()
@@ -250,58 +273,24 @@ func (a *Attempt) Withdraw() {
 // takeBack takes back the attempt, and as many failures at its name.
 func (a *Attempt) takeBack(failed int) {
 	g := a.guesses
-	for i, network := range a.networks {
-		uncount(a.name.failed, network, failed)
-		uncount(g.table(network), network, 1)
-		if b := g.wideTable(network).records[network]; i > 0 && b != nil {
-			b.giveBack()
+	for _, of := range a.networks {
+		if f := a.name.failed.records[of]; f != nil {
+			if f.count -= failed; f.count <= 0 {
+				delete(a.name.failed.records, of)
+			}
+		}
+		s := g.anywhere[of.bits].records[of]
+		if s == nil {
+			continue
+		}
+		if s.bucket != nil {
+			s.bucket.giveBack()
+		}
+		if s.count--; s.count <= 0 {
+			delete(g.anywhere[of.bits].records, of)
 		}
 	}
 	a.name.bucket.giveBack()
-}
-
-func (g *Guesses) table(network netip.Prefix) *table[*failures] {
-	t := g.anywhere[network.Bits()]
-	if t == nil {
-		t = newTable[*failures](maxRecords)
-		g.anywhere[network.Bits()] = t
-	}
-	return t
-}
-
-func (g *Guesses) wideTable(network netip.Prefix) *table[*bucket] {
-	t := g.wide[network.Bits()]
-	if t == nil {
-		t = newTable[*bucket](maxRecords)
-		g.wide[network.Bits()] = t
-	}
-	return t
-}
-
-// bucket returns the bucket of a wide network, which is new unless it is in the
-// table.
-func (g *Guesses) bucket(network netip.Prefix, now time.Time) *bucket {
-	if b := g.wideTable(network).records[network]; b != nil {
-		return b
-	}
-	return newBucket(times(anywhereRate, share(network)/2), now)
-}
-
-func count(t *table[*failures], network netip.Prefix, forget time.Duration, now time.Time) {
-	f := t.records[network]
-	if f == nil {
-		f = &failures{forget: forget}
-		t.put(network, f, now)
-	}
-	f.add(now)
-}
-
-func uncount(t *table[*failures], network netip.Prefix, n int) {
-	if f := t.records[network]; f != nil {
-		if f.count -= n; f.count <= 0 {
-			delete(t.records, network)
-		}
-	}
 }
 
 func (f *failures) add(now time.Time) {

@@ -140,17 +140,16 @@ func TestWithdraw(t *testing.T) {
 			a.Withdraw()
 		}
 	}
-	if n := remembered(g); n > 2 { // the /24's bucket, which is full
+	if n := remembered(g); n != 0 {
 		t.Errorf("%d records are left", n)
 	}
 }
 
 func remembered(g *Guesses) (n int) {
 	for _, t := range g.anywhere {
-		n += len(t.records)
-	}
-	for _, t := range g.wide {
-		n += len(t.records)
+		if t != nil {
+			n += len(t.records)
+		}
 	}
 	for _, name := range g.names {
 		if name != nil {
@@ -234,7 +233,7 @@ func TestInventedNames(t *testing.T) {
 		t.Errorf("%d records, want at most %d", n, most)
 	}
 	for bits, table := range g.anywhere {
-		if len(table.records) > maxRecords {
+		if table != nil && len(table.records) > maxRecords {
 			t.Errorf("/%d: %d records", bits, len(table.records))
 		}
 	}

@@ -12,38 +12,48 @@
 // least for anybody, so that a flood displaces itself.
 package throttle
 
-import "net/netip"
-
-// The prefix lengths that networks share fairly at, from the narrowest on.
-var (
-	lengths4 = []int{32, 24}
-	lengths6 = []int{64, 56, 48}
+import (
+	"encoding/binary"
+	"net/netip"
 )
+
+// network is an IP network: the first bits of its addresses, of which 64 are all
+// that matter. The lengths of IPv4 (32, 24) and IPv6 (64, 56, 48) differ, so
+// nothing else tells them apart. Zero is whatever is not an address.
+type network struct {
+	prefix uint64
+	bits   int
+}
 
 // nat64 is where a server that has only IPv6 sees the clients that have only
 // IPv4 (RFC 6052, section 2.1).
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
-// networks returns the networks of an IP address, from the narrowest on: /32 and
-// /24, or /64, /56 and /48. An IPv4 address is the same in its forms in IPv6.
-// Whatever is not an address, such as a Unix socket's, is one network.
-func networks(address string) []netip.Prefix {
+// networks returns the networks of an IP address, from the narrowest on, which
+// share fairly: /32 and /24, or /64, /56 and /48. An IPv4 address is the same in
+// its forms in IPv6. Whatever is not an address, such as a Unix socket's, is one
+// network.
+func networks(address string) []network {
 	addr, err := netip.ParseAddr(address)
 	if err != nil {
-		return []netip.Prefix{{}}
+		return []network{{}}
 	}
-	addr = addr.Unmap().WithZone("")
-	if nat64.Contains(addr) {
-		b := addr.As16()
-		addr = netip.AddrFrom4([4]byte(b[12:]))
+	b := addr.As16()
+	if addr = addr.Unmap(); addr.Is4() || nat64.Contains(addr) {
+		v4 := uint64(binary.BigEndian.Uint32(b[12:]))
+		return []network{{v4, 32}, {v4 >> 8, 24}}
 	}
-	lengths := lengths6
-	if addr.Is4() {
-		lengths = lengths4
+	v6 := binary.BigEndian.Uint64(b[:])
+	return []network{{v6, 64}, {v6 >> 8, 56}, {v6 >> 16, 48}}
+}
+
+// share returns how many single addresses a network counts as.
+func (n network) share() int {
+	switch n.bits {
+	case 56:
+		return 2
+	case 48, 24:
+		return 4
 	}
-	list := make([]netip.Prefix, len(lengths))
-	for i, bits := range lengths {
-		list[i], _ = addr.Prefix(bits) // every address of the family has one
-	}
-	return list
+	return 1
 }

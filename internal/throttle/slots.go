@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"sync"
 )
@@ -28,7 +27,7 @@ type Slots struct {
 	held    int
 	groups  map[string]int // slots held by each
 	waiting []*place
-	nodes   map[netip.Prefix]*node
+	nodes   map[network]*node
 	turn    uint64
 }
 
@@ -42,7 +41,7 @@ type node struct {
 // place is a place in the queue.
 type place struct {
 	claim    Claim
-	networks []netip.Prefix
+	networks []network
 	nodes    []*node
 	number   uint64
 	// answer tells whether it has become a slot.
@@ -85,7 +84,7 @@ func NewSlots(slots, queue, each int) *Slots {
 		queue:  queue,
 		each:   each,
 		groups: make(map[string]int),
-		nodes:  make(map[netip.Prefix]*node),
+		nodes:  make(map[network]*node),
 	}
 }
 
@@ -128,11 +127,11 @@ func (s *Slots) join(claim Claim) *place {
 	defer s.mu.Unlock()
 	s.turn++
 	p := &place{claim: claim, networks: networks(claim.From), number: s.turn, answer: make(chan error, 1)}
-	for _, network := range p.networks {
-		n := s.nodes[network]
+	for _, of := range p.networks {
+		n := s.nodes[of]
 		if n == nil {
 			n = &node{turn: s.turn}
-			s.nodes[network] = n
+			s.nodes[of] = n
 		} else if n.waiting == 0 {
 			n.turn = s.turn
 		}

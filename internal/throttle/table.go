@@ -2,7 +2,6 @@ package throttle
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"time"
 )
@@ -20,7 +19,7 @@ type record interface {
 type table[R record] struct {
 	// max bounds the records; zero, if something else bounds them.
 	max     int
-	records map[netip.Prefix]R
+	records map[network]R
 	// sweepAt is at how many records those without weight are next looked for.
 	sweepAt int
 }
@@ -29,14 +28,14 @@ type table[R record] struct {
 const minSweep = 256
 
 func newTable[R record](max int) *table[R] {
-	return &table[R]{max: max, records: make(map[netip.Prefix]R), sweepAt: minSweep}
+	return &table[R]{max: max, records: make(map[network]R), sweepAt: minSweep}
 }
 
 // put adds a record. If there is no room, the lightest give way, and of those
 // the ones that have not changed for the longest: a flood of new networks
 // displaces new networks, not those that are held back.
-func (t *table[R]) put(network netip.Prefix, r R, now time.Time) {
-	if _, ok := t.records[network]; !ok {
+func (t *table[R]) put(of network, r R, now time.Time) {
+	if _, ok := t.records[of]; !ok {
 		if len(t.records) >= t.sweepAt {
 			for n, r := range t.records {
 				if r.weight(now) <= 0 {
@@ -49,13 +48,13 @@ func (t *table[R]) put(network netip.Prefix, r R, now time.Time) {
 			t.evict(now)
 		}
 	}
-	t.records[network] = r
+	t.records[of] = r
 }
 
 // evict makes room, for more than one record: it looks at all.
 func (t *table[R]) evict(now time.Time) {
 	type entry struct {
-		network netip.Prefix
+		network network
 		weight  float64
 		touched time.Time
 	}
@@ -64,7 +63,7 @@ func (t *table[R]) evict(now time.Time) {
 		entries = append(entries, entry{n, r.weight(now), r.touched()})
 	}
 	slices.SortFunc(entries, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.weight, b.weight), a.touched.Compare(b.touched), a.network.Addr().Compare(b.network.Addr()))
+		return cmp.Or(cmp.Compare(a.weight, b.weight), a.touched.Compare(b.touched), cmp.Compare(a.network.prefix, b.network.prefix))
 	})
 	for _, e := range entries[:max(1, t.max/8)] {
 		delete(t.records, e.network)

@@ -1,0 +1,340 @@
+package throttle
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// The simulations: an hour of an attack on sign-ins, with a clock that is ours
+// and a machine that checks one password a second. The user comes every six
+// minutes, each time with a browser and from a network that were never seen, and
+// in half of the hours mistypes first. What is measured is how long it takes from
+// the first attempt with the right password to its answer.
+
+// within is the goal.
+const within = 2 * time.Minute
+
+// seeds is how many hours of each attack are simulated.
+func seeds() uint64 {
+	if testing.Short() {
+		return 10
+	}
+	return 200
+}
+
+// world is a machine that checks passwords, and those who send them.
+type world struct {
+	*clock
+	rand    *rand.Rand
+	events  []event
+	guesses *Guesses
+	slots   *Slots
+	hash    time.Duration
+	pending []*pending
+	checked map[string]int // guesses that were looked at, by name
+}
+
+func newWorld(seed uint64) *world {
+	w := &world{clock: newClock(), rand: rand.New(rand.NewPCG(seed, 1)), slots: NewSlots(1, 32, 0), hash: time.Second, checked: make(map[string]int)}
+	w.guesses = newGuesses(w.clock, "ada", "bob")
+	return w
+}
+
+// event is something that will happen.
+type event struct {
+	at time.Time
+	do func()
+}
+
+// after calls do when that much time has passed.
+func (w *world) after(d time.Duration, do func()) {
+	w.events = append(w.events, event{w.now.Add(d), do})
+}
+
+// every calls do again and again, from some moment of the first interval on.
+func (w *world) every(interval time.Duration, do func()) {
+	var again func()
+	again = func() { w.after(interval, again); do() }
+	w.after(time.Duration(w.rand.Int64N(int64(interval))), again)
+}
+
+func (w *world) run(d time.Duration) {
+	for end := w.now.Add(d); len(w.events) > 0; {
+		// There are few at a time. Of two at once, the first in the list.
+		next := 0
+		for i, e := range w.events {
+			if e.at.Before(w.events[next].at) {
+				next = i
+			}
+		}
+		e := w.events[next]
+		if e.at.After(end) {
+			return
+		}
+		w.events = slices.Delete(w.events, next, next+1)
+		w.now = e.at
+		e.do()
+	}
+}
+
+// outcome is how a sign-in was answered: with a wait if it was refused.
+type outcome struct {
+	wait  time.Duration
+	right bool
+}
+
+// signIn sends a name and a password, and calls done with the answer; nil: nobody
+// reads it.
+func (w *world) signIn(address, username string, known, right bool, done func(outcome)) {
+	if done == nil {
+		done = func(outcome) {}
+	}
+	a, wait := w.guesses.Try(address, username, known)
+	if a == nil {
+		done(outcome{wait: wait})
+		return
+	}
+	p := w.slots.join(Claim{From: address, Rank: a.Rank})
+	w.pending = append(w.pending, &pending{p, a, func() {
+		w.after(w.hash, func() {
+			if right {
+				a.Succeeded()
+			} else {
+				w.checked[username]++
+			}
+			w.slots.release(p)
+			w.settle()
+			done(outcome{right: right})
+		})
+	}, func() { done(outcome{wait: 5 * time.Second}) }, w.now.Add(20 * time.Second)})
+	w.settle()
+}
+
+// pending is a sign-in whose password waits to be checked.
+type pending struct {
+	*place
+	attempt       *Attempt
+	check, refuse func()
+	deadline      time.Time
+}
+
+// settle does what those who wait for a slot do when they have their answer, or
+// have waited for too long.
+func (w *world) settle() {
+	kept := w.pending[:0]
+	var then []func()
+	for _, p := range w.pending {
+		switch {
+		case len(p.answer) == 1:
+			if <-p.answer == nil {
+				then = append(then, p.check)
+				break
+			}
+			p.attempt.Withdraw()
+			then = append(then, p.refuse)
+		case w.now.After(p.deadline) && w.slots.leave(p.place):
+			p.attempt.Withdraw()
+			then = append(then, p.refuse)
+		default:
+			kept = append(kept, p)
+		}
+	}
+	clear(w.pending[len(kept):])
+	w.pending = kept
+	for _, do := range then {
+		do()
+	}
+}
+
+// owner signs in by the name, after as many mistakes. They wait as long as they
+// are told, and some seconds more.
+func (w *world) owner(address, username string, known bool, mistakes int, signedIn func(took time.Duration)) {
+	var first time.Time
+	var try func()
+	try = func() {
+		right := mistakes <= 0
+		if right && first.IsZero() {
+			first = w.now
+		}
+		w.signIn(address, username, known, right, func(o outcome) {
+			if o.right {
+				signedIn(w.now.Sub(first))
+				return
+			}
+			if o.wait == 0 {
+				mistakes--
+			}
+			w.after(o.wait+time.Second+time.Duration(w.rand.Int64N(int64(4*time.Second))), try)
+		})
+	}
+	try()
+}
+
+// Networks of strangers.
+func ipv4(network, host int) string {
+	return netip.AddrFrom4([4]byte{byte(11 + network>>16), byte(network >> 8), byte(network), byte(1 + host)}).String()
+}
+
+func ipv6(site, home, net int) string {
+	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, byte(site >> 8), byte(site), byte(home), byte(net), 15: 1}).String()
+}
+
+// elsewhere returns the user's address.
+func elsewhere(i int) string { return ipv4(1<<20+i, 1) }
+
+// invent returns a name that nobody has.
+func (w *world) invent() string { return strconv.FormatUint(w.rand.Uint64(), 36) }
+
+// from calls do for each of n networks at that interval, one after the other.
+func (w *world) from(n int, interval time.Duration, do func(i int)) {
+	i := 0
+	w.every(interval/time.Duration(n), func() { do(i % n); i++ })
+}
+
+func TestSignInUnderAttack(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		attack func(w *world)
+		hash   time.Duration // that a password takes; default: a second
+		owner  func(i int) string
+		known  bool
+		exact  bool // the user makes no mistakes
+		// guesses is how many there may be at the user in the hour.
+		guesses int
+	}{
+		{
+			name: "invented names from a /56, 4 a second",
+			attack: func(w *world) {
+				w.every(time.Second/4, func() { w.signIn(ipv6(1, 1, w.rand.IntN(256)), w.invent(), false, false, nil) })
+			},
+			owner: func(i int) string { return []string{elsewhere(i), ipv6(1, 100+i, 1)}[i%2] }, // or in another /56 of the /48
+		},
+		{
+			name: "invented names from a /48 and a /24, 2 a second",
+			attack: func(w *world) {
+				w.every(time.Second, func() { w.signIn(ipv6(1, w.rand.IntN(256), w.rand.IntN(256)), w.invent(), false, false, nil) })
+				w.every(time.Second, func() { w.signIn(ipv4(1, w.rand.IntN(250)), w.invent(), false, false, nil) })
+			},
+		},
+		{
+			name: "invented names from 50 networks, each every 30 seconds",
+			attack: func(w *world) {
+				w.from(50, 30*time.Second, func(i int) { w.signIn(ipv4(i, 1), w.invent(), false, false, nil) })
+			},
+		},
+		{
+			name: "the user's name from one address, every 2 seconds",
+			attack: func(w *world) {
+				w.every(2*time.Second, func() { w.signIn("192.0.2.1", "ada", false, false, nil) })
+			},
+			guesses: 70,
+		},
+		{
+			name: "the user's name from a /48, one a second",
+			attack: func(w *world) {
+				w.every(time.Second, func() { w.signIn(ipv6(1, w.rand.IntN(256), w.rand.IntN(256)), "ada", false, false, nil) })
+			},
+			guesses: 367,
+		},
+		{
+			name: "the user's name from 50 networks, each every 30 seconds",
+			attack: func(w *world) {
+				w.from(50, 30*time.Second, func(i int) { w.signIn(ipv4(i, 1), "ada", false, false, nil) })
+			},
+			guesses: 420,
+		},
+		{
+			name: "the user's name from 300 networks, each every 3 minutes",
+			hash: time.Second / 4,
+			attack: func(w *world) {
+				w.from(300, 3*time.Minute, func(i int) { w.signIn(ipv4(i, 1), "ada", false, false, nil) })
+			},
+			guesses: 1200,
+		},
+		{
+			name:  "the user's name from 900 networks, each every 10 minutes; no mistakes",
+			hash:  time.Second / 4,
+			exact: true,
+			attack: func(w *world) {
+				w.from(900, 10*time.Minute, func(i int) { w.signIn(ipv4(i, 1), "ada", false, false, nil) })
+			},
+			guesses: 1200,
+		},
+		{
+			name: "the user's name from 5,000 networks, one a second; a known browser",
+			attack: func(w *world) {
+				w.every(time.Second, func() { w.signIn(ipv4(w.rand.IntN(5000), 1), "ada", false, false, nil) })
+			},
+			known:   true,
+			guesses: 1200,
+		},
+		{
+			name: "both names, from the network of a known browser",
+			attack: func(w *world) {
+				w.every(time.Second, func() { w.signIn("192.0.2.1", []string{"ada", w.invent()}[w.rand.IntN(2)], false, false, nil) })
+			},
+			owner:   func(int) string { return "192.0.2.1" },
+			known:   true,
+			guesses: 70,
+		},
+		{
+			name: "the user's name, and a flood of invented ones in between",
+			attack: func(w *world) {
+				w.every(20*time.Second, func() {
+					for range 30 {
+						w.signIn(ipv4(100+w.rand.IntN(20), w.rand.IntN(250)), w.invent(), false, false, nil)
+					}
+					w.signIn("192.0.2.1", "ada", false, false, nil)
+				})
+			},
+			guesses: 70,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var took []time.Duration
+			most := 0
+			for seed := range seeds() {
+				w := newWorld(seed)
+				if tt.hash != 0 {
+					w.hash = tt.hash
+				}
+				tt.attack(w)
+				mistakes := int(seed % 2)
+				if tt.exact {
+					mistakes = 0
+				}
+				came := 0
+				for i := range 10 {
+					address := elsewhere(i)
+					if tt.owner != nil {
+						address = tt.owner(i)
+					}
+					w.after(time.Duration(i)*6*time.Minute+time.Duration(w.rand.Int64N(int64(3*time.Minute))), func() {
+						came++
+						w.owner(address, "ada", tt.known, mistakes, func(d time.Duration) { took = append(took, d); came-- })
+					})
+				}
+				w.run(time.Hour)
+				if came != 0 {
+					t.Errorf("seed %d: the user does not get in %d times", seed, came)
+				}
+				most = max(most, w.checked["ada"]-10*mistakes)
+			}
+			slices.Sort(took)
+			longest, p99 := took[len(took)-1], took[len(took)*99/100]
+			t.Logf("%s: the user waits %s at most, %s at the 99th percentile; at most %d guesses in the hour", tt.name, longest, p99, most)
+			if longest > within {
+				t.Errorf("the user waits %s, want at most %s", longest, within)
+			}
+			if most > tt.guesses {
+				t.Errorf("%d guesses at one user in an hour, want at most %d", most, tt.guesses)
+			}
+		})
+	}
+}
