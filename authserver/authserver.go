@@ -123,7 +123,9 @@ type Scope struct {
 type Registration struct {
 	// Leave only the operator's clients.
 	Off bool `json:"off,omitempty"`
-	// The only redirect URIs allowed; those on loopback with any port.
+	// The only redirect URIs allowed; those on loopback with any port. One that
+	// ends in /* allows what lies below its path, for clients with an address for
+	// each connector: https://chatgpt.com/connector/oauth/*.
 	RedirectURIs []string `json:"redirect_uris,omitempty"`
 	// Schemes of native applications that are allowed besides, such as cursor.
 	PrivateSchemes []string `json:"private_schemes,omitempty"`
@@ -134,7 +136,8 @@ type Client struct {
 	ID string `json:"id"`
 	// The name, for the user who is asked. Default: the identifier.
 	Name string `json:"name,omitempty"`
-	// Where users are sent back to, to the letter; on loopback with any port.
+	// Where users are sent back to, exactly; on loopback with any port. One that
+	// ends in /* allows what lies below its path.
 	RedirectURIs []string `json:"redirect_uris,omitempty"`
 	// The secret of a confidential client, of at least 16 characters.
 	// Placeholders are replaced. Default: none, a public client.

@@ -6,7 +6,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -46,7 +45,8 @@ type Client struct {
 	ID string
 	// Name and URI are what the client says of itself.
 	Name, URI string
-	// RedirectURIs are where codes may be sent.
+	// RedirectURIs are where codes may be sent. Those of the operator's clients
+	// may end in /*: see [registration.CheckListed].
 	RedirectURIs []string
 	// Secret of a confidential client; without one the client is public.
 	Secret string
@@ -82,13 +82,16 @@ func (c *Client) redirectURI(requested string) (string, error) {
 			return "", errors.New("the request names no redirect_uri, and the client has not exactly one")
 		}
 		only := c.RedirectURIs[0]
+		if registration.IsPrefix(only) {
+			return "", errors.New("the request names no redirect_uri, and the client has many")
+		}
 		if registration.IsLoopback(only) && registration.WithoutPort(only) == only {
 			return "", errors.New("the request names no redirect_uri, and that of the client has no port")
 		}
 		return only, nil
 	}
 	for _, registered := range c.RedirectURIs {
-		if registration.SameRedirectURI(registered, requested) {
+		if registration.Lists(registered, requested) {
 			return requested, nil
 		}
 	}
@@ -114,12 +117,7 @@ func (s *Server) checkClient(c *Client) error {
 		return errors.New("it has no redirect_uris, so it could not do anything")
 	}
 	for _, uri := range c.RedirectURIs {
-		// The operator's own: any scheme that is an application's.
-		u, err := url.Parse(uri)
-		if err != nil {
-			return fmt.Errorf("redirect URI %q is not a URI", uri)
-		}
-		if err := registration.CheckRedirectURI(uri, []string{u.Scheme}); err != nil {
+		if err := registration.CheckListed(uri); err != nil {
 			return fmt.Errorf("redirect URI %q %w", uri, err)
 		}
 	}

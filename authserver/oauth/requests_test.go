@@ -123,6 +123,7 @@ func TestRedirectURILeftOut(t *testing.T) {
 		"one by a scheme of its own":        {[]string{privateURI}, privateURI},
 		"one of https on loopback":          {[]string{"https://localhost/cb"}, "https://localhost/cb"},
 		"one with a query":                  {[]string{testRedirect + "?a=b"}, testRedirect + "?a=b"},
+		"many below a path":                 {[]string{"https://client.example/connectors/*"}, ""},
 		"a client that has none, by rights": {nil, ""},
 	} {
 		f := newFixture(t, func(c *Config) {
@@ -152,6 +153,54 @@ func TestRedirectURILeftOut(t *testing.T) {
 		form.Set("client_secret", "a-secret-of-the-backend")
 		if got := post(t, f.Server, TokenPath, form); got.status != 200 {
 			t.Errorf("%s: redeeming: %d %s", name, got.status, got.body)
+		}
+	}
+}
+
+// An operator's list may stand for the callbacks of many connectors; a request is
+// for one of them, and so is a consent.
+func TestConnectors(t *testing.T) {
+	t.Parallel()
+	const entry, one, two = "https://connectors.example/oauth/*", "https://connectors.example/oauth/one", "https://connectors.example/oauth/two"
+	register := func(f *fixture, redirect string) string {
+		return ask(t, f.Server, RegisterPath, "application/json", `{"redirect_uris":["`+redirect+`"],"token_endpoint_auth_method":"none"}`).ID
+	}
+	for name, f := range map[string]*fixture{
+		"a client of the operator's": newFixture(t, func(c *Config) { c.Clients[0].RedirectURIs = []string{entry} }),
+		"a client that registers":    newFixture(t, func(c *Config) { c.Registration.RedirectURIs = []string{entry} }),
+	} {
+		id := "app"
+		if name != "a client of the operator's" {
+			if id = register(f, one); id == "" {
+				t.Fatalf("%s: not registered", name)
+			}
+			for _, redirect := range []string{entry, "https://connectors.example/oauth/", "https://connectors.example/oauth/a%2fb", "https://connectors.example/other"} {
+				if register(f, redirect) != "" {
+					t.Errorf("%s may register %s", name, redirect)
+				}
+			}
+		}
+		if ok, _, _ := f.consented(testQuery("client_id", id, "redirect_uri", one), testQuery("client_id", id, "redirect_uri", one)); !ok {
+			t.Errorf("%s: not remembered", name)
+		}
+		for _, redirect := range []string{entry, "https://connectors.example/oauth/", "https://connectors.example/oauth", one + "/../two", one + "?x", "https://connectors.example/oauth/%2e%2e/x"} {
+			if _, _, err := f.Authorize(t.Context(), testQuery("client_id", id, "redirect_uri", redirect).Encode()); err == nil {
+				t.Errorf("%s is sent to %s", name, redirect)
+			}
+		}
+		a, c, err := f.Authorize(t.Context(), testQuery("client_id", id, "redirect_uri", two).Encode())
+		if name != "a client of the operator's" {
+			if err == nil {
+				t.Errorf("%s is sent to what it didn't register", name)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: another connector: %v", name, err)
+			continue
+		}
+		if ok, _ := f.Consented(t.Context(), testUser, a, c); ok {
+			t.Errorf("%s: a consent for one connector serves another", name)
 		}
 	}
 }

@@ -13,7 +13,8 @@ type Policy struct {
 	// Off leaves only the operator's clients.
 	Off bool
 	// RedirectURIs, if any, are the only ones allowed; those on loopback with
-	// any port. Default: every https URI, and loopback.
+	// any port, and those that end in /* with whatever lies below. Default: every
+	// https URI, and loopback.
 	RedirectURIs []string
 	// PrivateSchemes are schemes of native applications that are allowed beside
 	// https and loopback, such as cursor.
@@ -26,11 +27,7 @@ func (r *Policy) Check() error {
 		return errors.New("it is off: remove redirect URIs and private schemes")
 	}
 	for _, uri := range r.RedirectURIs {
-		u, err := url.Parse(uri)
-		if err != nil {
-			return fmt.Errorf("%q is not a URI", uri)
-		}
-		if err := CheckRedirectURI(uri, []string{u.Scheme}); err != nil {
+		if err := CheckListed(uri); err != nil {
 			return fmt.Errorf("redirect URI %q %w", uri, err)
 		}
 	}
@@ -62,7 +59,7 @@ func (r *Policy) Allows(uri string) error {
 		return nil
 	}
 	for _, listed := range r.RedirectURIs {
-		if SameRedirectURI(listed, uri) {
+		if Lists(listed, uri) {
 			return nil
 		}
 	}
