@@ -1,0 +1,207 @@
+// Package reading reads requests to OAuth endpoints in exactly one way, or
+// refuses them. A façade that compares `client_id` exactly is of no use in front
+// of a server that also reads `CLIENT_ID`, `client.id` or the first of two. What
+// was read is encoded again for the server behind, so that both see the same.
+//
+// It knows nothing of Caddy.
+package reading
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// repeatable are parameters that may come more than once: resource (RFC 8707,
+// section 2), audience (RFC 8693, section 2.1). No other may (RFC 6749, section
+// 3.1).
+var repeatable = map[string]bool{"resource": true, "audience": true}
+
+// identifiers are parameters whose values are visible ASCII: a database may take
+// `client ` for `client`, and letters with accents for those without.
+var identifiers = map[string]bool{
+	"client_id": true, "redirect_uri": true, "response_type": true, "response_mode": true, "code_challenge": true, "code_challenge_method": true,
+	"code_verifier": true, "code": true, "grant_type": true, "refresh_token": true, "client_assertion_type": true,
+	"resource": true, "request_uri": true, "token": true, "token_type_hint": true,
+}
+
+// texts are parameters whose values may have blanks between words (RFC 6749,
+// appendix A: scope, state).
+var texts = map[string]bool{"scope": true, "state": true, "prompt": true}
+
+// Reader reads parameters.
+type Reader struct{ known map[string]string }
+
+// ForAuthorization returns a reader of authorization requests, which knows the
+// further parameters besides OAuth's.
+func ForAuthorization(further ...string) *Reader { return newReader(further, authorizationParameters) }
+
+// ForToken returns a reader of the requests that programs send: for tokens, to
+// revoke them, to ask about them.
+func ForToken(further ...string) *Reader { return newReader(further, tokenParameters) }
+
+// Plain returns a reader of forms that have nothing of OAuth's.
+func Plain() *Reader { return newReader(nil, nil) }
+
+func newReader(further, parameters []string) *Reader {
+	r := &Reader{known: make(map[string]string)}
+	for _, name := range slices.Concat(further, parameters) {
+		r.known[fold(name)] = name
+	}
+	return r
+}
+
+// Knows reports whether the parameter is one that the reader knows.
+func (r *Reader) Knows(name string) bool { return r.known[fold(name)] == name }
+
+// fold returns what remains of a parameter's name for servers that care for
+// neither case nor punctuation. PHP and Perl turn dots and blanks into
+// underscores, frameworks bind `client-id` and `clientId` to client_id.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '-' || r == '.' || r == '_':
+			return -1
+		case 'A' <= r && r <= 'Z':
+			return r - 'A' + 'a'
+		}
+		return r
+	}, name)
+}
+
+// Parse reads the parameters of a query or a form. It refuses what two servers
+// could read differently. Empty parameters are kept, for servers whose forms
+// have some.
+func (r *Reader) Parse(encoded string) (url.Values, error) {
+	values := make(url.Values)
+	spelled := make(map[string]string) // folded name: as it is
+	if strings.Contains(encoded, ";") {
+		// Python before 3.9.2 and others separate parameters by it as well.
+		return nil, errors.New("it has a semicolon that is not encoded")
+	}
+	for piece := range strings.SplitSeq(encoded, "&") {
+		if piece == "" {
+			continue
+		}
+		rawName, rawValue, _ := strings.Cut(piece, "=")
+		name, err := unescape(rawName)
+		if err != nil || !isName(name) {
+			return nil, fmt.Errorf("%s is not the name of a parameter", quote(rawName))
+		}
+		if strings.EqualFold(name, "_method") && name != "_method" || overrideParameters[fold(name)] {
+			return nil, fmt.Errorf("the parameter %s stands for another method", quote(name))
+		}
+		folded := fold(name)
+		if known, ok := r.known[folded]; ok && known != name {
+			return nil, fmt.Errorf("the parameter %s would be read as %s by some servers", quote(name), known)
+		}
+		if other, twice := spelled[folded]; twice && (other != name || !repeatable[name]) {
+			return nil, fmt.Errorf("%s is given twice", name)
+		}
+		spelled[folded] = name
+		value, err := unescape(rawValue)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if err := r.checkValue(name, value); err != nil {
+			return nil, fmt.Errorf("%s %w", name, err)
+		}
+		values.Add(name, value)
+	}
+	return values, nil
+}
+
+// Suspicious reports whether a query has anything in it that a server might read
+// as a parameter of an authorization request. It is for the time when nobody
+// knows which address is the endpoint.
+func (r *Reader) Suspicious(query string) bool {
+	values, err := r.Parse(query)
+	return err != nil || IsAuthorization(values)
+}
+
+// IsAuthorization reports whether parameters have something in them that makes
+// an authorization request.
+func IsAuthorization(parameters url.Values) bool {
+	for _, name := range []string{
+		"client_id", "response_type", "redirect_uri", "code_challenge", "code_challenge_method", "request", "request_uri", "response_mode", "registration",
+	} {
+		if parameters.Has(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// Encode writes parameters so that every server reads them alike: blanks as %20,
+// which is no plus sign to anybody.
+func Encode(parameters url.Values) string {
+	return strings.ReplaceAll(parameters.Encode(), "+", "%20")
+}
+
+// unescape is strict: the text is ASCII, and all that is encoded is UTF-8.
+func unescape(text string) (string, error) {
+	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", errors.New("has characters that must be encoded")
+	}
+	plain, err := url.QueryUnescape(text)
+	if err != nil {
+		return "", errors.New("is not encoded as it should be")
+	}
+	if !utf8.ValidString(plain) {
+		return "", errors.New("is not UTF-8")
+	}
+	return plain, nil
+}
+
+// isName reports whether a name is one by RFC 6749, section 8.2. `client_id[]`,
+// `client_id%00` and ` client_id` aren't.
+func isName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '.' || r == '_')
+	})
+}
+
+func (r *Reader) checkValue(name, value string) error {
+	if _, known := r.known[fold(name)]; !known {
+		if strings.Contains(value, "\x00") {
+			return errors.New("has a NUL in it")
+		}
+		return nil // such as a text of several lines in a form of the server's
+	}
+	for _, c := range value {
+		switch {
+		case c < ' ' || 0x7f <= c && c < 0xa0:
+			return errors.New("has control characters in it")
+		case identifiers[name] && (c == ' ' || c > '~'), texts[name] && c > '~':
+			return errors.New("has characters in it that are not printable ASCII")
+		}
+	}
+	return nil
+}
+
+// SameIdentifier reports whether a server might take the identifier for the one
+// that is known: whatever the case, and with escapes decoded once more.
+func SameIdentifier(known, identifier string) bool {
+	for range 4 {
+		if strings.EqualFold(known, strings.TrimSpace(identifier)) {
+			return true
+		}
+		next, err := url.PathUnescape(identifier)
+		if err != nil || next == identifier {
+			return false
+		}
+		identifier = next
+	}
+	return false
+}
+
+// quote shows what a stranger wrote.
+func quote(text string) string {
+	if len(text) > 60 {
+		text = text[:60] + "..."
+	}
+	return fmt.Sprintf("%+q", text)
+}
