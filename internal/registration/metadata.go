@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 )
@@ -29,13 +30,17 @@ type Metadata struct {
 	ApplicationType          string   `json:"application_type"`
 	ClientName               string   `json:"client_name"`
 	ClientURI                string   `json:"client_uri"`
+	// Scope is what the client will ask for; empty if it is no scope at all, which
+	// is no reason to refuse a client that may ask for another.
+	Scope Scope `json:"scope"`
 }
 
 // Error is one of RFC 7591, section 3.2.2.
 type Error struct {
 	// Code is invalid_redirect_uri or invalid_client_metadata.
 	Code string
-	// Description is a fixed sentence.
+	// Description is a sentence for the client's developer. What it has of the
+	// request or of another server has gone through [Quoted] or [Described].
 	Description string
 	// Cause is for the log alone.
 	Cause error
@@ -63,10 +68,10 @@ func (m *Metadata) narrow(policy *Policy) error {
 			allowed = append(allowed, uri)
 			continue
 		}
+		refused = &refusedURI{uri, err}
 		if _, ok := errors.AsType[*NotAllowedError](err); !ok {
-			return err
+			return refused
 		}
-		refused = err
 	}
 	if len(allowed) == 0 {
 		return refused
@@ -74,6 +79,16 @@ func (m *Metadata) narrow(policy *Policy) error {
 	m.RedirectURIs = allowed
 	return nil
 }
+
+// refusedURI is the error that names the redirect URI: clients register several.
+type refusedURI struct {
+	uri string
+	err error
+}
+
+func (e *refusedURI) Error() string { return fmt.Sprintf("redirect URI %s %v", Quoted(e.uri), e.err) }
+
+func (e *refusedURI) Unwrap() error { return e.err }
 
 // Public reports whether the client says that it can do without authentication:
 // by the method it names, or among others that it has (OpenID Connect Relying
@@ -97,8 +112,8 @@ func Parse(body []byte, policy *Policy) (*Metadata, error) {
 	if err := m.narrow(policy); err != nil {
 		return nil, &Error{
 			Code:        "invalid_redirect_uri",
-			Description: "A redirect URI must be https, or http on loopback, without fragment, credentials and wildcards, and be allowed by the operator.",
-			Cause:       fmt.Errorf("redirect URI %w", err),
+			Description: "The " + Described(err.Error()) + ". Allowed are https, http on loopback, and what the operator allows besides, without fragment, credentials and wildcards.",
+			Cause:       err,
 		}
 	}
 	if len(m.ClientName) > maxClientName {
@@ -114,4 +129,24 @@ func Parse(body []byte, policy *Policy) (*Metadata, error) {
 		return nil, &Error{Code: "invalid_client_metadata", Description: "grant_types must contain authorization_code."}
 	}
 	return m, nil
+}
+
+// Scope is a scope (RFC 6749, section 3.3), or empty.
+type Scope string
+
+// UnmarshalJSON reads what clients write, and keeps it if it is a scope.
+func (s *Scope) UnmarshalJSON(b []byte) error {
+	*s = ""
+	var text string
+	if json.Unmarshal(b, &text) != nil {
+		return nil
+	}
+	names := strings.Fields(text)
+	for _, name := range names {
+		if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+			return nil
+		}
+	}
+	*s = Scope(strings.Join(names, " "))
+	return nil
 }
