@@ -10,27 +10,40 @@ import (
 // A cookie has room for so many answers; the oldest go.
 func TestAnswersAreBounded(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	asked := func(i int) *question {
+		return &question{RedirectURI: fmt.Sprintf("https://client-%d.example/a/rather/long/callback", i), Request: fmt.Sprintf("%022d", i)}
+	}
 	var a answers
 	for i := range 3 * maxConsents {
-		a.remember(fmt.Sprintf("https://client-%d.example/callback", i), now.Add(time.Duration(i)*time.Minute))
+		a.remember(asked(i), start.Add(time.Duration(i)*time.Minute))
 	}
-	if len(a.Targets) != maxConsents {
-		t.Errorf("%d answers, want %d", len(a.Targets), maxConsents)
+	if len(a.Targets) != maxConsents || len(a.Requests) != maxRequests {
+		t.Errorf("%d answers and %d requests, want %d and %d", len(a.Targets), len(a.Requests), maxConsents, maxRequests)
 	}
 	for i := range 3 * maxConsents {
-		_, kept := a.Targets[fmt.Sprintf("https://client-%d.example/callback", i)]
+		_, kept := a.Targets[asked(i).RedirectURI]
 		if want := i >= 2*maxConsents; kept != want {
 			t.Errorf("client %d: kept %t, want %t", i, kept, want)
 		}
 	}
-	a.remember("https://client-59.example/callback", now)
-	if len(a.Targets) != maxConsents {
-		t.Errorf("an answer that was there: now %d", len(a.Targets))
-	}
+	a.Issuer, a.Browser, a.ClientID = "https://auth.example.com/o", fmt.Sprintf("%022d", 1), "mcp-public"
 	b, err := json.Marshal(a)
 	if err != nil || len(b) > 2900 { // sealed, a third more; browsers keep 4096
 		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	// What is over is not kept.
+	a.remember(asked(1), start.Add(consentLifetime+time.Hour))
+	if len(a.Targets) != 1 || len(a.Requests) != 1 {
+		t.Errorf("much later: %d answers and %d requests, want one of each", len(a.Targets), len(a.Requests))
+	}
+	// A program on the user's computer is no place to remember.
+	for _, uri := range []string{"http://127.0.0.1/cb", "http://localhost:1/cb", "cursor://x/cb", "https://localhost/cb"} {
+		var a answers
+		a.remember(&question{RedirectURI: uri, Request: "r"}, start)
+		if len(a.Targets) != 0 || len(a.Requests) != 1 {
+			t.Errorf("%s: remembered as %v, %v", uri, a.Targets, a.Requests)
+		}
 	}
 }
 
@@ -66,25 +79,5 @@ func TestLimits(t *testing.T) {
 	passed(3*maxAddresses, func(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255) })
 	if len(l.addresses) > maxAddresses {
 		t.Errorf("%d addresses are remembered, want %d at most", len(l.addresses), maxAddresses)
-	}
-}
-
-func TestPlainPath(t *testing.T) {
-	t.Parallel()
-	for path, want := range map[string]string{
-		"/o/authorize":            "/o/authorize",
-		"/o/authorize/":           "/o/authorize",
-		"//o///authorize//":       "/o/authorize",
-		"/o/./x/../authorize":     "/o/authorize",
-		"/o;a=b/authorize;c;d=e/": "/o/authorize",
-		"/../../o/authorize":      "/o/authorize",
-		"/o/authorize/more":       "/o/authorize/more",
-		"/o/..;/authorize":        "/authorize",
-		"/":                       "/",
-		"":                        "/",
-	} {
-		if got := plainPath(path); got != want {
-			t.Errorf("%s: got %s, want %s", path, got, want)
-		}
 	}
 }

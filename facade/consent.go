@@ -1,17 +1,19 @@
 package facade
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
@@ -20,7 +22,8 @@ import (
 // Clients that share an identifier are one to the server behind: what a user
 // allows one of them all have, and a stranger's link to sign in passes without
 // a question (MCP, security best practices, confused deputy). So users are asked
-// here for each place they would be sent back to.
+// here for each place they would be sent back to, and each time where that place
+// is a program on their computer.
 
 const (
 	consentPath     = "/oauth/facade-consent"
@@ -29,8 +32,12 @@ const (
 	consentLifetime = 90 * 24 * time.Hour
 	// askLifetime is how long a question may stay open.
 	askLifetime = 30 * time.Minute
-	// maxConsents bounds how many answers a cookie holds.
-	maxConsents = 20
+	// requestLifetime is how long one request may come by again, until the user
+	// has signed in.
+	requestLifetime = time.Hour
+	// maxConsents and maxRequests bound how many answers a cookie holds.
+	maxConsents = 16
+	maxRequests = 8
 )
 
 const (
@@ -39,17 +46,37 @@ const (
 )
 
 // question is an authorization request that waits for the user, sealed into the
-// page's form.
+// page's form: what was judged and shown, as values. Nothing of it is read again
+// from the address that it came by.
 type question struct {
-	Query   string    `json:"q"`
+	Issuer  string    `json:"iss"`
 	Browser string    `json:"b"`
 	Asked   time.Time `json:"t"`
+	// Endpoint is where the request goes on to.
+	Endpoint    string `json:"to"`
+	ClientID    string `json:"client_id"`
+	RedirectURI string `json:"redirect_uri"`
+	State       string `json:"state,omitempty"`
+	// Request tells this request from others, see [authorization.hash].
+	Request string `json:"r"`
+	// Query has all parameters, written from what was judged. It is sent on, and
+	// never read here again.
+	Query string `json:"q"`
 }
 
-// answers are where a user lets clients send them, sealed into a cookie.
+// answers are what a user has allowed, sealed into a cookie.
 type answers struct {
-	Browser string               `json:"b"`
-	Targets map[string]time.Time `json:"t"` // redirect URI: until when
+	Issuer   string `json:"iss"`
+	Browser  string `json:"b"`
+	ClientID string `json:"client_id"`
+	// Targets are redirect URIs: until when. They lead to web sites, which are
+	// what the user was shown.
+	Targets map[string]time.Time `json:"t,omitempty"`
+	// Requests are single requests: until when. Where any program could be the
+	// one that the user has allowed, every request is asked about (RFC 8252,
+	// section 8.6). Signing in at the server behind may take some steps, each of
+	// which comes by here again.
+	Requests map[string]time.Time `json:"r,omitempty"`
 }
 
 func (h *Handler) cookieName(name string) string {
@@ -85,54 +112,83 @@ func (h *Handler) browser(r *http.Request) string {
 	if id == "" {
 		return ""
 	}
+	return browserHash(id)
+}
+
+func browserHash(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// target is what an answer holds for: a redirect URI, whatever the port of
-// loopback.
-func target(query url.Values) string {
-	return registration.WithoutPort(query.Get("redirect_uri"))
+// hash tells an authorization request from any other: by all that ties the code
+// to who asked for it. Repairs change none of it.
+func (a *authorization) hash() string {
+	b, err := json.Marshal([]string{
+		a.judged.Get("client_id"), a.judged.Get("redirect_uri"), a.judged.Get("response_type"), a.judged.Get("state"),
+		a.judged.Get("code_challenge"), a.judged.Get("code_challenge_method"),
+	})
+	if err != nil {
+		panic(err) // texts
+	}
+	sum := sha256.Sum256(b)
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // remembered returns what the user of this browser has answered.
 func (h *Handler) remembered(r *http.Request) answers {
-	var a answers
+	none := answers{Issuer: h.Issuer, Browser: h.browser(r), ClientID: h.shared.SharedClientID()}
 	keys, err := h.keys.get(r.Context())
 	if err != nil {
-		return a
+		return none
 	}
+	var a answers
 	plain, err := keys.Open("answers", h.cookie(r, consentCookie))
-	if err != nil || json.Unmarshal(plain, &a) != nil || a.Browser != h.browser(r) {
-		return answers{}
+	if err != nil || json.Unmarshal(plain, &a) != nil || a.Browser == "" ||
+		a.Issuer != none.Issuer || a.Browser != none.Browser || a.ClientID != none.ClientID {
+		return none
 	}
 	return a
 }
 
 // consented reports whether the user lets themselves be sent where the request
 // says.
-func (h *Handler) consented(r *http.Request, query url.Values) bool {
-	return h.now().Before(h.remembered(r).Targets[target(query)])
+func (h *Handler) consented(r *http.Request, a *authorization) bool {
+	answered, now := h.remembered(r), h.now()
+	if now.Before(answered.Requests[a.hash()]) {
+		return true
+	}
+	redirect := a.judged.Get("redirect_uri")
+	return registration.LeadsToWebSite(redirect) && now.Before(answered.Targets[redirect])
 }
 
 // showConsent asks the user.
-func (h *Handler) showConsent(w http.ResponseWriter, r *http.Request, query url.Values) error {
+func (h *Handler) showConsent(w http.ResponseWriter, r *http.Request, a *authorization) error {
 	keys, err := h.keys.get(r.Context())
 	if err != nil {
 		return h.unavailable(w, r, atAuthorization, err)
 	}
-	if h.browser(r) == "" {
+	who := h.browser(r)
+	if who == "" {
 		id := rand.Text()
 		h.setCookie(w, browserCookie, id, consentLifetime)
-		r.AddCookie(&http.Cookie{Name: h.cookieName(browserCookie), Value: id})
+		who = browserHash(id)
 	}
-	// The whole address: the question stands before one of perhaps several.
-	b, err := json.Marshal(question{Query: r.URL.Path + "?" + r.URL.RawQuery, Browser: h.browser(r), Asked: h.now()})
+	redirect := a.judged.Get("redirect_uri")
+	b, err := json.Marshal(question{
+		Issuer:      h.Issuer,
+		Browser:     who,
+		Asked:       h.now(),
+		Endpoint:    a.endpoint.address,
+		ClientID:    a.judged.Get("client_id"),
+		RedirectURI: redirect,
+		State:       a.judged.Get("state"),
+		Request:     a.hash(),
+		Query:       reading.Encode(a.query),
+	})
 	if err != nil {
 		return err
 	}
 	h.count(atAuthorization, "asked")
-	redirect := query.Get("redirect_uri")
 	pages.Leave{
 		Site:         h.site,
 		RedirectHost: registration.RedirectTarget(redirect),
@@ -149,16 +205,14 @@ func (h *Handler) serveConsent(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		return h.refusePage(w, r, atConsent, errors.New("this address is not for opening"))
+		return h.refusePage(w, r, atConsent, fmt.Errorf("%w: this page can't be opened directly", errMethod))
 	}
 	if err := h.csrf.Check(r); err != nil {
 		return h.refusePage(w, r, atConsent, errors.New("the form was sent by another site"))
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	body, err := io.ReadAll(r.Body)
-	values, errQuery := url.ParseQuery(string(body))
-	if err != nil || errQuery != nil {
-		return h.refusePage(w, r, atConsent, errForm)
+	values, err := h.readAnswer(r)
+	if err != nil {
+		return h.refusePage(w, r, atConsent, err)
 	}
 	keys, err := h.keys.get(r.Context())
 	if err != nil {
@@ -166,64 +220,105 @@ func (h *Handler) serveConsent(w http.ResponseWriter, r *http.Request) error {
 	}
 	var q question
 	plain, err := keys.Open("question", values.Get("request"))
-	if err != nil || json.Unmarshal(plain, &q) != nil || q.Browser == "" || q.Browser != h.browser(r) || h.now().After(q.Asked.Add(askLifetime)) {
+	if err != nil || json.Unmarshal(plain, &q) != nil || !h.stillAsked(r, &q) {
 		return h.refusePage(w, r, atConsent, errors.New("the question has expired, or was asked in another browser"))
 	}
-	to, err := url.Parse(q.Query)
-	if err != nil {
-		return err
-	}
-	query := to.Query()
-	if !h.shared.AllowsRedirect(query.Get("redirect_uri")) {
-		return h.refusePage(w, r, atConsent, errors.New("the redirect_uri is not one that is registered"))
+	if !h.shared.AllowsRedirect(q.RedirectURI) {
+		return h.refusePage(w, r, atConsent, fmt.Errorf("the redirect_uri %s is not one that is registered", registration.Quoted(q.RedirectURI)))
 	}
 	if values.Get("decision") != "allow" {
-		h.count(atConsent, "denied")
-		w.Header().Set("Location", h.refusal(r.Context(), query))
-		w.WriteHeader(http.StatusSeeOther)
-		return nil
+		return h.tellClient(w, r, atConsent, "denied", q.RedirectURI, q.State, "access_denied", "The user refused.")
 	}
 	a := h.remembered(r)
-	a.remember(target(query), h.now())
-	a.Browser = h.browser(r)
+	a.remember(&q, h.now())
 	b, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
 	h.setCookie(w, consentCookie, keys.Seal("answers", b), consentLifetime)
 	h.count(atConsent, "allowed")
-	w.Header().Set("Location", q.Query)
+	w.Header().Set("Location", q.Endpoint+"?"+q.Query)
 	w.WriteHeader(http.StatusSeeOther)
 	return nil
 }
 
-// remember adds a target, at the expense of the oldest if there are many.
-func (a *answers) remember(target string, now time.Time) {
+// readAnswer reads the form of the page.
+func (h *Handler) readAnswer(r *http.Request) (url.Values, error) {
+	if err := reading.CheckHeaders(r.Header); err != nil {
+		return nil, err
+	}
+	values, err := reading.Plain().Form(r)
+	if err != nil {
+		return nil, fmt.Errorf("the form can't be read: %w", err)
+	}
+	return values, nil
+}
+
+// stillAsked reports whether a question is one of this façade as it is now, to
+// this browser, and not too old.
+func (h *Handler) stillAsked(r *http.Request, q *question) bool {
+	if q.Issuer != h.Issuer || q.Browser == "" || q.Browser != h.browser(r) || q.ClientID != h.shared.SharedClientID() ||
+		h.now().After(q.Asked.Add(askLifetime)) {
+		return false
+	}
+	list, err := h.guards(r.Context())
+	return err == nil && slices.ContainsFunc(list, func(g guarded) bool {
+		return g.kind == authorizationRequest && g.address == q.Endpoint
+	})
+}
+
+// remember adds what the user has allowed, at the expense of the oldest if there
+// are many.
+func (a *answers) remember(q *question, now time.Time) {
+	if a.Requests == nil {
+		a.Requests = make(map[string]time.Time)
+	}
+	a.Requests[q.Request] = now.Add(requestLifetime)
+	bound(a.Requests, maxRequests, now)
+	if !registration.LeadsToWebSite(q.RedirectURI) {
+		return
+	}
 	if a.Targets == nil {
 		a.Targets = make(map[string]time.Time)
 	}
-	a.Targets[target] = now.Add(consentLifetime)
-	for len(a.Targets) > maxConsents {
+	a.Targets[q.RedirectURI] = now.Add(consentLifetime)
+	bound(a.Targets, maxConsents, now)
+}
+
+// bound removes what is over, and the oldest of what are too many.
+func bound(list map[string]time.Time, limit int, now time.Time) {
+	maps.DeleteFunc(list, func(_ string, until time.Time) bool { return !now.Before(until) })
+	for len(list) > limit {
 		oldest := ""
-		for t, until := range a.Targets {
-			if oldest == "" || until.Before(a.Targets[oldest]) {
+		for t, until := range list {
+			if oldest == "" || until.Before(list[oldest]) {
 				oldest = t
 			}
 		}
-		delete(a.Targets, oldest)
+		delete(list, oldest)
 	}
 }
 
-// refusal returns where the client learns that the user said no (RFC 6749,
-// section 4.1.2.1).
-func (h *Handler) refusal(ctx context.Context, query url.Values) string {
-	parameters := url.Values{"error": {"access_denied"}, "error_description": {"The user refused."}}
-	if state := query.Get("state"); state != "" {
+// answerClient sends the browser back to a client whose request can't be met.
+func (h *Handler) answerClient(w http.ResponseWriter, r *http.Request, parameters url.Values, code, description string) error {
+	logRefusal(r.Context(), code, errors.New(description))
+	return h.tellClient(w, r, atAuthorization, code, parameters.Get("redirect_uri"), parameters.Get("state"), code, description)
+}
+
+// tellClient sends the browser to a redirect URI that was judged, with an error
+// (RFC 6749, section 4.1.2.1).
+func (h *Handler) tellClient(w http.ResponseWriter, r *http.Request, endpoint, outcome, redirectURI, state, code, description string) error {
+	h.count(endpoint, outcome)
+	parameters := url.Values{"error": {code}, "error_description": {description}}
+	if state != "" {
 		parameters.Set("state", state)
 	}
 	// RFC 9207, section 2.4: clients that were promised iss want it here, too.
-	if fields, err := h.fields(ctx); err == nil && fields["authorization_response_iss_parameter_supported"] == true {
+	if fields, err := h.fields(r.Context()); err == nil && fields["authorization_response_iss_parameter_supported"] == true {
 		parameters.Set("iss", h.Issuer)
 	}
-	return registration.WithParameters(query.Get("redirect_uri"), parameters)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Location", registration.WithParameters(redirectURI, parameters))
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
 }

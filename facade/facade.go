@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"path"
 	"strings"
 	"time"
 
@@ -19,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
@@ -34,8 +33,10 @@ func init() {
 //	                        with and without the issuer's path: the metadata
 //	<issuer>/oauth/register registration (RFC 7591), if there is a registrar
 //
-// looks at requests to the authorization and the token endpoint, if they are
-// on the issuer's origin, and hands these and all others on. Authorization
+// looks at requests to the authorization, token, revocation and introspection
+// endpoints, if they are on the issuer's origin, and hands these and all others
+// on. At those endpoints a request is understood in exactly one way or refused,
+// and what was understood is written again for the server behind. Authorization
 // requests without PKCE S256 are refused.
 //
 // What it refuses or repairs is in the access log as `mcp_auth_facade_error`,
@@ -98,6 +99,10 @@ type Handler struct {
 	corrected repair.Metadata
 	applied   *applied
 	policy    registration.Policy
+	own       []guarded // the façade's endpoints
+
+	authorizations, tokens *reading.Reader
+
 	registrar ClientRegistrar
 	shared    SharedClient // nil unless clients share an identifier
 	limits    *limits
@@ -116,25 +121,32 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	switch {
-	case h.isMetadata(r.URL.Path):
+	reading.WithoutOtherPaths(r.Header)
+	if h.isMetadata(r.URL.Path) {
 		return h.serveMetadata(w, r)
-	case h.registrar != nil && r.URL.Path == h.base+registerPath:
-		return h.serveRegistration(w, r)
-	case h.shared != nil && r.URL.Path == h.base+consentPath:
-		return h.serveConsent(w, r)
 	}
-	kind, err := h.endpoint(r)
-	if err != nil {
-		return h.unavailable(w, r, atAuthorization, err)
+	g, err := h.guard(r)
+	switch {
+	case g != nil && err != nil:
+		return h.refuseMisread(w, r, g, err)
+	case err != nil:
+		return h.unavailableAnywhere(w, r, err)
+	case g == nil:
+		return next.ServeHTTP(w, r)
 	}
-	switch kind {
+	switch g.kind {
 	case authorizationRequest:
-		return h.authorize(w, r, next)
+		return h.authorize(w, r, g, next)
+	case consentRequest:
+		return h.serveConsent(w, r)
+	case registrationRequest:
+		return h.serveRegistration(w, r)
 	case tokenRequest:
-		return h.token(w, r, next)
+		return h.token(w, r, g, next)
+	default:
+		h.refuseProgram(w, r, g.label, http.StatusBadRequest, errors.New("pushed authorization requests are not supported: send the parameters themselves"))
+		return nil
 	}
-	return next.ServeHTTP(w, r)
 }
 
 // Cleanup releases what is shared with other configurations.
@@ -143,59 +155,6 @@ func (h *Handler) Cleanup() error {
 		release()
 	}
 	return nil
-}
-
-// requestKind is what a request is to the façade.
-type requestKind int
-
-const (
-	otherRequest requestKind = iota
-	authorizationRequest
-	tokenRequest
-)
-
-// endpoint tells whether a request is for the authorization or the token
-// endpoint. Which these are may have to be discovered first. While they are not
-// known, what looks like an authorization request is not let through: nobody
-// would have looked at it.
-func (h *Handler) endpoint(r *http.Request) (requestKind, error) {
-	fields, err := h.fields(r.Context())
-	if err != nil {
-		query := r.URL.Query()
-		if query.Has("response_type") || query.Has("code_challenge") || query.Has("client_id") && query.Has("redirect_uri") {
-			return otherRequest, err
-		}
-		return otherRequest, nil
-	}
-	switch {
-	case h.isEndpoint(r, fields, "authorization_endpoint"):
-		return authorizationRequest, nil
-	case h.isEndpoint(r, fields, "token_endpoint") && r.Method == http.MethodPost:
-		return tokenRequest, nil
-	}
-	return otherRequest, nil
-}
-
-// isEndpoint reports whether the request is for the endpoint in the metadata
-// field name, in any form that a server might take for it.
-func (h *Handler) isEndpoint(r *http.Request, fields map[string]any, name string) bool {
-	address, _ := fields[name].(string)
-	rest, ok := strings.CutPrefix(address, h.origin)
-	if !ok {
-		return false
-	}
-	u, err := url.Parse(rest)
-	return err == nil && strings.EqualFold(plainPath(u.Path), plainPath(r.URL.Path))
-}
-
-// plainPath returns a path without what servers ignore in one: slashes that are
-// doubled or at the end, dots, and parameters after a semicolon.
-func plainPath(p string) string {
-	segments := strings.Split(p, "/")
-	for i, segment := range segments {
-		segments[i], _, _ = strings.Cut(segment, ";")
-	}
-	return path.Clean("/" + strings.Join(segments, "/"))
 }
 
 // unavailable says that nobody knows yet what the server looks like: to people on
@@ -209,6 +168,7 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, endpoint s
 		says = "The metadata can't be used: " + unusable.Says + "."
 	}
 	if endpoint != atAuthorization && endpoint != atConsent {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
 		writeError(w, http.StatusServiceUnavailable, "temporarily_unavailable", says)
 		return nil
 	}
@@ -220,6 +180,19 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, endpoint s
 		Detail: "temporarily_unavailable: " + says,
 	}.Write(w, http.StatusServiceUnavailable)
 	return nil
+}
+
+// unavailableAnywhere answers while nobody knows which address is which: people
+// with a browser on a page, programs in JSON.
+func (h *Handler) unavailableAnywhere(w http.ResponseWriter, r *http.Request, err error) error {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return h.unavailable(w, r, atAuthorization, err)
+	}
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		return h.unavailable(w, r, atAuthorization, err)
+	}
+	return h.unavailable(w, r, atToken, err)
 }
 
 // logRefusal adds what was refused, and why, to the access log.

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/go-json-experiment/json"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
@@ -21,7 +23,8 @@ func init() {
 }
 
 // Forward passes registrations on to the server's own endpoint, and adds what
-// that lacks: the check of redirect URIs, a limit, CORS.
+// that lacks: the check of redirect URIs, a limit, CORS. The server gets what was
+// judged, and nothing else of the request.
 type Forward struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -45,7 +48,7 @@ func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[strin
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	body, err := f.translated(m)
+	body, err := f.request(m)
 	if err != nil {
 		return nil, err
 	}
@@ -60,9 +63,9 @@ func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[strin
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	defer resp.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(resp.Body, registration.MaxBody*4))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxRegistrationAnswer+1))
+	if err != nil || len(body) > maxRegistrationAnswer {
+		return nil, fmt.Errorf("%w: its registration endpoint's answer is too large, or ended early", ErrUnavailable)
 	}
 	var answer map[string]any
 	if json.Unmarshal(body, &answer) != nil {
@@ -75,29 +78,84 @@ func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[strin
 			back[to] = from
 		}
 		rename(answer, back)
-		return answer, nil
-	case resp.StatusCode == http.StatusBadRequest:
-		// Fixed sentences: what the server writes is not ours to repeat.
-		code, _ := answer["error"].(string)
-		if code != "invalid_redirect_uri" {
-			code = "invalid_client_metadata"
-		}
-		return nil, &RefusedError{Code: code, Description: "The authorization server doesn't take the client's metadata."}
-	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
-		return nil, fmt.Errorf("%w: its registration endpoint answered %d: does it need an initial access token, or allow no anonymous registration?", ErrUnavailable, resp.StatusCode)
+		return repair.Registration(answer, m.RedirectURIs), nil
+	case resp.StatusCode == http.StatusRequestTimeout, resp.StatusCode == http.StatusTooEarly, resp.StatusCode == http.StatusTooManyRequests:
+	case resp.StatusCode/100 == 4:
+		return nil, refusedBy(resp.StatusCode, answer)
 	}
 	return nil, fmt.Errorf("%w: its registration endpoint answered %d", ErrUnavailable, resp.StatusCode)
 }
 
-// translated returns the request without the redirect URIs that were left out,
-// and with the scopes as the server knows them: clients register with those that
-// they will ask for, and servers refuse unknown ones.
-func (f *forwarding) translated(m *ClientMetadata) ([]byte, error) {
-	var metadata map[string]any
-	if err := json.Unmarshal(m.Raw, &metadata); err != nil {
-		return nil, err // it was read before
+// maxRegistrationAnswer bounds the answer of a registration endpoint, in bytes.
+const maxRegistrationAnswer = 4 * registration.MaxBody
+
+// refusedBy returns what a client is told whom the server refuses: the server's
+// words, for they say which policy it was, and trying again doesn't help.
+func refusedBy(status int, answer map[string]any) error {
+	refused := &RefusedError{Code: "invalid_client_metadata", Description: "The authorization server refuses the registration."}
+	code, _ := answer["error"].(string)
+	if slices.Contains([]string{"invalid_redirect_uri", "invalid_client_metadata", "invalid_software_statement", "unapproved_software_statement"}, code) {
+		refused.Code = code
 	}
-	metadata["redirect_uris"] = m.RedirectURIs
+	said := fmt.Sprintf("its registration endpoint answered %d", status)
+	words, _ := answer["error_description"].(string)
+	if words = registration.Described(words); words == "" {
+		words = registration.Described(code)
+	}
+	if words != "" {
+		refused.Description = "The authorization server refuses the registration: " + words
+		said += ": " + words
+	}
+	cure := ""
+	switch status {
+	case http.StatusUnauthorized:
+		cure = "does it need an initial access token? Anonymous registration has to be allowed there"
+	case http.StatusForbidden:
+		cure = "its policy for anonymous registration refuses the client, or Caddy's address: see there"
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
+		cure = "is that the registration endpoint? If not, write `metadata registration_endpoint <url>`"
+	}
+	if cure == "" {
+		refused.Cause = errors.New(said)
+	} else {
+		refused.Cause = &OperatorError{Says: said, Cure: cure}
+	}
+	return refused
+}
+
+// request returns what is sent: what was parsed and judged, and no other member
+// of the client's request. Grants that need no user at the authorization endpoint
+// are left out (RFC 7591, section 2, lets a server replace what it doesn't
+// support), and so is what a server would fetch. Scopes are as the server knows
+// them: clients register with those that they will ask for, and servers refuse
+// unknown ones.
+func (f *forwarding) request(m *ClientMetadata) ([]byte, error) {
+	metadata := map[string]any{
+		"redirect_uris":  m.RedirectURIs,
+		"response_types": []string{"code"},
+		"grant_types":    []string{"authorization_code"},
+	}
+	if len(m.GrantTypes) == 0 || slices.Contains(m.GrantTypes, "refresh_token") {
+		metadata["grant_types"] = []string{"authorization_code", "refresh_token"}
+	}
+	switch m.TokenEndpointAuthMethod {
+	case "":
+	case "none", "client_secret_basic", "client_secret_post":
+		metadata["token_endpoint_auth_method"] = m.TokenEndpointAuthMethod
+	default:
+		return nil, &RefusedError{
+			Code:        "invalid_client_metadata",
+			Description: "token_endpoint_auth_method must be none, client_secret_basic or client_secret_post.",
+		}
+	}
+	if m.ApplicationType == "web" || m.ApplicationType == "native" {
+		metadata["application_type"] = m.ApplicationType
+	}
+	for name, value := range map[string]string{"client_name": m.ClientName, "client_uri": m.ClientURI, "scope": m.Scope} {
+		if value != "" {
+			metadata[name] = value
+		}
+	}
 	rename(metadata, f.info.Scopes)
 	return json.Marshal(metadata)
 }

@@ -49,6 +49,7 @@ type applied struct {
 	mu     sync.Mutex
 	from   *discovery.Metadata
 	fields map[string]any
+	guards []guarded
 	err    error
 }
 
@@ -69,6 +70,7 @@ func (h *Handler) fields(ctx context.Context) (map[string]any, error) {
 		if a.fields, a.err = h.corrected.Apply(m.Fields()); a.err != nil {
 			h.logger.Error("the authorization server's metadata can't be used", zap.Error(a.err))
 		}
+		a.guards = h.serverGuards(a.fields, m.Fields())
 	}
 	return a.fields, a.err
 }
@@ -108,7 +110,7 @@ func preflight(w http.ResponseWriter, methods string) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// observer says what an operator should mend. It looks up the logger each time,
+// observer says what an operator should fix. It looks up the logger each time,
 // because discovery outlives the configuration that began it.
 func observer(issuer string) func(string, error) {
 	return func(_ string, err error) {

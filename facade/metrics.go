@@ -20,6 +20,9 @@ const (
 	atAuthorization = "authorize"
 	atConsent       = "consent"
 	atToken         = "token"
+	atRevocation    = "revoke"
+	atIntrospection = "introspect"
+	atPushed        = "par"
 )
 
 func (h *Handler) count(endpoint, outcome string) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
@@ -75,16 +76,24 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		Remove:   h.Remove,
 		Scopes:   h.Scopes,
 	}
+	further := slices.Concat(h.Strip, slices.Collect(maps.Keys(h.Add)))
+	h.authorizations, h.tokens = reading.ForAuthorization(further...), reading.ForToken(further...)
+	h.own = h.ownGuards()
 	if h.registrar != nil {
 		h.corrected.RegistrationEndpoint = strings.TrimSuffix(h.Issuer, "/") + registerPath
 		_, forwards := h.registrar.(*forwarding)
 		h.corrected.PublicClients = !forwards
+		h.corrected.OnlyQuery = h.shared != nil
+	}
+	if err := h.corrected.Check(); err != nil {
+		return err
 	}
 	if h.Discovery == "off" {
 		var err error
 		if h.applied.fields, err = h.corrected.Apply(nil); err != nil {
 			return err
 		}
+		h.applied.guards = h.serverGuards(h.applied.fields, nil)
 	}
 	h.release = append(h.release, inprocess.Register(h.Issuer, inside{h}))
 	return nil

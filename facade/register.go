@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/network"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
@@ -49,6 +51,9 @@ func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) erro
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		h.count(atRegistration, refused.Code)
 		logRefusal(r.Context(), refused.Code, refused)
+		if operator, ok := errors.AsType[*OperatorError](err); ok {
+			h.logger.Warn("the authorization server doesn't register clients", zap.Error(operator))
+		}
 		writeError(w, http.StatusBadRequest, refused.Code, refused.Description)
 		return nil
 	}
@@ -62,13 +67,19 @@ func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) erro
 
 // register judges the request before anybody else sees it.
 func (h *Handler) register(r *http.Request) (map[string]any, error) {
-	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || mediaType != "application/json" {
-		return nil, &RefusedError{Code: "invalid_client_metadata", Description: "The request must be application/json."}
+	invalid := func(description string) error {
+		return &RefusedError{Code: "invalid_client_metadata", Description: description}
+	}
+	if err := reading.CheckHeaders(r.Header); err != nil {
+		return nil, invalid("The request could be read in two ways: " + registration.Described(err.Error()) + ".")
+	}
+	mediaType, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/json" || parameters["charset"] != "" && !strings.EqualFold(parameters["charset"], "utf-8") {
+		return nil, invalid("The request must be application/json.")
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, registration.MaxBody+1))
 	if err != nil || len(body) > registration.MaxBody {
-		return nil, &RefusedError{Code: "invalid_client_metadata", Description: "The request is too large, or ended early."}
+		return nil, invalid("The request is too large, or ended early.")
 	}
 	m, err := registration.Parse(body, &h.policy)
 	if err != nil {
@@ -76,7 +87,10 @@ func (h *Handler) register(r *http.Request) (map[string]any, error) {
 	}
 	for _, uri := range m.RedirectURIs {
 		if h.shared != nil && !h.shared.AllowsRedirect(uri) {
-			return nil, &RefusedError{Code: "invalid_redirect_uri", Description: "A redirect URI is not among those that the operator has registered."}
+			return nil, &RefusedError{
+				Code:        "invalid_redirect_uri",
+				Description: "The redirect URI " + registration.Quoted(uri) + " is not among those that the operator has registered.",
+			}
 		}
 	}
 	return h.registrar.Register(r.Context(), &ClientMetadata{
@@ -87,15 +101,8 @@ func (h *Handler) register(r *http.Request) (map[string]any, error) {
 		ApplicationType:         m.ApplicationType,
 		ClientName:              m.ClientName,
 		ClientURI:               m.ClientURI,
-		Raw:                     body,
+		Scope:                   string(m.Scope),
 	})
-}
-
-// noteUse tells the registrar that a client of its is in use.
-func (h *Handler) noteUse(r *http.Request, clientID string) {
-	if sweeper, ok := h.registrar.(Sweeper); ok && clientID != "" {
-		sweeper.Used(r.Context(), clientID)
-	}
 }
 
 func clientAddress(r *http.Request) string {

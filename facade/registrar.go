@@ -44,7 +44,8 @@ type ClientRegistrar interface {
 	Register(ctx context.Context, m *ClientMetadata) (map[string]any, error)
 }
 
-// ClientMetadata is what a client says of itself (RFC 7591, section 2).
+// ClientMetadata is what a client says of itself (RFC 7591, section 2), as it was
+// judged. What else was in the request nobody has looked at, and no server gets.
 type ClientMetadata struct {
 	RedirectURIs            []string `json:"redirect_uris"`
 	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method,omitempty"`
@@ -53,19 +54,27 @@ type ClientMetadata struct {
 	ApplicationType         string   `json:"application_type,omitempty"`
 	ClientName              string   `json:"client_name,omitempty"`
 	ClientURI               string   `json:"client_uri,omitempty"`
-
-	// Raw is the request as it was, with redirect URIs that have been left out
-	// above: the operator hasn't allowed them.
-	Raw []byte `json:"-"`
+	Scope                   string   `json:"scope,omitempty"`
 }
 
 // ErrUnavailable says that a client could not be registered just now.
 var ErrUnavailable = errors.New("the authorization server can't be asked")
 
 // RefusedError is an error of RFC 7591, section 3.2.2, for the client: a Code,
-// which is invalid_redirect_uri or invalid_client_metadata, a Description, which is
-// a fixed sentence, and a Cause for the log alone.
+// which is invalid_redirect_uri or invalid_client_metadata, a Description, and a
+// Cause for the log alone.
 type RefusedError = registration.Error
+
+// OperatorError is the cause of a [RefusedError] that an operator can do something
+// about: it is a warning in the log.
+type OperatorError struct {
+	// Says what the server answered.
+	Says string
+	// Cure is what may help.
+	Cure string
+}
+
+func (e *OperatorError) Error() string { return e.Says + ": " + e.Cure }
 
 // SharedClient is a registrar that gives all clients the same identifier.
 type SharedClient interface {
@@ -74,6 +83,11 @@ type SharedClient interface {
 	// registered for it.
 	AllowsRedirect(uri string) bool
 }
+
+// Reuser is a registrar that gives clients with the same metadata the same
+// identifier. Where any program could pose as the client, the server behind is
+// told to ask its users each time.
+type Reuser interface{ ReusesIdentifiers() }
 
 // Sweeper is a registrar whose clients pile up.
 type Sweeper interface {

@@ -26,14 +26,17 @@ type Metadata struct {
 	RegistrationEndpoint string
 	// PublicClients says that clients which register here have no secret.
 	PublicClients bool
+	// OnlyQuery says that answers go into the query of the redirect URI: the
+	// façade gives some itself.
+	OnlyQuery bool
 	// Scopes maps scopes as clients know them to those of the server.
 	Scopes map[string]string
 }
 
 // Unusable is the error of metadata that clients could do nothing with, as they
-// are. Only the operator can mend it.
+// are. Only the operator can fix it.
 type Unusable struct {
-	// Says what is wrong, and how to mend it. Strangers may read it: it has
+	// Says what is wrong, and how to fix it. Strangers may read it: it has
 	// nothing from the server.
 	Says string
 	// Cure is what to write, in full; for the operator only. May be empty.
@@ -54,10 +57,7 @@ func (m *Metadata) Apply(discovered map[string]any) (map[string]any, error) {
 	if named != "" && named != m.Issuer && discovered["authorization_response_iss_parameter_supported"] == true {
 		// Clients compare iss in the answer with the issuer they know (RFC 9207,
 		// section 2.4), and would refuse every answer.
-		return nil, Unusable{
-			Says: "the server names itself in every answer (iss), which clients refuse under another name: call this facade by the server's own issuer, on its own origin",
-			Cure: fmt.Sprintf("write `mcp_auth_facade %s` in the place of %s", named, m.Issuer),
-		}
+		return nil, m.otherName(named)
 	}
 	fields := maps.Clone(discovered)
 	if fields == nil {
@@ -65,7 +65,7 @@ func (m *Metadata) Apply(discovered map[string]any) (map[string]any, error) {
 	}
 	for name, value := range fields {
 		if text, ok := value.(string); ok {
-			fields[name] = m.public(text)
+			fields[name] = m.Public(text)
 		}
 	}
 	maps.Copy(fields, m.Set)
@@ -83,14 +83,115 @@ func (m *Metadata) Apply(discovered map[string]any) (map[string]any, error) {
 	for _, name := range m.Remove {
 		delete(fields, name)
 	}
-	if fields["response_types_supported"] == nil {
-		fields["response_types_supported"] = []string{"code"} // required, and there is no other in OAuth 2.1
+	if err := demands(fields); err != nil {
+		return nil, err
 	}
+	m.withdraw(fields)
 	return fields, complete(fields)
 }
 
-// public returns a URL of the server as clients reach it.
-func (m *Metadata) public(address string) string { return moved(address, m.Upstream, m.Issuer) }
+// otherName is the error of a server that names itself otherwise in every answer.
+func (m *Metadata) otherName(named string) Unusable {
+	const says = "the server names itself in every answer (iss), which clients refuse under another name: "
+	u, err := url.Parse(named)
+	upstream, errUpstream := url.Parse(m.Upstream)
+	inside := err == nil && (u.Scheme != "https" || errUpstream == nil && resource.Origin(u) == resource.Origin(upstream))
+	if inside && strings.HasPrefix(m.Issuer, "https:") {
+		// Clients can't get there: the server doesn't know its public name.
+		issuer, err := url.Parse(m.Issuer)
+		origin := m.Issuer
+		if err == nil {
+			origin = resource.Origin(issuer)
+		}
+		return Unusable{
+			Says: says + "tell the server its public address (for Logto: ENDPOINT in its environment)",
+			Cure: fmt.Sprintf("it calls itself %s; with ENDPOINT=%s, or what the server has in its place, it calls itself %s", named, origin, m.Issuer),
+		}
+	}
+	return Unusable{
+		Says: says + "call this facade by the server's own issuer, on its own origin",
+		Cure: fmt.Sprintf("write `mcp_auth_facade %s` in the place of %s", named, m.Issuer),
+	}
+}
+
+// withdrawn are fields of what the façade refuses, or can't look into: request
+// objects (RFC 9101), pushed requests (RFC 9126), and grants that begin
+// elsewhere than at the authorization endpoint (RFC 8628, CIBA).
+var withdrawn = []string{
+	"pushed_authorization_request_endpoint", "require_pushed_authorization_requests",
+	"require_signed_request_object", "require_request_uri_registration",
+	"request_object_signing_alg_values_supported", "request_object_encryption_alg_values_supported", "request_object_encryption_enc_values_supported",
+	"device_authorization_endpoint",
+	"backchannel_authentication_endpoint", "backchannel_token_delivery_modes_supported",
+	"backchannel_authentication_request_signing_alg_values_supported", "backchannel_user_code_parameter_supported",
+}
+
+var withdrawnGrants = []string{
+	"implicit", "password", "urn:ietf:params:oauth:grant-type:device_code", "urn:openid:params:grant-type:ciba",
+}
+
+// Check returns an error if fields are set that the façade would have to take
+// out again.
+func (m *Metadata) Check() error {
+	for _, name := range slices.Sorted(maps.Keys(m.Set)) {
+		if slices.Contains(withdrawn, name) || (name == "request_parameter_supported" || name == "request_uri_parameter_supported") && m.Set[name] != false {
+			return fmt.Errorf("metadata: %s is for what this facade refuses, for it can't look into it: remove the line", name)
+		}
+	}
+	return nil
+}
+
+// demands returns an error if the server takes only requests that the façade
+// can't look into.
+func demands(fields map[string]any) error {
+	for _, name := range []string{"require_pushed_authorization_requests", "require_signed_request_object"} {
+		if fields[name] == true {
+			return Unusable{Says: fmt.Sprintf("the server takes only requests that can't be looked into (%s): switch that off at the server, at least for MCP clients, and write `remove %s`", name, name)}
+		}
+	}
+	return nil
+}
+
+// withdraw takes out what a client would be refused.
+func (m *Metadata) withdraw(fields map[string]any) {
+	for _, name := range withdrawn {
+		delete(fields, name)
+	}
+	fields["request_parameter_supported"] = false
+	fields["request_uri_parameter_supported"] = false // without it: true (OpenID Connect Discovery 1.0, section 3)
+	// Required, and there is no other in OAuth 2.1.
+	fields["response_types_supported"] = []string{"code"}
+	if m.OnlyQuery {
+		fields["response_modes_supported"] = []string{"query"}
+	}
+	if present, ok := fields["grant_types_supported"]; ok {
+		fields["grant_types_supported"] = without(present, withdrawnGrants)
+	}
+	if aliases, ok := fields["mtls_endpoint_aliases"].(map[string]any); ok {
+		aliases = maps.Clone(aliases)
+		for _, name := range withdrawn {
+			delete(aliases, name)
+		}
+		fields["mtls_endpoint_aliases"] = aliases
+	}
+}
+
+// without returns a list of texts without some of them.
+func without(list any, out []string) any {
+	switch list := list.(type) {
+	case []any:
+		return slices.DeleteFunc(slices.Clone(list), func(value any) bool {
+			text, ok := value.(string)
+			return ok && slices.Contains(out, text)
+		})
+	case []string:
+		return slices.DeleteFunc(slices.Clone(list), func(text string) bool { return slices.Contains(out, text) })
+	}
+	return list
+}
+
+// Public returns a URL of the server as clients reach it.
+func (m *Metadata) Public(address string) string { return moved(address, m.Upstream, m.Issuer) }
 
 // Inside returns a URL of the server as it is reached from here.
 func (m *Metadata) Inside(address string) string { return moved(address, m.Issuer, m.Upstream) }

@@ -1,6 +1,8 @@
 package repair
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"net/url"
 	"slices"
@@ -25,7 +27,7 @@ type Requests struct {
 func (r *Requests) Check() error {
 	essential := []string{
 		"client_id", "client_secret", "redirect_uri", "response_type", "state", "code", "code_challenge", "code_challenge_method",
-		"code_verifier", "grant_type", "refresh_token", "client_assertion", "client_assertion_type",
+		"code_verifier", "grant_type", "refresh_token", "client_assertion", "client_assertion_type", "response_mode", "request", "request_uri",
 	}
 	for _, name := range r.Strip {
 		if slices.Contains(essential, name) {
@@ -51,15 +53,24 @@ func (r *Requests) Check() error {
 // Apply repairs the parameters of a request and returns what it did, in words
 // for a log.
 func (r *Requests) Apply(parameters url.Values) (done []string) {
+	done = r.Translate(parameters)
+	for name, value := range r.Add {
+		if parameters.Get(name) != value || len(parameters[name]) > 1 {
+			parameters.Set(name, value)
+			done = append(done, "added "+name)
+		}
+	}
+	slices.Sort(done)
+	return done
+}
+
+// Translate repairs what is there, and adds nothing.
+func (r *Requests) Translate(parameters url.Values) (done []string) {
 	for _, name := range r.Strip {
 		if parameters.Has(name) {
 			parameters.Del(name)
 			done = append(done, "removed "+name)
 		}
-	}
-	for name, value := range r.Add {
-		parameters.Set(name, value)
-		done = append(done, "added "+name)
 	}
 	if scope := parameters.Get("scope"); scope != "" && len(r.Scopes) > 0 {
 		names := strings.Fields(scope)
@@ -74,28 +85,34 @@ func (r *Requests) Apply(parameters url.Values) (done []string) {
 			done = append(done, "mapped scope")
 		}
 	}
-	slices.Sort(done)
 	return done
 }
 
-// CheckPKCE returns an error if an authorization request lacks PKCE with S256: a
-// server that takes it as an option would let the request pass, and so whoever
-// intercepts the code (RFC 9700, section 2.1.1).
-func CheckPKCE(parameters url.Values) error {
-	for _, name := range []string{"client_id", "redirect_uri", "response_type", "code_challenge", "code_challenge_method", "state"} {
-		if len(parameters[name]) > 1 {
-			return errors.New(name + " is given twice")
-		}
-	}
+// CheckAuthorization returns an error if the server behind must not see an
+// authorization request with the parameters. One without PKCE and S256 it would
+// let pass if it takes that as an option, and so whoever intercepts the code
+// (RFC 9700, section 2.1.1).
+func CheckAuthorization(parameters url.Values) error {
 	switch {
+	case parameters.Has("request") || parameters.Has("request_uri"):
+		return errors.New("request and request_uri are not supported: send the parameters themselves")
+	case parameters.Get("client_id") == "":
+		return errors.New("client_id is missing")
 	case parameters.Get("response_type") != "code":
 		return errors.New("the response_type is not code")
 	case parameters.Get("code_challenge") == "":
 		return errors.New("code_challenge is missing: PKCE is required")
 	case parameters.Get("code_challenge_method") != "S256":
 		return errors.New("the code_challenge_method is not S256")
-	case parameters.Has("request") || parameters.Has("request_uri"):
-		return errors.New("request objects, which nobody here could look into")
+	case !isChallenge(parameters.Get("code_challenge")):
+		return errors.New("the code_challenge is not the base64url of a SHA-256 hash")
 	}
 	return nil
+}
+
+// isChallenge reports whether text can be a challenge of S256 (RFC 7636, section
+// 4.2): a server may cut or decode what is longer.
+func isChallenge(text string) bool {
+	hash, err := base64.RawURLEncoding.DecodeString(text)
+	return err == nil && len(hash) == sha256.Size && len(text) == 43
 }

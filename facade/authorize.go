@@ -1,0 +1,256 @@
+package facade
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+)
+
+// authorization is a request to the authorization endpoint as it was read. It is
+// judged, sealed and handed on in this form alone.
+type authorization struct {
+	endpoint *guarded
+	// query and form are the parameters by where they were. Servers' own pages
+	// repeat those of the query in their forms (RFC 6749, section 3.1).
+	query, form url.Values
+	// judged are the parameters of both, which agree.
+	judged  url.Values
+	repairs []string
+}
+
+// authorize looks at an authorization request before the server does.
+func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, g *guarded, next caddyhttp.Handler) error {
+	a, err := h.readAuthorization(r, g)
+	if err != nil {
+		if errors.Is(err, errMethod) {
+			w.Header().Set("Allow", "GET, HEAD, POST")
+		}
+		return h.refusePage(w, r, g.label, err)
+	}
+	if reading.IsAuthorization(a.judged) {
+		if err := h.checkAuthorization(a.judged); err != nil {
+			return h.refusePage(w, r, g.label, err)
+		}
+		switch asking := h.asking(r, a); {
+		case asking == noQuestion:
+		case slices.Contains(strings.Fields(a.judged.Get("prompt")), "none"):
+			return h.answerClient(w, r, a.judged, "interaction_required", "The user has to be asked.")
+		case asking == theirQuestion:
+			a.askForConsent()
+		case r.Method == http.MethodPost:
+			return h.refusePage(w, r, g.label, errors.New("the user was not asked about the application, or too long ago"))
+		default:
+			return h.showConsent(w, r, a)
+		}
+		h.noteUse(r.Context(), a.judged.Get("client_id"))
+	}
+	reading.SetQuery(r, a.query)
+	if a.form != nil {
+		reading.SetForm(r, a.form)
+	} else {
+		reading.SetNoBody(r)
+	}
+	h.repaired(r, g.label, a.repairs)
+	return next.ServeHTTP(w, r)
+}
+
+// readAuthorization reads and repairs a request, or refuses one that could be
+// read in two ways.
+func (h *Handler) readAuthorization(r *http.Request, g *guarded) (*authorization, error) {
+	if err := reading.CheckHeaders(r.Header); err != nil {
+		return nil, err
+	}
+	query, err := h.authorizations.Query(r)
+	if err != nil {
+		return nil, fmt.Errorf("the query can't be read: %w", err)
+	}
+	if query.Has("_method") {
+		return nil, errors.New("the parameter _method stands for another method")
+	}
+	a := &authorization{endpoint: g, query: query}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		err = reading.NoBody(r)
+	case http.MethodPost:
+		a.form, err = h.readForm(r)
+	default:
+		err = errMethod
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Repairs come first: a server's form repeats what it got, after repairs.
+	switch {
+	case reading.IsAuthorization(a.query):
+		a.repairs = append(a.repairs, h.repairs.Apply(a.query)...)
+	case reading.IsAuthorization(a.form):
+		a.repairs = append(a.repairs, h.repairs.Translate(a.query)...)
+	}
+	switch {
+	case reading.IsAuthorization(a.form):
+		a.repairs = append(a.repairs, h.repairs.Apply(a.form)...)
+	case reading.IsAuthorization(a.query):
+		a.repairs = append(a.repairs, h.repairs.Translate(a.form)...)
+	}
+	a.judged, err = h.merge(a.query, a.form)
+	return a, err
+}
+
+// readForm reads the form of a server's own page. That of a refusal may stand for
+// DELETE, as Rails and Laravel have it: nobody gets a code by that.
+func (h *Handler) readForm(r *http.Request) (url.Values, error) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	form, err := h.authorizations.Form(r)
+	if err != nil {
+		return nil, fmt.Errorf("the form can't be read: %w", err)
+	}
+	if form.Has("_method") && !strings.EqualFold(form.Get("_method"), http.MethodDelete) {
+		return nil, errors.New("the parameter _method stands for another method")
+	}
+	return form, nil
+}
+
+// decisive are parameters that must be the same, also empty, wherever they are.
+var decisive = []string{
+	"client_id", "redirect_uri", "response_type", "response_mode", "code_challenge", "code_challenge_method", "state", "scope", "resource", "prompt",
+}
+
+// merge returns the parameters of a query and a form. Which of two values a
+// server takes nobody knows.
+func (h *Handler) merge(query, form url.Values) (url.Values, error) {
+	merged := make(url.Values, len(query)+len(form))
+	for name, values := range query {
+		merged[name] = values
+	}
+	for name, values := range form {
+		other, both := query[name]
+		if both && h.authorizations.Knows(name) && !slices.Equal(values, other) &&
+			(slices.Contains(decisive, name) || form.Get(name) != "" && query.Get(name) != "") {
+			return nil, fmt.Errorf("%s differs between the address and the form", name)
+		}
+		if !both || form.Get(name) != "" {
+			merged[name] = values
+		}
+	}
+	return merged, nil
+}
+
+// checkAuthorization returns an error if the server behind must not see an
+// authorization request with the parameters.
+func (h *Handler) checkAuthorization(parameters url.Values) error {
+	if err := repair.CheckAuthorization(parameters); err != nil {
+		return err
+	}
+	if err := h.checkClientID(parameters.Get("client_id")); err != nil {
+		return err
+	}
+	if !h.isShared(parameters) {
+		return nil
+	}
+	if redirect := parameters.Get("redirect_uri"); !h.shared.AllowsRedirect(redirect) {
+		return fmt.Errorf("the redirect_uri %s is not one that is registered", registration.Quoted(redirect))
+	}
+	if mode := parameters.Get("response_mode"); mode != "" && mode != "query" {
+		return errors.New("the response_mode is not query")
+	}
+	return nil
+}
+
+// checkClientID refuses what a server might take for the identifier that clients
+// share.
+func (h *Handler) checkClientID(id string) error {
+	if h.shared != nil && id != h.shared.SharedClientID() && reading.SameIdentifier(h.shared.SharedClientID(), id) {
+		return errors.New("the client_id is not exactly the one that is registered")
+	}
+	return nil
+}
+
+// isShared reports whether a request is of the client that is many.
+func (h *Handler) isShared(parameters url.Values) bool {
+	return h.shared != nil && parameters.Get("client_id") == h.shared.SharedClientID()
+}
+
+// asking is who has to ask the user before a client gets a code.
+type asking int
+
+const (
+	noQuestion    asking = iota
+	ourQuestion          // the façade
+	theirQuestion        // the server behind, whatever it remembers
+)
+
+func (h *Handler) asking(r *http.Request, a *authorization) asking {
+	_, alike := h.registrar.(Reuser)
+	switch {
+	case h.isShared(a.judged):
+		if h.Consent != consentUpstream && !h.consented(r, a) {
+			return ourQuestion
+		}
+	case alike && !registration.LeadsToWebSite(a.judged.Get("redirect_uri")) && h.policy.Allows(a.judged.Get("redirect_uri")) == nil:
+		// Any program can register with the same words, and gets the identifier
+		// of the one that the user has allowed (RFC 8252, section 8.6).
+		return theirQuestion
+	}
+	return noQuestion
+}
+
+// askForConsent has the server behind ask, whatever it remembers (OpenID Connect
+// Core 1.0, section 3.1.2.1).
+func (a *authorization) askForConsent() {
+	prompts := strings.Fields(a.judged.Get("prompt"))
+	if slices.Contains(prompts, "consent") {
+		return
+	}
+	prompt := strings.Join(append(prompts, "consent"), " ")
+	for _, parameters := range []url.Values{a.query, a.form} {
+		if reading.IsAuthorization(parameters) {
+			parameters.Set("prompt", prompt)
+		}
+	}
+	a.repairs = append(a.repairs, "asked for consent")
+}
+
+// repaired says what was done to a request.
+func (h *Handler) repaired(r *http.Request, endpoint string, done []string) {
+	if len(done) == 0 {
+		h.count(endpoint, "ok")
+		return
+	}
+	h.count(endpoint, "repaired")
+	slices.Sort(done)
+	logField(r.Context(), "mcp_auth_facade_repairs", strings.Join(slices.Compact(done), ", "))
+}
+
+// refusePage refuses an authorization request on a page: whether its redirect
+// URI is the client's only the server behind knows, so nobody is sent there.
+func (h *Handler) refusePage(w http.ResponseWriter, r *http.Request, endpoint string, cause error) error {
+	h.count(endpoint, "invalid_request")
+	logRefusal(r.Context(), "invalid_request", cause)
+	status := http.StatusBadRequest
+	switch {
+	case errors.Is(cause, errMethod):
+		status = http.StatusMethodNotAllowed
+	case errors.Is(cause, reading.ErrTooLarge):
+		status = http.StatusRequestEntityTooLarge
+	}
+	pages.Message{
+		Site:   h.site,
+		Title:  "This application can't sign you in",
+		Text:   "Its request is not one that this server accepts. You were not asked anything, and the application got nothing.",
+		Cure:   "Start again from your application. If this page comes back, the application has to be fixed: send its makers the line below.",
+		Detail: "invalid_request: " + cause.Error(),
+	}.Write(w, status)
+	return nil
+}

@@ -1,0 +1,157 @@
+package facade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
+)
+
+// requestKind is what a request is to the façade.
+type requestKind int
+
+const (
+	otherRequest requestKind = iota
+	authorizationRequest
+	consentRequest
+	registrationRequest
+	tokenRequest   // also to revoke tokens, and to ask about them
+	refusedRequest // what the façade can't look into
+)
+
+// guarded is an endpoint on the issuer's origin.
+type guarded struct {
+	kind requestKind
+	// address is where it is, without a query.
+	address string
+	// path is its escaped path.
+	path string
+	// label names it in the metrics.
+	label string
+}
+
+// guardedEndpoints are those of the server behind, by their fields in the
+// metadata, which the façade looks at if they are on its origin.
+var guardedEndpoints = []struct {
+	field string
+	kind  requestKind
+	label string
+}{
+	{"authorization_endpoint", authorizationRequest, atAuthorization},
+	{"token_endpoint", tokenRequest, atToken},
+	{"revocation_endpoint", tokenRequest, atRevocation},
+	{"introspection_endpoint", tokenRequest, atIntrospection},
+	{"pushed_authorization_request_endpoint", refusedRequest, atPushed},
+}
+
+// ownGuards returns the façade's own endpoints.
+func (h *Handler) ownGuards() []guarded {
+	var list []guarded
+	add := func(kind requestKind, path, label string) {
+		u := url.URL{Path: h.base + path}
+		list = append(list, guarded{kind: kind, address: h.origin + u.EscapedPath(), path: u.EscapedPath(), label: label})
+	}
+	if h.registrar != nil {
+		add(registrationRequest, registerPath, atRegistration)
+	}
+	if h.shared != nil {
+		add(consentRequest, consentPath, atConsent)
+	}
+	return list
+}
+
+// serverGuards returns the endpoints of the server behind. fields are the
+// metadata that clients get, discovered is what the server says.
+func (h *Handler) serverGuards(fields, discovered map[string]any) (list []guarded) {
+	for _, endpoint := range guardedEndpoints {
+		address, ok := fields[endpoint.field].(string)
+		if !ok {
+			// Not for clients, but it is there.
+			address, _ = discovered[endpoint.field].(string)
+			address = h.corrected.Public(address)
+		}
+		u, err := url.Parse(address)
+		if err != nil || address == "" || resource.Origin(u) != h.origin {
+			continue
+		}
+		list = append(list, guarded{endpoint.kind, h.origin + u.EscapedPath(), u.EscapedPath(), endpoint.label})
+	}
+	return list
+}
+
+// guard returns the endpoint that a request is for, and nil if it is for none.
+// Which these are may have to be discovered first: the error says that it can't
+// be had. A path that only might be read as an endpoint's has an error of the
+// type *misread.
+func (h *Handler) guard(r *http.Request) (*guarded, error) {
+	path := r.URL.EscapedPath()
+	g, err := find(h.own, path)
+	if g != nil || err != nil {
+		return g, err
+	}
+	list, err := h.guards(r.Context())
+	if err != nil {
+		if h.mayBeGuarded(r) {
+			return nil, err
+		}
+		return nil, nil
+	}
+	return find(list, path)
+}
+
+func find(list []guarded, path string) (*guarded, error) {
+	for i := range list {
+		if path == list[i].path {
+			return &list[i], nil
+		}
+	}
+	p := reading.NewPath(path)
+	for i := range list {
+		if p.MayBe(list[i].path) {
+			return &list[i], &misread{list[i].path}
+		}
+	}
+	return nil, nil
+}
+
+// misread is the error of a path that some servers take for an endpoint's.
+type misread struct{ endpoint string }
+
+func (e *misread) Error() string {
+	return fmt.Sprintf("the path is not exactly that of the endpoint in the metadata, %s, but could be taken for it", e.endpoint)
+}
+
+// mayBeGuarded reports whether a request could be for an endpoint while nobody
+// knows which these are.
+func (h *Handler) mayBeGuarded(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return reading.NoBody(r) != nil || reading.CheckHeaders(r.Header) != nil || h.authorizations.Suspicious(r.URL.RawQuery)
+	}
+	return true
+}
+
+// refuseMisread refuses a request whose path could be taken for an endpoint's.
+func (h *Handler) refuseMisread(w http.ResponseWriter, r *http.Request, g *guarded, cause error) error {
+	if g.kind == authorizationRequest || g.kind == consentRequest {
+		return h.refusePage(w, r, g.label, cause)
+	}
+	h.refuseProgram(w, r, g.label, http.StatusBadRequest, cause)
+	return nil
+}
+
+// guards returns the endpoints of the server behind, once they are known.
+func (h *Handler) guards(ctx context.Context) ([]guarded, error) {
+	if _, err := h.fields(ctx); err != nil {
+		return nil, err
+	}
+	h.applied.mu.Lock()
+	defer h.applied.mu.Unlock()
+	return h.applied.guards, nil
+}
+
+var errMethod = errors.New("the method is not one for this endpoint")
