@@ -2,6 +2,7 @@ package facade
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -28,15 +29,17 @@ func init() {
 }
 
 // Logto registers clients as third-party applications of a Logto tenant, through
-// its Management API: users are asked for consent. A client that registers
-// again with the same metadata gets the same application.
+// its Management API: users are asked for consent. A public client that registers
+// again with the same metadata gets the same application; where any program could
+// be that client, users are asked each time. A client with a secret always gets an
+// application of its own.
 type Logto struct {
 	// The tenant's endpoint, such as https://tenant.logto.app. Required.
 	Endpoint string `json:"endpoint"`
 
 	// Where the access token for the Management API is obtained. Default:
-	// /oidc/token below the endpoint; a Logto of one's own has it at the admin
-	// tenant.
+	// /oidc/token below the endpoint, which is right for Logto Cloud and for a
+	// Logto of one's own.
 	TokenEndpoint string `json:"token_endpoint,omitempty"`
 
 	// A machine-to-machine application that may use the Management API.
@@ -87,7 +90,10 @@ func (l *Logto) ClientRegistrar(info RegistrarInfo) (ClientRegistrar, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &applications{api: api, storage: info.Storage, prefix: path.Join(info.Prefix, "logto"), now: time.Now, used: make(map[string]time.Time)}, nil
+	return &applications{
+		api: api, storage: info.Storage, prefix: path.Join(info.Prefix, "logto"), now: time.Now,
+		used: make(map[string]time.Time), noting: make(chan struct{}, maxNoting),
+	}, nil
 }
 
 // applications are those that were made for clients, as the storage knows them.
@@ -97,9 +103,16 @@ type applications struct {
 	prefix  string
 	now     func() time.Time
 
-	mu   sync.Mutex
-	used map[string]time.Time // when the use of a client was last stored
+	mu     sync.Mutex
+	used   map[string]time.Time // when the use of a client was last stored
+	noting chan struct{}        // a place for each that is being stored
 }
+
+// maxNoting bounds how many uses are stored at once: strangers name clients too.
+const maxNoting = 4
+
+// ReusesIdentifiers implements [Reuser].
+func (*applications) ReusesIdentifiers() {}
 
 // application is the record of one. Its key is the hash of what the client
 // registered with.
@@ -143,6 +156,9 @@ func (a *applications) Register(ctx context.Context, m *ClientMetadata) (map[str
 	ctx, cancel := context.WithTimeout(ctx, storageTimeout)
 	defer cancel()
 	app, err := a.acquire(ctx, applicationFor(m))
+	if _, ok := errors.AsType[*logto.RejectedError](err); ok {
+		return nil, &RefusedError{Code: "invalid_client_metadata", Description: "Logto doesn't take the client's metadata.", Cause: err}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -159,14 +175,27 @@ func (a *applications) Register(ctx context.Context, m *ClientMetadata) (map[str
 	return answer, nil
 }
 
+// key returns where the record of an application is. Public clients with the same
+// metadata have the same. Who has a secret is to be told from all others, so such
+// a client never gets what another one has.
+func (a *applications) key(app logto.Application) (string, error) {
+	if app.Type == logto.Traditional {
+		return path.Join(a.prefix, "clients", strings.ToLower(rand.Text())), nil
+	}
+	b, err := json.Marshal([]any{app.Name, app.Type, app.RedirectURIs})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(b)
+	return path.Join(a.prefix, "clients", hex.EncodeToString(sum[:])), nil
+}
+
 // acquire returns the application, made now or before.
 func (a *applications) acquire(ctx context.Context, app logto.Application) (logto.Application, error) {
-	b, err := json.Marshal([]any{app.Name, app.Type, app.RedirectURIs})
+	key, err := a.key(app)
 	if err != nil {
 		return app, err
 	}
-	sum := sha256.Sum256(b)
-	key := path.Join(a.prefix, "clients", hex.EncodeToString(sum[:]))
 	// Clients that begin at once get one application.
 	unlock, err := lock(ctx, a.storage, key)
 	if err != nil {
@@ -183,7 +212,7 @@ func (a *applications) acquire(ctx context.Context, app logto.Application) (logt
 		if exists || err != nil {
 			return renewed, err
 		}
-		// Somebody has removed it at Logto.
+		// It was removed at Logto.
 		if err := a.storage.Delete(ctx, path.Join(a.prefix, "ids", record.ID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return app, err
 		}
@@ -232,17 +261,23 @@ func (a *applications) Used(ctx context.Context, id string) {
 	}
 	a.mu.Lock()
 	recent := a.now().Sub(a.used[id]) < useResolution
-	if !recent {
-		if len(a.used) > 10_000 {
-			clear(a.used)
-		}
-		a.used[id] = a.now()
-	}
 	a.mu.Unlock()
 	if recent {
 		return
 	}
+	select {
+	case a.noting <- struct{}{}:
+	default:
+		return // the next time
+	}
+	a.mu.Lock()
+	if len(a.used) > 10_000 {
+		clear(a.used)
+	}
+	a.used[id] = a.now()
+	a.mu.Unlock()
 	go func() {
+		defer func() { <-a.noting }()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
 		defer cancel()
 		key, err := a.storage.Load(ctx, path.Join(a.prefix, "ids", id))
@@ -342,5 +377,6 @@ func (l *Logto) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 var (
 	_ Registrar             = (*Logto)(nil)
 	_ Sweeper               = (*applications)(nil)
+	_ Reuser                = (*applications)(nil)
 	_ caddyfile.Unmarshaler = (*Logto)(nil)
 )

@@ -122,6 +122,7 @@ func TestFacadeOfLogto(t *testing.T) {
 		return got.status, answer
 	}
 	before := len(state().Applications)
+	secrets := map[any]bool{}
 	for _, test := range []struct{ name, body, kind, secret string }{
 		{"native", `{"client_name":"n","redirect_uris":["http://127.0.0.1:1234/cb"],"token_endpoint_auth_method":"none"}`, "Native", ""},
 		{"native on another port", `{"client_name":"n","redirect_uris":["http://127.0.0.1:4321/cb"],"token_endpoint_auth_method":"none"}`, "Native", ""},
@@ -134,14 +135,20 @@ func TestFacadeOfLogto(t *testing.T) {
 			t.Errorf("%s: got %d %v", test.name, status, answer)
 			continue
 		}
+		if secret := answer["client_secret"]; secret != nil {
+			if secrets[secret] || secrets[answer["client_id"]] {
+				t.Errorf("%s: two clients have one secret", test.name)
+			}
+			secrets[secret], secrets[answer["client_id"]] = true, true
+		}
 		for _, app := range state().Applications {
 			if app.ID == answer["client_id"] && app.Type != test.kind {
 				t.Errorf("%s: it is %+v, want %s", test.name, app, test.kind)
 			}
 		}
 	}
-	if n := len(state().Applications) - before; n != 3 {
-		t.Errorf("%d more applications, want three", n)
+	if n := len(state().Applications) - before; n != 4 {
+		t.Errorf("%d more applications, want four", n)
 	}
 	// Logto itself would take it.
 	if status, answer := register(`{"redirect_uris":["javascript:alert(1)"]}`); status != 400 || answer["error"] != "invalid_redirect_uri" {
@@ -150,8 +157,8 @@ func TestFacadeOfLogto(t *testing.T) {
 	// A reload forgets nothing.
 	c.reload(site)
 	register(`{"client_name":"s","redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"none"}`)
-	if n := len(state().Applications) - before; n != 3 {
-		t.Errorf("after a reload %d more applications, want three", n)
+	if n := len(state().Applications) - before; n != 4 {
+		t.Errorf("after a reload %d more applications, want four", n)
 	}
 
 	t.Run("down", func(t *testing.T) {

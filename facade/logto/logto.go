@@ -27,8 +27,7 @@ type Config struct {
 	// Endpoint is the tenant's, such as https://tenant.logto.app. Required.
 	Endpoint string
 	// TokenEndpoint is where the access token for the API is obtained. Default:
-	// /oidc/token below Endpoint; a Logto of one's own has it at the admin
-	// tenant.
+	// /oidc/token below Endpoint.
 	TokenEndpoint string
 	// ClientID and ClientSecret are the machine-to-machine application's.
 	// Required.
@@ -67,6 +66,13 @@ type UnavailableError struct{ Err error }
 func (e *UnavailableError) Error() string { return fmt.Sprintf("asking Logto: %v", e.Err) }
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// RejectedError says that Logto doesn't take what a client says of itself.
+type RejectedError struct{ Status int }
+
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("the Management API answered %d", e.Status)
+}
 
 // API is Logto's Management API.
 type API struct {
@@ -147,7 +153,11 @@ func (a *API) Create(ctx context.Context, app Application) (Application, error) 
 	var created struct {
 		ID string `json:"id"`
 	}
-	if _, err := a.call(ctx, http.MethodPost, "/api/applications", body, &created); err != nil {
+	switch status, err := a.call(ctx, http.MethodPost, "/api/applications", body, &created); {
+	case status == http.StatusBadRequest, status == http.StatusUnprocessableEntity:
+		rejected, _ := errors.AsType[*RejectedError](err)
+		return Application{}, fmt.Errorf("creating an application: %w", rejected)
+	case err != nil:
 		return Application{}, fmt.Errorf("creating an application: %w", err)
 	}
 	if created.ID == "" {
@@ -181,6 +191,10 @@ func (a *API) complete(ctx context.Context, app *Application) (int, error) {
 	scopes := map[string]any{"userScopes": orEmpty(a.config.UserScopes), "resourceScopes": orEmpty(a.config.ResourceScopes)}
 	status, err := a.call(ctx, http.MethodPost, path(app.ID, "/user-consent-scopes"), scopes, nil)
 	if err != nil {
+		if rejected, ok := errors.AsType[*RejectedError](err); ok {
+			// The operator's, not the client's.
+			err = errors.New(rejected.Error() + ": are user_scopes and resource_scopes right?")
+		}
 		return status, fmt.Errorf("setting the scopes to consent to: %w", err)
 	}
 	if app.Type != Traditional {
@@ -266,7 +280,12 @@ func (a *API) try(ctx context.Context, method, path string, body, answer any) (i
 	case err != nil:
 		return resp.StatusCode, &UnavailableError{err}
 	case resp.StatusCode == http.StatusUnprocessableEntity, resp.StatusCode == http.StatusBadRequest:
-		return resp.StatusCode, fmt.Errorf("the Management API answered %d: it doesn't take the client's metadata, or the scopes that are configured", resp.StatusCode)
+		return resp.StatusCode, &RejectedError{resp.StatusCode}
+	case resp.StatusCode == http.StatusForbidden:
+		return resp.StatusCode, &UnavailableError{errors.New("the Management API answered 403: " +
+			"does the machine-to-machine application have the role `Logto Management API access`? Give it that at Logto, under the application's roles")}
+	case resp.StatusCode == http.StatusUnauthorized:
+		return resp.StatusCode, &UnavailableError{errors.New("the Management API answered 401: is `resource` the Management API's of this tenant?")}
 	case resp.StatusCode/100 != 2:
 		return resp.StatusCode, &UnavailableError{fmt.Errorf("the Management API answered %d", resp.StatusCode)}
 	case answer == nil:
