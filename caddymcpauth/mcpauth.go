@@ -4,6 +4,7 @@
 package caddymcpauth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -199,6 +200,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return h.admit(w, r, t, next)
 }
 
+// KeepsToken reports whether raw is an access token for this server that no other
+// may see. The guard asks, about requests that don't come through here.
+func (h *Handler) KeepsToken(ctx context.Context, raw string) bool {
+	return !h.ForwardToken && h.issuers.Meant(ctx, raw, func(i int) []string {
+		if audience := h.Issuers[i].Audience; len(audience) > 0 {
+			return audience
+		}
+		return []string{h.Resource}
+	})
+}
+
 // Cleanup gives the shared state of the issuers back. Requests may still be
 // running: nothing that they use is closed while another configuration has it.
 func (h *Handler) Cleanup() error {
@@ -251,4 +263,5 @@ var (
 	_ caddy.Provisioner           = (*Handler)(nil)
 	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ guard.TokenKeeper           = (*Handler)(nil)
 )

@@ -15,7 +15,7 @@ func TestMetadataPaths(t *testing.T) {
 	t.Parallel()
 	all := serve(t, guestDoor("metadata resource_name x"), nil)
 	matched := serve(t, strings.Replace(guestDoor(""), "mcp_auth ", "mcp_auth /mcp* ", 1), nil)
-	const public, needsToken, untouched = "public", "needs a token", "untouched"
+	const public, needsToken, untouched, ambiguous = "public", "needs a token", "untouched", "ambiguous"
 	for _, test := range []struct {
 		path string
 		// what a front door without a matcher does, and one with
@@ -30,8 +30,8 @@ func TestMetadataPaths(t *testing.T) {
 		{wellKnown + "/mcp/x", needsToken, untouched},
 		{wellKnown + "/other", needsToken, untouched},
 		{wellKnown + "/MCP", needsToken, needsToken},
-		{wellKnown + "/mcp;x", needsToken, untouched},
-		{wellKnown + ";/mcp", needsToken, untouched},
+		{wellKnown + "/mcp;x", needsToken, ambiguous},
+		{wellKnown + ";/mcp", needsToken, ambiguous},
 		{wellKnown + "/%6dcp", needsToken, needsToken},
 		{wellKnown + "%2fmcp", needsToken, needsToken},
 		{wellKnown + "/mcp%2f", needsToken, ""},
@@ -40,7 +40,7 @@ func TestMetadataPaths(t *testing.T) {
 		{wellKnown + "/../mcp", needsToken, ""},
 		{wellKnown + "/mcp/..", needsToken, ""},
 		{wellKnown + "/%2e%2e/%2e%2e/mcp", needsToken, ""},
-		{wellKnown + "/mcp%00", needsToken, untouched},
+		{wellKnown + "/mcp%00", needsToken, ambiguous},
 		{"/.WELL-KNOWN/oauth-protected-resource/mcp", needsToken, needsToken},
 		{"/.well-known/OAuth-Protected-Resource", needsToken, untouched},
 		{"/%2ewell-known/oauth-protected-resource/mcp", needsToken, needsToken},
@@ -70,6 +70,10 @@ func TestMetadataPaths(t *testing.T) {
 					}
 				case needsToken:
 					noCredentials.check(t, got, "")
+				case ambiguous:
+					if got.StatusCode != 400 || !strings.Contains(got.body, "more than one way") {
+						t.Errorf("got %d %q, want it refused: other servers read the path as the metadata's", got.StatusCode, got.body)
+					}
 				case untouched:
 					if got.StatusCode != 200 || got.body != "served" {
 						t.Errorf("got %d %q, want it served by the site", got.StatusCode, got.body)

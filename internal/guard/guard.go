@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/routing"
 )
 
 func init() {
@@ -25,6 +26,10 @@ func init() {
 //
 //	upgrades                 all but WebSocket handshakes (RFC 6455)
 //	CONNECT                  405, but for WebSockets (RFC 8441, RFC 9220)
+//	ambiguous paths          400 where a server behind may read a path as one that
+//	                         a door protects, and Caddy doesn't
+//	access tokens            those for a door of the site, where the request
+//	                         doesn't come through one, unless it has forward_token
 //	identity headers         those that any mcp_auth of this server sets, and
 //	                         names that a server behind may take for them
 //	cookies mcp_auth_*       sessions of mcp_auth_server and mcp_auth_facade,
@@ -38,6 +43,7 @@ func init() {
 // refused. To have it twice does no harm.
 type Handler struct {
 	headers Headers
+	routes  func() (*routing.Tree, error)
 }
 
 // CaddyModule returns the Caddy module information.
@@ -55,6 +61,7 @@ func (g *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("looking for the front doors: %w", err)
 	}
 	g.headers = s.headers
+	g.routes = routes(ctx)
 	return s.dropIdleErrors()
 }
 
@@ -62,6 +69,14 @@ func (g *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if strings.EqualFold(r.Method, http.MethodConnect) && !isWebSocketConnect(r) {
 		return refuseConnect(w, r)
 	}
+	tree, err := g.tree()
+	if err != nil {
+		return caddyhttp.Error(http.StatusInternalServerError, fmt.Errorf("following the routes: %w", err))
+	}
+	if tree.Misread(r) {
+		return refuseMisread(w, r)
+	}
+	scrubToken(tree, r)
 	scrubUpgrade(r)
 	g.headers.without(setHeaders(r)).Scrub(r)
 	return next.ServeHTTP(w, browser.Hide(r))

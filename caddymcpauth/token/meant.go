@@ -1,0 +1,46 @@
+package token
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// Meant reports whether raw is meant for the resource whose issuers these are, as
+// far as that can be told without asking anybody: a JWT of one of them, for one of
+// the audiences that audience returns of its issuer; an opaque token that was
+// found good, or has a prefix that is configured for theirs. It says nothing
+// about whether the token is good, so it may only be used to withhold one.
+func (list Issuers) Meant(ctx context.Context, raw string, audience func(i int) []string) bool {
+	key := cacheKey(raw)
+	p, err := Present(raw)
+	if err != nil {
+		return false
+	}
+	for i := range list {
+		if p.JWS != nil {
+			if list[i].Issuer == p.JWS.Issuer && matchAudience(p.JWS.claims.audience, audience(i)) {
+				return true
+			}
+			continue
+		}
+		for _, v := range list[i].Verifiers {
+			if c, ok := v.(*cached); ok {
+				if t, _ := c.look(ctx, key, raw); t != nil {
+					return true
+				}
+			}
+			if _, ok := find[Local](v); ok {
+				if t, err := v.Verify(ctx, p); err == nil && t != nil {
+					return true
+				}
+			}
+			// Prefixes that aren't all say nothing: gho_ is GitHub's, whoever
+			// the token is meant for.
+			if own, all := prefixes(v); all && slices.ContainsFunc(own, func(prefix string) bool { return strings.HasPrefix(raw, prefix) }) {
+				return true
+			}
+		}
+	}
+	return false
+}

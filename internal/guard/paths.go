@@ -1,0 +1,111 @@
+package guard
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/routing"
+)
+
+// TokenKeeper is implemented by the front door.
+type TokenKeeper interface {
+	// KeepsToken reports whether raw is an access token for the server behind
+	// the door that no other server may see.
+	KeepsToken(ctx context.Context, raw string) bool
+}
+
+// tree returns the server's routes.
+func (g *Handler) tree() (*routing.Tree, error) {
+	if g.routes == nil {
+		return new(routing.Tree), nil // outside of any server
+	}
+	return g.routes()
+}
+
+// routes returns the routes of the server that ctx belongs to. They are put
+// together at the first request: by then all of them are provisioned.
+func routes(ctx caddy.Context) func() (*routing.Tree, error) {
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return nil
+	}
+	return sync.OnceValues(func() (*routing.Tree, error) { return routing.New(ctx, server) })
+}
+
+// scrubToken removes an access token for one of the site's front doors from a
+// request that doesn't come through any: that is no business of what else there
+// is on the site, least of all where that is the same server, whose other paths
+// may do with the token what they like.
+//
+// What isn't certainly for a door stays: basic authentication, tokens for an API
+// beside the MCP server, be they of the same issuer. So does everything where the
+// door has forward_token: the server behind is trusted with tokens there.
+func scrubToken(tree *routing.Tree, r *http.Request) {
+	values := r.Header["Authorization"]
+	if len(values) == 0 || onWayToDoor(tree, r) {
+		return
+	}
+	for _, door := range tree.Doors {
+		keeper, ok := door.Module.(TokenKeeper)
+		if !ok || len(door.Hosts) > 0 && !caddyhttp.MatchHost(door.Hosts).Match(r) {
+			continue
+		}
+		for _, value := range values {
+			scheme, credentials, _ := strings.Cut(strings.TrimLeft(value, " \t"), " ")
+			if (strings.EqualFold(scheme, "Bearer") || strings.EqualFold(scheme, "DPoP")) && keeper.KeepsToken(r.Context(), strings.TrimSpace(credentials)) {
+				r.Header.Del("Authorization")
+				return
+			}
+		}
+	}
+}
+
+// onWayToDoor reports whether r comes to a front door, which looks after the token
+// itself. Nearly every request with a token has a door's very resource for its
+// path; there is no need to follow the routes for that.
+func onWayToDoor(tree *routing.Tree, r *http.Request) bool {
+	return tree.IsResource(r.URL.Path) || tree.Way(r, r.URL.Path).Meets("mcp_auth")
+}
+
+// refuseMisread answers a request whose path other servers read differently. The
+// browser of a person gets a page; everything else an error as OAuth has them.
+func refuseMisread(w http.ResponseWriter, r *http.Request) error {
+	const sentence = "The path of this request can be read in more than one way."
+	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		fields.Add(zap.String("mcp_auth_refusal", "ambiguous_path"))
+	}
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		pages.Message{
+			Site:  r.Host,
+			Title: "This address can't be opened",
+			Text:  sentence,
+			Cure:  "Check the address, and write it without semicolons, backslashes, dots between slashes and characters that are encoded twice.",
+		}.Write(w, http.StatusBadRequest)
+		return nil
+	}
+	body, err := json.Marshal(map[string]string{
+		"error":             "invalid_request",
+		"error_description": sentence + " Write it in its simplest form.",
+	})
+	if err != nil {
+		return fmt.Errorf("writing refusal: %w", err)
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(http.StatusBadRequest)
+	_, _ = w.Write(body) // the client may be gone
+	return nil
+}

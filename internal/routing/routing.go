@@ -1,0 +1,418 @@
+// Package routing finds out which handlers a request would meet on its way
+// through a server's routes, without sending it there. It uses the server's own
+// matchers, so what it says is what Caddy does.
+package routing
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// Handler is a handler on the way.
+type Handler struct {
+	// Name is the module's, without its namespace.
+	Name string
+	// Module is the handler itself; nil where it isn't provisioned yet.
+	Module caddyhttp.MiddlewareHandler
+	// Resource is that of a front door.
+	Resource string
+
+	path   string // of the resource
+	config json.RawMessage
+	// Kinds are the matchers that the request had to pass to get here, by name,
+	// without those of paths and hosts.
+	Kinds []string
+	// Hosts are the hosts that the routes around it are for; none if they are
+	// for all.
+	Hosts []string
+}
+
+// Way is the way of a request.
+type Way struct {
+	// Handlers are those that the request meets, in their order, on the
+	// assumption that everybody who is asked for credentials has them.
+	Handlers []Handler
+	// Path is the request's path at the end, after rewrites.
+	Path string
+	// Answered says whether the last handler answers the request.
+	Answered bool
+	// Failed says whether the request went through error routes.
+	Failed bool
+}
+
+// Meets reports whether one of the handlers has that name.
+func (w *Way) Meets(name string) bool {
+	for _, h := range w.Handlers {
+		if h.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Tree is a server's routes.
+type Tree struct {
+	server *caddyhttp.Server
+	routes []route
+	errors []route
+	named  map[string][]route
+	// Doors are the mcp_auth handlers among all routes but those of errors.
+	Doors []Handler
+}
+
+type route struct {
+	group    string
+	matchers caddyhttp.MatcherSets
+	terminal bool
+	handlers []handler
+}
+
+type handler struct {
+	Handler
+	routes, errors []route                     // of a subroute
+	effect         caddyhttp.MiddlewareHandler // what changes the request, and with it the way
+	invoke         string
+	answers, fails bool
+}
+
+// maxDepth bounds named routes that invoke each other.
+const maxDepth = 20
+
+// New returns the routes of a server. While the server is being provisioned, a
+// part of its routes are modules already, and the rest is JSON: matchers and
+// rewrites of these are loaded once more, for ctx. Afterwards ctx isn't used.
+func New(ctx caddy.Context, server *caddyhttp.Server) (*Tree, error) {
+	t := &Tree{server: server, named: make(map[string][]route)}
+	b := builder{ctx: ctx, tree: t}
+	var err error
+	if t.routes, err = b.list(server.Routes, nil, nil); err != nil {
+		return nil, err
+	}
+	for name, r := range server.NamedRoutes {
+		if r == nil {
+			continue
+		}
+		if t.named[name], err = b.list(caddyhttp.RouteList{*r}, nil, nil); err != nil {
+			return nil, fmt.Errorf("named route %s: %w", name, err)
+		}
+	}
+	if server.Errors != nil {
+		doors := t.Doors
+		if t.errors, err = b.list(server.Errors.Routes, nil, nil); err != nil {
+			return nil, fmt.Errorf("error routes: %w", err)
+		}
+		t.Doors = doors
+	}
+	return t, nil
+}
+
+type builder struct {
+	ctx  caddy.Context
+	tree *Tree
+}
+
+func (b *builder) list(routes caddyhttp.RouteList, kinds, hosts []string) ([]route, error) {
+	list := make([]route, 0, len(routes))
+	for _, r := range routes {
+		built, err := b.route(r, kinds, hosts)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, built)
+	}
+	return list, nil
+}
+
+func (b *builder) route(r caddyhttp.Route, kinds, hosts []string) (route, error) {
+	// r is a copy: what is loaded here, the route itself doesn't get.
+	if len(r.MatcherSetsRaw) > 0 {
+		if err := r.ProvisionMatchers(b.ctx); err != nil {
+			return route{}, err
+		}
+	}
+	built := route{group: r.Group, matchers: r.MatcherSets, terminal: r.Terminal}
+	kinds, hosts = about(r.MatcherSets, kinds, hosts)
+	for _, module := range r.Handlers {
+		h, err := b.handler(caddy.GetModuleName(module), module, nil, kinds, hosts)
+		if err != nil {
+			return route{}, err
+		}
+		built.handlers = append(built.handlers, h)
+	}
+	if len(r.Handlers) > 0 {
+		return built, nil
+	}
+	for _, raw := range r.HandlersRaw {
+		var inline struct {
+			Handler string `json:"handler"`
+		}
+		if err := json.Unmarshal(raw, &inline); err != nil {
+			return route{}, err
+		}
+		h, err := b.handler(inline.Handler, nil, raw, kinds, hosts)
+		if err != nil {
+			return route{}, err
+		}
+		built.handlers = append(built.handlers, h)
+	}
+	return built, nil
+}
+
+// about adds to the kinds of matchers and the hosts of the routes around those of
+// sets.
+func about(sets caddyhttp.MatcherSets, kinds, hosts []string) ([]string, []string) {
+	kinds = append([]string(nil), kinds...)
+	for _, set := range sets {
+		for _, m := range set {
+			switch m := m.(type) {
+			case *caddyhttp.MatchPath, caddyhttp.MatchPath, *caddyhttp.MatchPathRE:
+			case *caddyhttp.MatchNot:
+				inner, _ := about(m.MatcherSets, nil, nil)
+				kinds = append(kinds, inner...)
+			case *caddyhttp.MatchHost:
+				hosts = *m
+			case caddyhttp.MatchHost:
+				hosts = m
+			default:
+				kinds = append(kinds, caddy.GetModuleName(m))
+			}
+		}
+	}
+	return kinds, hosts
+}
+
+func (b *builder) handler(name string, module caddyhttp.MiddlewareHandler, raw json.RawMessage, kinds, hosts []string) (handler, error) {
+	h := handler{Handler: Handler{Name: name, Module: module, Kinds: kinds, Hosts: hosts}}
+	switch name {
+	case "subroute":
+		sub, ok := module.(*caddyhttp.Subroute)
+		if !ok {
+			sub = new(caddyhttp.Subroute)
+			if err := json.Unmarshal(raw, sub); err != nil {
+				return h, err
+			}
+		}
+		var err error
+		if h.routes, err = b.list(sub.Routes, kinds, hosts); err != nil || sub.Errors == nil {
+			return h, err
+		}
+		doors := b.tree.Doors
+		h.errors, err = b.list(sub.Errors.Routes, kinds, hosts)
+		b.tree.Doors = doors
+		return h, err
+	case "invoke":
+		config, err := configOf(module, raw)
+		if err != nil {
+			return h, err
+		}
+		var invoke caddyhttp.Invoke
+		err = json.Unmarshal(config, &invoke)
+		h.invoke = invoke.Name
+		return h, err
+	case "rewrite", "vars", "map", "headers":
+		if h.effect = module; module != nil {
+			return h, nil
+		}
+		var err error
+		h.effect, err = b.load(name, raw)
+		return h, err
+	case "mcp_auth", "reverse_proxy", "file_server":
+		var err error
+		h.config, err = configOf(module, raw)
+		if err != nil {
+			return h, err
+		}
+		if name == "mcp_auth" {
+			if err := json.Unmarshal(h.config, &struct {
+				Resource *string `json:"resource"`
+			}{&h.Resource}); err != nil {
+				return h, err
+			}
+			if u, err := url.Parse(h.Resource); err == nil {
+				h.path = u.Path
+			}
+			b.tree.Doors = append(b.tree.Doors, h.Handler)
+		}
+		h.answers = answers(name, h.config)
+	case "static_response", "metrics", "mcp_whoami":
+		h.answers = true
+	case "error":
+		h.fails = true
+	}
+	return h, nil
+}
+
+func configOf(module caddyhttp.MiddlewareHandler, raw json.RawMessage) (json.RawMessage, error) {
+	if module == nil {
+		return raw, nil
+	}
+	return json.Marshal(module)
+}
+
+// load returns a handler of which only the JSON is there.
+func (b *builder) load(name string, raw json.RawMessage) (caddyhttp.MiddlewareHandler, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return nil, err
+	}
+	delete(fields, "handler")
+	raw, err := json.Marshal(fields)
+	if err != nil {
+		return nil, err
+	}
+	module, err := b.ctx.LoadModuleByID("http.handlers."+name, raw)
+	if err != nil {
+		return nil, err
+	}
+	effect, _ := module.(caddyhttp.MiddlewareHandler)
+	return effect, nil
+}
+
+// answers reports whether a handler answers whatever gets to it.
+func answers(name string, config json.RawMessage) bool {
+	switch name {
+	case "reverse_proxy":
+		// forward_auth is a reverse_proxy that goes on after a good answer.
+		var proxy struct {
+			HandleResponse []struct {
+				Match struct {
+					StatusCode []int `json:"status_code"`
+				} `json:"match"`
+			} `json:"handle_response"`
+		}
+		if json.Unmarshal(config, &proxy) != nil {
+			return true
+		}
+		for _, response := range proxy.HandleResponse {
+			for _, status := range response.Match.StatusCode {
+				if status == 2 || status/100 == 2 {
+					return false
+				}
+			}
+		}
+		return true
+	case "file_server":
+		var files struct {
+			PassThru bool `json:"pass_thru"`
+		}
+		return json.Unmarshal(config, &files) != nil || !files.PassThru
+	default:
+		return false
+	}
+}
+
+// IsResource reports whether path is that of a door's resource.
+func (t *Tree) IsResource(path string) bool {
+	return slices.ContainsFunc(t.Doors, func(door Handler) bool { return door.path == path })
+}
+
+// Way returns the way of r, as it would be with that path. r itself stays as it
+// is. Its body isn't read.
+func (t *Tree) Way(r *http.Request, path string) *Way {
+	clone := r.Clone(r.Context())
+	clone.Body, clone.ContentLength = http.NoBody, 0
+	clone.URL = &url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host, Path: path, RawQuery: r.URL.RawQuery}
+	clone.RequestURI = clone.URL.RequestURI()
+	clone = caddyhttp.PrepareRequest(clone, caddy.NewReplacer(), discard{}, t.server)
+	w := walk{tree: t, r: clone, groups: make(map[string]bool)}
+	_, err := w.routes(t.routes)
+	if err != nil && t.errors != nil {
+		// Caddy gives the error routes the request as it came.
+		w.way.Failed = true
+		*w.r.URL = url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host, Path: path, RawQuery: r.URL.RawQuery}
+		w.r.Method, w.r.RequestURI = r.Method, w.r.URL.RequestURI()
+		w.r = t.server.Errors.WithError(w.r, err)
+		_, _ = w.routes(t.errors) // what fails there too, Caddy answers itself
+	}
+	w.way.Path = w.r.URL.Path
+	return &w.way
+}
+
+type walk struct {
+	tree   *Tree
+	r      *http.Request
+	groups map[string]bool
+	depth  int
+	way    Way
+}
+
+// routes follows a list of routes. It reports whether the way ends there.
+func (w *walk) routes(routes []route) (bool, error) {
+	for _, rt := range routes {
+		if rt.group != "" && w.groups[rt.group] {
+			continue
+		}
+		matches, err := rt.matchers.AnyMatchWithError(w.r)
+		if err != nil {
+			return true, err
+		}
+		if !matches {
+			continue
+		}
+		if rt.group != "" {
+			w.groups[rt.group] = true
+		}
+		for _, h := range rt.handlers {
+			if stop, err := w.handler(h); stop || err != nil {
+				return true, err
+			}
+		}
+		if rt.terminal {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (w *walk) handler(h handler) (bool, error) {
+	w.way.Handlers = append(w.way.Handlers, h.Handler)
+	switch {
+	case h.routes != nil:
+		stop, err := w.routes(h.routes)
+		if err != nil && h.errors != nil {
+			w.way.Failed = true
+			w.r = (*caddyhttp.HTTPErrorConfig)(nil).WithError(w.r, err)
+			return w.routes(h.errors)
+		}
+		return stop, err
+	case h.invoke != "":
+		if w.depth++; w.depth > maxDepth {
+			return true, nil
+		}
+		return w.routes(w.tree.named[h.invoke])
+	case h.fails:
+		return true, caddyhttp.Error(http.StatusInternalServerError, errors.New("error"))
+	case h.effect != nil:
+		return false, h.effect.ServeHTTP(discard{}, w.r, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+			w.r = r
+			return nil
+		}))
+	default:
+		w.way.Answered = h.answers
+		return h.answers, nil
+	}
+}
+
+// discard is where the answers of those handlers go that only change the
+// request. They give none.
+type discard struct{}
+
+func (discard) Header() http.Header         { return make(http.Header) }
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+func (discard) WriteHeader(int)             {}
+
+// Same reports whether two are the same handler.
+func (h Handler) Same(other Handler) bool {
+	if h.Module != nil || other.Module != nil {
+		return h.Module == other.Module
+	}
+	return bytes.Equal(h.config, other.config) && h.Name == other.Name
+}
