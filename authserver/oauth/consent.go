@@ -134,6 +134,33 @@ func (s *Server) consent(ctx context.Context, subject, client string) (*Consent,
 	return c, nil
 }
 
+// Before is what a user has allowed a client before.
+type Before struct {
+	// Known says that the client has sent the user back to the same host or
+	// application before.
+	Known bool
+	// All says that the user has allowed all that the client asks for now, at the
+	// redirect URI of now.
+	All bool
+}
+
+// AllowedBefore returns what the user has allowed the client of a before.
+func (s *Server) AllowedBefore(ctx context.Context, user User, a *Authorization) (Before, error) {
+	c, err := s.consent(ctx, user.Subject, a.ClientID)
+	if err != nil || c == nil {
+		return Before{}, err
+	}
+	before := Before{Known: slices.ContainsFunc(c.Permissions, func(p Permission) bool {
+		return registration.RedirectTarget(p.RedirectURI) == registration.RedirectTarget(a.RedirectURI)
+	})}
+	p := c.permission(a.RedirectURI, a.Resource)
+	if p == nil || a.Offline && !p.Offline {
+		return before, nil
+	}
+	before.All = !slices.ContainsFunc(a.Scopes, func(scope string) bool { return !slices.Contains(p.Scopes, scope) })
+	return before, nil
+}
+
 // Consented reports whether the user has allowed before all that the client asks
 // for now, at the redirect URI of now. It is false for a client that can't be told
 // from another program, whatever was allowed: the user is always asked.
@@ -141,20 +168,8 @@ func (s *Server) Consented(ctx context.Context, user User, a *Authorization, cli
 	if !recognizable(client, a.RedirectURI) {
 		return false, nil
 	}
-	c, err := s.consent(ctx, user.Subject, client.ID)
-	if err != nil || c == nil {
-		return false, err
-	}
-	p := c.permission(a.RedirectURI, a.Resource)
-	if p == nil || a.Offline && !p.Offline {
-		return false, nil
-	}
-	for _, scope := range a.Scopes {
-		if !slices.Contains(p.Scopes, scope) {
-			return false, nil
-		}
-	}
-	return true, nil
+	before, err := s.AllowedBefore(ctx, user, a)
+	return before.All, err
 }
 
 // ConsentNeeded is the refusal of a request with prompt=none that the user has to

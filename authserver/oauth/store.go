@@ -95,6 +95,7 @@ const (
 	grantsPrefix   = "grants/"
 	consentsPrefix = "consents/"
 	revokedPrefix  = "revoked/"
+	sessionsPrefix = "sessions/"
 	keysPrefix     = "keys/"
 	secretKey      = "secret"
 	sweptKey       = "swept"

@@ -1,0 +1,123 @@
+package oauth
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+	"time"
+)
+
+// maxSessions bounds the sessions of one user. The one that ends first makes
+// room.
+const maxSessions = 50
+
+// SessionID names a browser's session. Whoever has it is signed in: it is to be
+// kept by that browser alone.
+type SessionID struct {
+	Subject string `json:"u"`
+	ID      string `json:"i"`
+}
+
+// session is the record of a session: there is one for as long as the user is
+// signed in. It is written once, so that nothing can bring back one that has
+// ended.
+type session struct {
+	User    User      `json:"user"`
+	Expires time.Time `json:"expires"`
+}
+
+func sessionsOf(subject string) string { return sessionsPrefix + hashed(subject) + "/" }
+
+func (id SessionID) key() string { return sessionsOf(id.Subject) + hashed(id.ID) }
+
+// StartSession records that the user has just signed in with a browser.
+func (s *Server) StartSession(ctx context.Context, user User, lifetime time.Duration) (SessionID, error) {
+	user.SignedIn = s.now()
+	id := SessionID{Subject: user.Subject, ID: rand.Text() + rand.Text()}
+	if err := s.makeRoomForSession(ctx, user.Subject); err != nil {
+		return SessionID{}, err
+	}
+	return id, s.store(ctx, id.key(), &session{User: user, Expires: s.now().Add(lifetime)})
+}
+
+// makeRoomForSession ends the user's oldest sessions if there are too many.
+func (s *Server) makeRoomForSession(ctx context.Context, subject string) error {
+	keys, err := s.config.Store.List(ctx, sessionsOf(subject))
+	if err != nil || len(keys) < maxSessions {
+		return err
+	}
+	expires := make(map[string]time.Time)
+	for _, key := range keys {
+		var record session
+		// A record that went away meanwhile, or is damaged, goes first.
+		if _, err := s.load(ctx, key, &record); err != nil && ctx.Err() != nil {
+			return err
+		}
+		expires[key] = record.Expires
+	}
+	slices.SortFunc(keys, func(a, b string) int { return expires[b].Compare(expires[a]) })
+	for _, key := range keys[maxSessions-1:] {
+		if err := s.remove(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SessionUser returns who is signed in by the session; nil if it has ended, or
+// if the user may no longer be here. An error means that this could not be found
+// out.
+func (s *Server) SessionUser(ctx context.Context, id SessionID) (*User, error) {
+	if id.ID == "" {
+		return nil, nil
+	}
+	var record session
+	found, err := s.load(ctx, id.key(), &record)
+	if err != nil {
+		return nil, err
+	}
+	if !found || record.User.Subject != id.Subject || !s.now().Before(record.Expires) {
+		return nil, nil
+	}
+	if err := s.welcome(ctx, record.User); refusal(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	return &record.User, nil
+}
+
+// EndSession ends a session, if it hasn't ended yet.
+func (s *Server) EndSession(ctx context.Context, id SessionID) error {
+	if id.ID == "" {
+		return nil
+	}
+	return s.remove(ctx, id.key())
+}
+
+var errSessionNotListed = errors.New("the store doesn't list the session that the request came with")
+
+// EndSessions ends all sessions of the user who has the session id, that one
+// last: if ending the others fails, the user can try again. What the user
+// allowed clients goes on.
+func (s *Server) EndSessions(ctx context.Context, id SessionID) error {
+	keys, err := s.config.Store.List(ctx, sessionsOf(id.Subject))
+	if err != nil {
+		return err
+	}
+	// The caller has just seen it. A store that doesn't know of it doesn't know of
+	// the others either, and nobody is to be told that they have ended.
+	if !slices.Contains(keys, id.key()) {
+		return errSessionNotListed
+	}
+	for _, key := range keys {
+		if key == id.key() {
+			continue
+		}
+		if err := s.remove(ctx, key); err != nil {
+			return err
+		}
+	}
+	return s.remove(ctx, id.key())
+}

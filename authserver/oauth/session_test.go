@@ -1,0 +1,171 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+func (f *fixture) session(user User) SessionID {
+	f.t.Helper()
+	id, err := f.StartSession(f.t.Context(), user, time.Hour)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return id
+}
+
+// signedIn reports whether the session's user is signed in.
+func (f *fixture) signedIn(id SessionID) bool {
+	f.t.Helper()
+	u, err := f.SessionUser(f.t.Context(), id)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return u != nil && u.Subject == id.Subject
+}
+
+func TestSession(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	id := f.session(testUser)
+	u, err := f.SessionUser(t.Context(), id)
+	if err != nil || u == nil || u.Username != "ada" || !u.SignedIn.Equal(f.clock.Now()) {
+		t.Fatalf("got %+v, %v, want the user, signed in just now", u, err)
+	}
+	for name, other := range map[string]SessionID{
+		"none":            {},
+		"another":         {Subject: "ada", ID: "x"},
+		"another user's":  {Subject: "bob", ID: id.ID},
+		"of no user":      {ID: id.ID},
+		"the user's name": {Subject: "ada"},
+	} {
+		if u, err := f.SessionUser(t.Context(), other); u != nil || err != nil {
+			t.Errorf("%s: got %+v, %v", name, u, err)
+		}
+		if err := f.EndSession(t.Context(), other); err != nil {
+			t.Errorf("%s: ending it: %v", name, err)
+		}
+	}
+	if !f.signedIn(id) {
+		t.Fatal("the end of another session has ended this one")
+	}
+	again := f.session(testUser)
+	for range 2 {
+		if err := f.EndSession(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if f.signedIn(id) || !f.signedIn(again) {
+			t.Error("not one session has ended, but both, or none")
+		}
+	}
+	f.clock.pass(time.Hour)
+	if f.signedIn(again) {
+		t.Error("a session outlives its time")
+	}
+}
+
+// A user who may no longer be here is signed in nowhere.
+func TestSessionAsksForTheUser(t *testing.T) {
+	t.Parallel()
+	var said error
+	f := newFixture(t, func(c *Config) { c.Welcome = func(context.Context, User) error { return said } })
+	id := f.session(testUser)
+	if !f.signedIn(id) {
+		t.Error("not signed in")
+	}
+	said = errors.New("another password")
+	if f.signedIn(id) {
+		t.Error("signed in in spite of that")
+	}
+	said = fmt.Errorf("%w: the directory", ErrUnavailable)
+	if u, err := f.SessionUser(t.Context(), id); u != nil || !errors.Is(err, ErrUnavailable) {
+		t.Errorf("while that can't be found out: got %+v, %v", u, err)
+	}
+}
+
+func TestEndSessions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	here, there, bob := f.session(testUser), f.session(testUser), f.session(User{Subject: "bob"})
+	if err := f.EndSessions(t.Context(), here); err != nil {
+		t.Fatal(err)
+	}
+	if f.signedIn(here) || f.signedIn(there) || !f.signedIn(bob) {
+		t.Error("not all sessions of the user have ended, or others' as well")
+	}
+}
+
+// Nobody is signed in while the store is away, and nobody is told that a session
+// has ended which hasn't.
+func TestSessionsWithoutStore(t *testing.T) {
+	t.Parallel()
+	for _, broken := range []string{"load", "store", "delete", "list"} {
+		f := newFixture(t)
+		here, there := f.session(testUser), f.session(testUser)
+		f.store.fail(func(operation, _ string) error {
+			if operation == broken {
+				return errStore
+			}
+			return nil
+		})
+		_, startErr := f.StartSession(t.Context(), testUser, time.Hour)
+		u, err := f.SessionUser(t.Context(), here)
+		if broken == "load" && (u != nil || !errors.Is(err, errStore)) {
+			t.Errorf("%s: got %+v, %v", broken, u, err)
+		}
+		if (broken == "store" || broken == "list") && !errors.Is(startErr, errStore) {
+			t.Errorf("%s: a session starts: %v", broken, startErr)
+		}
+		one, all := f.EndSession(t.Context(), there), f.EndSessions(t.Context(), here)
+		f.store.fail(nil)
+		if one == nil && f.signedIn(there) {
+			t.Errorf("%s: a session that has ended goes on", broken)
+		}
+		if all == nil && (f.signedIn(here) || f.signedIn(there)) {
+			t.Errorf("%s: sessions that have ended go on", broken)
+		}
+		if all != nil && !f.signedIn(here) {
+			t.Errorf("%s: the user can't try again", broken)
+		}
+	}
+}
+
+// A store that calls its records absent while it is away has ended nothing.
+func TestEndSessionsInAnEmptyStore(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	id := f.session(testUser)
+	f.store.mu.Lock()
+	clear(f.store.records)
+	f.store.mu.Unlock()
+	if err := f.EndSessions(t.Context(), id); err == nil {
+		t.Error("all sessions have ended, says a store that knows of none")
+	}
+}
+
+func TestSessionsAreBounded(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var ids []SessionID
+	for range maxSessions + 5 {
+		ids = append(ids, f.session(testUser))
+		f.clock.pass(time.Second)
+	}
+	if got := len(f.store.keys(sessionsPrefix)); got != maxSessions {
+		t.Errorf("got %d sessions, want %d", got, maxSessions)
+	}
+	if slices.ContainsFunc(ids[:5], f.signedIn) || slices.ContainsFunc(ids[5:], func(id SessionID) bool { return !f.signedIn(id) }) {
+		t.Error("not the oldest have made room")
+	}
+	f.clock.pass(2 * time.Hour)
+	if err := f.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.store.keys(sessionsPrefix); len(got) > 0 {
+		t.Errorf("left after all have expired: %d", len(got))
+	}
+}
