@@ -21,6 +21,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
 )
@@ -157,6 +158,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.tokenCharacters = tokenCharacters(h.issuers)
 	if err := h.provisionMetadata(); err != nil {
 		return err
+	}
+	if name, ok := h.Metadata["resource_name"].(string); ok {
+		// An authorization server in this process names the resource to users.
+		ctx.OnCancel(inprocess.RegisterResource(h.Resource, name))
 	}
 	if err := metrics.Register(ctx, decisions, fetches); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
