@@ -1,34 +1,35 @@
 package authserver
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 )
 
 // account shows the user who has access in their name.
-func (h *Handler) account(w http.ResponseWriter, r *http.Request) error {
-	user, err := h.user(w, r)
+func (h *Handler) account(v *visit) error {
+	user, err := v.signedIn()
 	if err != nil {
 		return err
 	}
 	if user == nil {
-		t := &ticket{Browser: h.browser(w, r), Created: h.now()}
-		return h.showSignIn(w, r, t, nil, pages.SignIn{}, http.StatusOK)
+		return h.showSignIn(v, &signIn{Created: h.now()}, nil, pages.SignIn{}, http.StatusOK)
 	}
-	return h.showAccount(w, r, user, "")
+	return h.showAccount(v, user, "")
 }
 
-func (h *Handler) showAccount(w http.ResponseWriter, r *http.Request, user *oauth.User, done string) error {
-	consents, err := h.server.Consents(r.Context(), user.Subject)
+func (h *Handler) showAccount(v *visit, user *oauth.User, done string) error {
+	consents, err := h.server.Consents(v.Context(), user.Subject)
 	if err != nil {
 		return err
 	}
-	token, err := h.seal(r.Context(), "account", &accountForm{h.browser(w, r), user.Subject})
+	token, err := v.Seal(accountPurpose, &accountForm{user.Subject}, h.sessionLifetime())
 	if err != nil {
 		return err
 	}
@@ -52,71 +53,112 @@ func (h *Handler) showAccount(w http.ResponseWriter, r *http.Request, user *oaut
 			page.Access = append(page.Access, pages.Access{
 				ID:       c.ID,
 				Client:   shownClient(client, c.RedirectURI),
-				Resource: resource,
+				Server:   shownServer(resource),
 				Scopes:   h.shownScopes(c.Scopes[resource]),
 				Since:    c.Created,
 				LastUsed: c.Used,
 			})
 		}
 	}
-	page.Write(w, http.StatusOK)
+	page.Write(v.W, http.StatusOK)
 	return nil
 }
 
 // accountForm is sealed into the forms of the user's page: they are good for
 // that user in that browser.
 type accountForm struct {
-	Browser string `json:"b"`
 	Subject string `json:"u"`
 }
 
-// checkAccountForm returns the user who sent a form of their page.
-func (h *Handler) checkAccountForm(w http.ResponseWriter, r *http.Request) (*oauth.User, error) {
-	user, err := h.user(w, r)
-	if err != nil {
-		return nil, err
-	}
+var (
+	// errStale says that a form is of a page that another user was shown, or that
+	// was shown too long ago.
+	errStale = errors.New("the page has expired")
+	// errNotSignedOut says that a session could not be ended.
+	errNotSignedOut = errors.New("ending the session failed")
+)
+
+func notSignedOut(cause error) error { return fmt.Errorf("%w: %w", errNotSignedOut, cause) }
+
+// openAccountForm returns the user whose page a form is of.
+func (v *visit) openAccountForm() (subject string, err error) {
 	var form accountForm
-	if err := h.open(r.Context(), "account", r.PostForm.Get("csrf"), &form); err != nil {
-		return nil, err
+	err = v.Open(accountPurpose, v.form.Get("csrf"), &form)
+	if errors.Is(err, browser.ErrClosed) {
+		return "", errStale
 	}
-	if user == nil || form != (accountForm{h.browser(w, r), user.Subject}) {
-		return nil, errTicket
-	}
-	return user, nil
+	return form.Subject, err
 }
 
 // changeAccount takes a client's access away.
-func (h *Handler) changeAccount(w http.ResponseWriter, r *http.Request) error {
-	user, err := h.checkAccountForm(w, r)
+func (h *Handler) changeAccount(v *visit) error {
+	subject, err := v.openAccountForm()
 	if err != nil {
 		return err
 	}
-	consent, err := h.server.TakeBack(r.Context(), user.Subject, r.PostForm.Get("revoke"))
+	user, err := v.signedIn()
 	if err != nil {
 		return err
 	}
-	done := "That application had no access any longer."
+	if user == nil || user.Subject != subject {
+		return errStale
+	}
+	consent, err := h.server.TakeBack(v.Context(), user.Subject, v.form.Get("revoke"))
+	if err != nil {
+		return err
+	}
+	done := "That application no longer has access."
 	if consent != nil {
-		done = "The application no longer has access. What it holds already stops working within " + spell(h.server.AccessTokenLifetime()) + "."
+		done = "The application no longer has access. The tokens that it holds stop working within " + spell(h.server.AccessTokenLifetime()) + "."
 	}
-	return h.showAccount(w, r, user, done)
+	return h.showAccount(v, user, done)
 }
 
-// signOut ends the session. Clients keep their access: it is theirs, not the
-// browser's.
-func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) error {
-	if _, err := h.checkAccountForm(w, r); err != nil {
+// signOut ends the session, or all sessions of the user. Clients keep their
+// access: it is theirs, not the browser's. Doing it twice is no error: a form of
+// this browser's says what the user wants, whether or not they are still signed
+// in.
+func (h *Handler) signOut(v *visit) error {
+	subject, err := v.openAccountForm()
+	if err != nil {
 		return err
 	}
-	h.setCookie(w, sessionCookie, "", 0)
-	pages.Message{
+	everywhere := v.form.Get("where") == "everywhere"
+	if everywhere {
+		user, err := v.signedIn()
+		if err != nil {
+			return notSignedOut(err)
+		}
+		switch {
+		case user == nil:
+			// A form alone ends nothing elsewhere.
+			everywhere = false
+		case user.Subject != subject:
+			return errStale
+		default:
+			if err := h.server.EndSessions(v.Context(), v.session); err != nil {
+				return notSignedOut(err)
+			}
+			v.forgetSession()
+		}
+	}
+	if !everywhere {
+		if err := v.endSession(); err != nil {
+			return notSignedOut(err)
+		}
+	}
+	page := pages.Message{
 		Site:      h.site,
 		Title:     "You are signed out",
-		Text:      "This browser is. Applications that you gave access to keep it.",
+		Text:      "You are signed out of this browser. Applications that you allowed keep their access.",
 		Link:      h.base + accountPath,
 		LinkLabel: "Sign in again",
-	}.Write(w, http.StatusOK)
+	}
+	if everywhere {
+		page.Title = "You are signed out everywhere"
+		page.Text = "You are signed out of every browser. Applications that you allowed keep their access: to end it, sign in again and remove it."
+	}
+	page.Write(v.W, http.StatusOK)
 	return nil
 }
 
@@ -126,9 +168,13 @@ func spell(d time.Duration) string {
 	if d >= 2*time.Hour {
 		unit, name = time.Hour, "hour"
 	}
-	n := int((d + unit - 1) / unit)
+	return count(int((d+unit-1)/unit), name)
+}
+
+// count writes a number of things.
+func count(n int, thing string) string {
 	if n == 1 {
-		return "a " + name
+		return "1 " + thing
 	}
-	return fmt.Sprintf("%d %ss", n, name)
+	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 )
 
 func init() {
@@ -103,7 +104,7 @@ type Handler struct {
 	site       string // host, for pages
 	users      map[string]*User
 	noPassword []byte
-	csrf       *http.CrossOriginProtection
+	browsers   *browser.Site
 	state      *serverState
 	routes     map[string]route
 	now        func() time.Time

@@ -3,157 +3,180 @@ package authserver
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"net/http"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 )
 
-const (
-	// ticketLifetime is how long a sign-in may take.
-	ticketLifetime = 30 * time.Minute
-	// maxTicket bounds a ticket that comes back, in bytes.
-	maxTicket = 16 << 10
-)
-
-// The cookies. With https their names have the prefix __Host-, so that no other
-// host of the domain can plant them.
+// The cookies. With https their names have the prefix __Host-.
 const (
 	browserCookie = "mcp_auth_browser"
 	sessionCookie = "mcp_auth_session"
+	knownCookie   = "mcp_auth_known"
 	// upstreamCookie is followed by a part that tells sign-ins apart.
 	upstreamCookie = "mcp_auth_upstream_"
 )
 
-func (h *Handler) cookieName(name string) string {
-	if h.secure {
-		return "__Host-" + name
-	}
-	return name
+// The purposes of what browsers keep. None opens where another is expected.
+const (
+	signInPurpose   = "sign-in"
+	consentPurpose  = "consent"
+	sessionPurpose  = "session"
+	accountPurpose  = "account"
+	upstreamPurpose = "upstream"
+	knownPurpose    = "known"
+)
+
+// newSite returns what this server knows of browsers.
+func (h *Handler) newSite() *browser.Site {
+	return &browser.Site{Secure: h.secure, IDCookie: browserCookie, Sealer: h.server, Now: h.now}
 }
 
-func (h *Handler) setCookie(w http.ResponseWriter, name, value string, lifetime time.Duration) {
-	c := &http.Cookie{
-		Name:     h.cookieName(name),
-		Value:    value,
-		Path:     "/",
-		Secure:   h.secure,
-		HttpOnly: true,
-		// Lax: authorization requests and upstreams' answers come from
-		// elsewhere, as links do.
-		SameSite: http.SameSiteLaxMode,
-		MaxAge:   int(lifetime / time.Second),
-	}
-	if value == "" {
-		c.MaxAge = -1
-	}
-	http.SetCookie(w, c)
+// visit is one request of a browser for a page. It is made once, in servePage.
+type visit struct {
+	*browser.Visit
+	h *Handler
+	// form is what was posted.
+	form url.Values
+
+	session oauth.SessionID
+	user    *oauth.User
+	looked  bool
 }
 
-// cookie returns a cookie's value; empty if there is none, or two: the second
-// would be somebody else's.
-func (h *Handler) cookie(r *http.Request, name string) string {
-	if cookies := browser.Cookies(r, h.cookieName(name)); len(cookies) == 1 {
-		return cookies[0].Value
+// signedIn returns who is signed in, and remembers it for the rest of the visit;
+// nil if nobody is.
+func (v *visit) signedIn() (*oauth.User, error) {
+	if v.looked {
+		return v.user, nil
 	}
-	return ""
-}
-
-// browser returns the hash of what tells this browser from others, which it is
-// given if it has none. What is begun in one browser can't be finished in
-// another, so nobody can be made to finish what a stranger has begun.
-func (h *Handler) browser(w http.ResponseWriter, r *http.Request) string {
-	id := h.cookie(r, browserCookie)
-	if len(id) != 26 {
-		id = rand.Text()
-		h.setCookie(w, browserCookie, id, 0)
-		// For whoever asks next while this request is answered.
-		r.AddCookie(&http.Cookie{Name: h.cookieName(browserCookie), Value: id})
-	}
-	sum := sha256.Sum256([]byte(id))
-	return base64.RawURLEncoding.EncodeToString(sum[:16])
-}
-
-// ticket is a sign-in under way. It is sealed and kept by the browser, as a
-// field of the pages' forms: strangers can't fill anything here, and a restart
-// or another Caddy on the same storage makes no difference.
-type ticket struct {
-	// Authorization is the client's request; nil if the user wants to see their
-	// own page.
-	Authorization *oauth.Authorization `json:"a,omitempty"`
-	Browser       string               `json:"b"`
-	Created       time.Time            `json:"t"`
-	// Subject is the user whom the consent page was shown; empty before.
-	Subject string `json:"u,omitempty"`
-}
-
-var errTicket = errors.New("the sign-in has expired, or was begun in another browser")
-
-func (h *Handler) sealTicket(ctx context.Context, t *ticket) (string, error) {
-	return h.seal(ctx, "ticket", t)
-}
-
-// openTicket returns the sign-in that a form or a link carries.
-func (h *Handler) openTicket(w http.ResponseWriter, r *http.Request, sealed string) (*ticket, error) {
-	t := new(ticket)
-	if len(sealed) > maxTicket {
-		return nil, errTicket
-	}
-	if err := h.open(r.Context(), "ticket", sealed, t); err != nil {
+	id, err := v.sessionID()
+	if err != nil {
 		return nil, err
 	}
-	if t.Browser != h.browser(w, r) || h.now().After(t.Created.Add(ticketLifetime)) {
-		return nil, errTicket
+	user, err := v.h.server.SessionUser(v.Context(), id)
+	if err != nil {
+		return nil, err
 	}
-	return t, nil
+	v.looked, v.session, v.user = true, id, user
+	return user, nil
 }
 
-// session is a browser whose user has signed in.
-type session struct {
-	User    oauth.User `json:"u"`
-	Browser string     `json:"b"`
-	Expires time.Time  `json:"e"`
+// sessionID returns the session that the browser says it has; empty if none.
+func (v *visit) sessionID() (oauth.SessionID, error) {
+	var id oauth.SessionID
+	err := v.Open(sessionPurpose, v.Cookie(sessionCookie), &id)
+	if errors.Is(err, browser.ErrClosed) {
+		return oauth.SessionID{}, nil
+	}
+	return id, err
 }
 
-func (h *Handler) startSession(w http.ResponseWriter, r *http.Request, user oauth.User) error {
-	user.SignedIn = h.now()
-	sealed, err := h.seal(r.Context(), "session", &session{
-		User:    user,
-		Browser: h.browser(w, r),
-		Expires: h.now().Add(h.sessionLifetime()),
-	})
+// startSession signs the user in, in place of whoever was signed in before.
+func (v *visit) startSession(user oauth.User) error {
+	if err := v.endSession(); err != nil {
+		return err
+	}
+	lifetime := v.h.sessionLifetime()
+	id, err := v.h.server.StartSession(v.Context(), user, lifetime)
 	if err != nil {
 		return err
 	}
-	h.setCookie(w, sessionCookie, sealed, h.sessionLifetime())
+	sealed, err := v.Seal(sessionPurpose, id, lifetime)
+	if err != nil {
+		return err
+	}
+	v.SetCookie(sessionCookie, sealed, lifetime)
 	return nil
 }
 
-// user returns who is signed in; nil if nobody is.
-func (h *Handler) user(w http.ResponseWriter, r *http.Request) (*oauth.User, error) {
-	sealed := h.cookie(r, sessionCookie)
-	if sealed == "" {
-		return nil, nil
-	}
-	s := new(session)
-	err := h.open(r.Context(), "session", sealed, s)
-	if errors.Is(err, errTicket) {
-		return nil, nil
-	}
+// endSession signs the user out: the session ends here, not only in the browser,
+// where it may have been copied. If it can't be ended, the browser keeps it.
+func (v *visit) endSession() error {
+	id, err := v.sessionID()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if s.Browser != h.browser(w, r) || h.now().After(s.Expires) || h.welcome(r.Context(), s.User) != nil {
-		return nil, nil
+	if err := v.h.server.EndSession(v.Context(), id); err != nil {
+		return err
 	}
-	return &s.User, nil
+	v.forgetSession()
+	return nil
 }
 
+// forgetSession has the browser forget a session that has ended.
+func (v *visit) forgetSession() {
+	if v.Cookie(sessionCookie) != "" {
+		v.RemoveCookie(sessionCookie)
+	}
+	v.looked, v.session, v.user = true, oauth.SessionID{}, nil
+}
+
+const (
+	// knownLifetime is how long a browser is remembered after a sign-in.
+	knownLifetime = 365 * 24 * time.Hour
+	// maxKnown bounds how many users of a browser are remembered.
+	maxKnown = 8
+)
+
+// known is a browser in which users of this server have signed in. It outlives
+// their sessions, and gives no access: it tells a user's own browser, in which
+// they mistype their password, from a stranger's that guesses it.
+type known struct {
+	// ID stays the same in all copies of the cookie, so that attempts can be
+	// counted.
+	ID string `json:"i"`
+	// Users are their names, the last one first.
+	Users   []string  `json:"u"`
+	Expires time.Time `json:"e"`
+}
+
+// known returns what the browser is known as; nothing if that can't be found out.
+func (v *visit) known() known {
+	sealed := v.Cookie(knownCookie)
+	if sealed == "" || len(sealed) > maxCookie {
+		return known{}
+	}
+	var k known
+	if v.h.open(v.Context(), knownPurpose, sealed, &k) != nil || !v.h.now().Before(k.Expires) {
+		return known{}
+	}
+	return k
+}
+
+// Known reports whether the user with that name has signed in with this browser
+// before, within a year. The identifier is the browser's: attempts in a known
+// browser can be counted under it, in place of the user's name.
+func (v *visit) Known(username string) (id string, ok bool) {
+	k := v.known()
+	return k.ID, slices.Contains(k.Users, username)
+}
+
+// remember makes the user known in this browser.
+func (v *visit) remember(username string) error {
+	k := v.known()
+	if k.ID == "" {
+		k.ID = rand.Text()
+	}
+	k.Users = slices.DeleteFunc(k.Users, func(other string) bool { return other == username })
+	k.Users = slices.Insert(k.Users, 0, username)
+	k.Users = k.Users[:min(len(k.Users), maxKnown)]
+	k.Expires = v.h.now().Add(knownLifetime)
+	// Not bound to the browser's other cookie, which ends when it is closed.
+	sealed, err := v.h.seal(v.Context(), knownPurpose, &k)
+	if err != nil {
+		return err
+	}
+	v.SetCookie(knownCookie, sealed, knownLifetime)
+	return nil
+}
+
+// seal encrypts v for others to keep, whichever browser they are in.
 func (h *Handler) seal(ctx context.Context, purpose string, v any) (string, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -162,15 +185,11 @@ func (h *Handler) seal(ctx context.Context, purpose string, v any) (string, erro
 	return h.server.Seal(ctx, purpose, b)
 }
 
-// open is seal's inverse. Its error is errTicket for anything that was not
-// sealed here.
+// open is seal's inverse.
 func (h *Handler) open(ctx context.Context, purpose, sealed string, v any) error {
 	b, err := h.server.Open(ctx, purpose, sealed)
-	if _, failed := errors.AsType[*oauth.Error](err); failed {
+	if err != nil {
 		return err
 	}
-	if err != nil || json.Unmarshal(b, v) != nil {
-		return errTicket
-	}
-	return nil
+	return json.Unmarshal(b, v)
 }

@@ -1,129 +1,218 @@
 package authserver
 
 import (
-	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
-
-	"github.com/caddyserver/certmagic"
-
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 )
 
-// newBrowserHandler returns a handler as far as cookies need one, and its clock.
-func newBrowserHandler(t *testing.T, issuer string) (*Handler, *time.Time) {
-	t.Helper()
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	h := &Handler{Issuer: issuer, secure: issuer[:5] == "https", now: func() time.Time { return now }, users: map[string]*User{"ada": {Username: "ada"}}}
-	var err error
-	h.server, err = oauth.New(oauth.Config{
-		Issuer: issuer, Resources: []string{issuer + "/mcp"}, Scopes: []oauth.Scope{{Name: "read"}},
-		Store: newStorage(&certmagic.FileStorage{Path: t.TempDir()}, issuer), Now: h.now,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h, &now
-}
-
-// carry returns a request with the cookies that were set in w.
-func carry(w *httptest.ResponseRecorder) *http.Request {
-	r := httptest.NewRequest("GET", "https://mcp.example.com/", nil)
-	for _, c := range w.Result().Cookies() {
-		if c.MaxAge >= 0 {
-			r.AddCookie(c)
-		}
-	}
-	return r
-}
-
-func TestSession(t *testing.T) {
+func TestSessionCookie(t *testing.T) {
 	t.Parallel()
-	h, now := newBrowserHandler(t, "https://mcp.example.com")
-	w := httptest.NewRecorder()
-	user := oauth.User{Subject: "ada", Credential: h.users["ada"].credential()}
-	if err := h.startSession(w, httptest.NewRequest("POST", "/", nil), user); err != nil {
-		t.Fatal(err)
+	s := newTestSite(t)
+	ada := s.person()
+	if got := ada.get(accountPath).signIn("ada"); ada.signedInAs() != "Ada" {
+		t.Fatalf("not signed in: %d %s", got.status, got.text())
 	}
-	signedIn := func(r *http.Request) bool {
-		got, err := h.user(httptest.NewRecorder(), r)
-		return err == nil && got != nil && got.Subject == "ada"
+	const name = "__Host-" + sessionCookie
+	if len(ada.jar[name]) > 600 || strings.Contains(ada.jar[name], "ada") {
+		t.Errorf("the cookie has more than the session's name: %q", ada.jar[name])
 	}
-	if !signedIn(carry(w)) {
-		t.Fatal("not signed in")
+	elsewhere := s.person()
+	elsewhere.get(accountPath)
+	elsewhere.jar[name] = ada.jar[name]
+	if got := elsewhere.signedInAs(); got != "" {
+		t.Errorf("the cookie alone, in another browser: signed in as %s", got)
 	}
-	stolen := carry(w)
-	stolen.Header.Del("Cookie")
-	for _, c := range w.Result().Cookies() {
-		if c.Name == "__Host-"+sessionCookie {
-			stolen.AddCookie(c)
+	for other, value := range ada.jar {
+		if other != name {
+			forged := ada.copied()
+			forged.jar[name] = value
+			if got := forged.signedInAs(); got != "" {
+				t.Errorf("%s in its place: signed in as %s", other, got)
+			}
 		}
 	}
-	if signedIn(stolen) {
-		t.Error("the session works in another browser")
+	twice := ada.copied()
+	r := httptest.NewRequest("GET", testIssuer+accountPath, nil)
+	for name, value := range twice.jar {
+		r.Header.Add("Cookie", name+"="+value)
 	}
-	planted := carry(w)
-	planted.AddCookie(&http.Cookie{Name: "__Host-" + sessionCookie, Value: "x"})
-	if signedIn(planted) {
-		t.Error("of two sessions one is taken")
+	r.Header.Add("Cookie", name+"=x")
+	w := httptest.NewRecorder()
+	if err := s.ServeHTTP(w, r, nil); err != nil || strings.Contains(w.Body.String(), "You are signed in") {
+		t.Errorf("of two sessions one is taken: %v", err)
 	}
-	h.users["ada"] = &User{Username: "ada", Password: "changed"}
-	if signedIn(carry(w)) {
-		t.Error("the session survives a changed password")
-	}
-	h.users["ada"] = &User{Username: "ada"}
-	*now = now.Add(h.sessionLifetime() + time.Second)
-	if signedIn(carry(w)) {
+	s.clock = s.clock.Add(s.sessionLifetime())
+	if got := ada.signedInAs(); got != "" {
 		t.Error("the session never ends")
 	}
 }
 
-func TestTicket(t *testing.T) {
+// A session ends with the user's password, and with the user.
+func TestSessionOfAChangedUser(t *testing.T) {
 	t.Parallel()
-	h, now := newBrowserHandler(t, "https://mcp.example.com")
-	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
-	sealed, err := h.sealTicket(r.Context(), &ticket{Browser: h.browser(w, r), Created: h.now()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.openTicket(httptest.NewRecorder(), carry(w), sealed); err != nil {
-		t.Error(err)
-	}
-	altered := "A" + sealed[1:]
-	if altered == sealed {
-		altered = "B" + sealed[1:]
-	}
-	for name, try := range map[string]func() (*http.Request, string){
-		"another browser": func() (*http.Request, string) { return httptest.NewRequest("GET", "/", nil), sealed },
-		"nothing":         func() (*http.Request, string) { return carry(w), "" },
-		"altered":         func() (*http.Request, string) { return carry(w), altered },
-		"oversized":       func() (*http.Request, string) { return carry(w), string(make([]byte, maxTicket+1)) },
-		"a session": func() (*http.Request, string) {
-			s, err := h.seal(t.Context(), "session", &ticket{Browser: h.browser(w, carry(w)), Created: h.now()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return carry(w), s
-		},
+	for name, change := range map[string]func(*site){
+		"another password": func(s *site) { s.users["ada"] = &User{Username: "ada", Password: "changed"} },
+		"removed":          func(s *site) { delete(s.users, "ada") },
 	} {
-		r, s := try()
-		if _, err := h.openTicket(httptest.NewRecorder(), r, s); err == nil {
-			t.Errorf("%s: opens", name)
+		s := newTestSite(t)
+		ada := s.person()
+		ada.get(accountPath).signIn("ada")
+		change(s)
+		if got := ada.signedInAs(); got != "" {
+			t.Errorf("%s: still signed in as %s", name, got)
 		}
-	}
-	*now = now.Add(ticketLifetime + time.Second)
-	if _, err := h.openTicket(httptest.NewRecorder(), carry(w), sealed); err == nil {
-		t.Error("it never expires")
 	}
 }
 
-func TestCookiesOverHTTP(t *testing.T) {
+// A new sign-in ends the session before it, whoever's it was.
+func TestSignInReplacesTheSession(t *testing.T) {
 	t.Parallel()
-	h, _ := newBrowserHandler(t, "http://localhost:8080")
-	w := httptest.NewRecorder()
-	h.browser(w, httptest.NewRequest("GET", "/", nil))
-	if c := w.Result().Cookies()[0]; c.Secure || c.Name != browserCookie || !c.HttpOnly {
-		t.Errorf("got %v: browsers keep no Secure cookie there", c)
+	s := newTestSite(t)
+	p := s.person()
+	form := p.get(accountPath)
+	form.signIn("ada")
+	before := p.copied()
+	form.signIn("bob")
+	if p.signedInAs() != "bob" || before.signedInAs() != "" {
+		t.Errorf("signed in as %q, before as %q; want bob, and nobody", p.signedInAs(), before.signedInAs())
+	}
+}
+
+// While the storage is away nobody is signed in, and nobody is told so.
+func TestSignInWithoutStorage(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{"load", "store", "list"} {
+		s := newTestSite(t)
+		p := s.person()
+		form := p.get(accountPath)
+		s.away(operation)
+		got := form.press("decision", "signin", "username", "ada", "password", testPassword)
+		s.away()
+		if operation == "load" {
+			// Sessions are read when they are used.
+			if got := p.signedInAs(); got != "Ada" {
+				t.Errorf("%s: signed in as %q", operation, got)
+			}
+			s.away(operation)
+			if got := p.get(accountPath); got.status != 503 || got.button("signin") {
+				t.Errorf("%s: got %d %s, want 503", operation, got.status, got.text())
+			}
+			continue
+		}
+		if got.status != 503 || p.signedInAs() != "" {
+			t.Errorf("%s: got %d %s, signed in as %q", operation, got.status, got.text(), p.signedInAs())
+		}
+	}
+}
+
+// A sign-in is finished in the browser that began it, in time, and for what it
+// was begun.
+func TestSteps(t *testing.T) {
+	t.Parallel()
+	s := newTestSite(t)
+	p, q := s.person(), s.person()
+	client := s.register("App", "https://app.example/callback")
+	address := request(client, "https://app.example/callback")
+	form := p.get(address)
+	q.get(address)
+	consent := form.signIn("ada")
+	expired := func(name string, got *shown) {
+		t.Helper()
+		if got.status != 400 || !strings.Contains(got.text(), "This sign-in has expired") || got.location != "" {
+			t.Errorf("%s: got %d %s, Location %q", name, got.status, got.text(), got.location)
+		}
+	}
+	post := func(p *person, path, request, decision string) *shown {
+		return p.do("POST", path, map[string][]string{"request": {request}, "decision": {decision}, "username": {"ada"}, "password": {testPassword}})
+	}
+	expired("another browser signs in", post(q, signInPath, form.field("request"), "signin"))
+	expired("another browser consents", post(q, consentPath, consent.field("request"), "allow"))
+	expired("another browser takes it up", q.get(consentPath+"?request="+form.field("request")))
+	expired("no browser", post(s.person(), signInPath, form.field("request"), "signin"))
+	expired("nothing", post(p, signInPath, "", "signin"))
+	expired("an answer to a question that wasn't asked", post(p, consentPath, form.field("request"), "allow"))
+	expired("a question in place of a sign-in", post(p, signInPath, consent.field("request"), "signin"))
+	expired("oversized", post(p, signInPath, strings.Repeat("a", 20<<10), "signin"))
+	if got := consent.press("decision", "allow"); !strings.HasPrefix(got.location, "https://app.example/callback?code=") {
+		t.Errorf("the right one: got %d %s", got.status, got.location)
+	}
+	// A later page gives no more time.
+	s.clock = s.clock.Add(stepLifetime - time.Minute)
+	late := p.get(consentPath + "?request=" + form.field("request"))
+	s.clock = s.clock.Add(time.Minute)
+	expired("too late", post(p, signInPath, form.field("request"), "signin"))
+	if late.location == "" && late.button("allow") {
+		expired("too late, on a later page", late.press("decision", "allow"))
+	}
+}
+
+// A browser in which a user has signed in is known for a year, whoever is signed
+// in, and gets nothing by it.
+func TestKnown(t *testing.T) {
+	t.Parallel()
+	s := newTestSite(t)
+	known := func(p *person, user string) (string, bool) {
+		r := httptest.NewRequest("POST", testIssuer+signInPath, nil)
+		for name, value := range p.jar {
+			r.Header.Add("Cookie", name+"="+value)
+		}
+		return (&visit{Visit: s.browsers.Visit(httptest.NewRecorder(), r), h: s.Handler}).Known(user)
+	}
+	p := s.person()
+	form := p.get(accountPath)
+	if id, ok := known(p, "ada"); ok || id != "" {
+		t.Error("known before any sign-in")
+	}
+	form.press("decision", "signin", "username", "ada", "password", "wrong")
+	if _, ok := known(p, "ada"); ok {
+		t.Error("known by a wrong password")
+	}
+	form.signIn("ada")
+	first, ok := known(p, "ada")
+	if !ok || first == "" {
+		t.Error("not known after a sign-in")
+	}
+	for _, user := range []string{"bob", "", "ADA"} {
+		if _, ok := known(p, user); ok {
+			t.Errorf("known as %q", user)
+		}
+	}
+	p.get(accountPath).press("where", "everywhere")
+	delete(p.jar, "__Host-"+browserCookie) // the browser was closed
+	if id, ok := known(p, "ada"); !ok || id != first {
+		t.Error("not known after signing out")
+	}
+	if p.signedInAs() != "" {
+		t.Error("signed in by that")
+	}
+	p.get(accountPath).signIn("bob")
+	for _, user := range []string{"ada", "bob"} {
+		if id, ok := known(p, user); !ok || id != first {
+			t.Errorf("two users: %s isn't known", user)
+		}
+	}
+	if _, ok := known(s.person(), "ada"); ok {
+		t.Error("another browser is known")
+	}
+	session := s.person()
+	session.jar["__Host-"+knownCookie] = p.jar["__Host-"+sessionCookie]
+	if _, ok := known(session, "bob"); ok {
+		t.Error("a session stands for it")
+	}
+	for i := range maxKnown {
+		user := *s.users["ada"]
+		user.Username = strings.Repeat("u", i+1)
+		s.users[user.Username] = &user
+		delete(p.jar, "__Host-"+sessionCookie)
+		p.get(accountPath).signIn(user.Username)
+	}
+	if _, ok := known(p, "ada"); ok {
+		t.Error("the list of users has no end")
+	}
+	s.clock = s.clock.Add(knownLifetime)
+	if _, ok := known(p, "u"); ok {
+		t.Error("known forever")
 	}
 }

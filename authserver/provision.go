@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
@@ -95,7 +94,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err // checked above
 	}
 	h.base, h.site, h.secure = h.server.BasePath(), u.Host, u.Scheme == "https"
-	h.csrf = http.NewCrossOriginProtection()
+	h.browsers = h.newSite()
 	h.routes = h.pageRoutes()
 	if err := metrics.Register(ctx, requests, signIns, authorizations); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)

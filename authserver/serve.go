@@ -3,15 +3,13 @@ package authserver
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
@@ -26,30 +24,26 @@ const (
 	callbackPath = "/oauth/callback/"
 )
 
-const (
-	// maxForm bounds what a page sends, in bytes. A ticket is the largest part.
-	maxForm = 32 << 10
-	// pageTimeout bounds the work for a page, passwords and upstreams included.
-	pageTimeout = 30 * time.Second
-)
+// pageTimeout bounds the work for a page, passwords and upstreams included.
+const pageTimeout = 30 * time.Second
 
 // route is what there is at a path. A nil handler means that the method is not
 // allowed.
 type route struct {
-	get, post func(http.ResponseWriter, *http.Request) error
+	get, post func(*visit) error
 }
 
 func (h *Handler) pageRoutes() map[string]route {
 	routes := map[string]route{
 		oauth.AuthorizePath: {get: h.authorize},
 		signInPath:          {post: h.signIn},
-		consentPath:         {get: h.proceed, post: h.decide},
+		consentPath:         {get: h.resume, post: h.submitConsent},
 		accountPath:         {get: h.account, post: h.changeAccount},
 		signOutPath:         {post: h.signOut},
 	}
 	for _, u := range h.Upstreams {
-		routes[upstreamPath+u.Name] = route{get: func(w http.ResponseWriter, r *http.Request) error { return h.leave(w, r, u) }}
-		routes[callbackPath+u.Name] = route{get: func(w http.ResponseWriter, r *http.Request) error { return h.comeBack(w, r, u) }}
+		routes[upstreamPath+u.Name] = route{get: func(v *visit) error { return h.startUpstream(v, u) }}
+		routes[callbackPath+u.Name] = route{get: func(v *visit) error { return h.upstreamCallback(v, u) }}
 	}
 	return routes
 }
@@ -73,66 +67,55 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, page route) 
 		w.Header().Set("Allow", allow)
 		pages.Message{
 			Site:  h.site,
-			Title: "This address is not for opening",
-			Text:  "You may have reloaded a page that was on its way somewhere else.",
+			Title: "This page can't be opened directly",
+			Text:  "It is a step on the way to somewhere else. You may have reloaded it.",
 			Cure:  "Start again from your application.",
 		}.Write(w, http.StatusMethodNotAllowed)
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), pageTimeout)
 	defer cancel()
-	r = r.WithContext(ctx)
+	v := &visit{Visit: h.browsers.Visit(w, r.WithContext(ctx)), h: h}
 	if r.Method == http.MethodPost {
-		if err := h.readForm(w, r); err != nil {
-			h.fail(w, r, err)
+		var err error
+		if v.form, err = v.Form(); err != nil {
+			h.fail(v, err)
 			return nil
 		}
 	}
-	if err := serve(w, r); err != nil {
-		h.fail(w, r, err)
+	if err := serve(v); err != nil {
+		h.fail(v, err)
 	}
 	return nil
 }
 
-var (
-	errCrossSite = errors.New("the form was sent by another site")
-	errForm      = errors.New("the form can't be read")
-)
-
-// readForm reads a page's form into r.PostForm. A form of another site's is none
-// of ours.
-func (h *Handler) readForm(w http.ResponseWriter, r *http.Request) error {
-	if err := h.csrf.Check(r); err != nil {
-		return fmt.Errorf("%w: %w", errCrossSite, err)
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errForm, err)
-	}
-	if r.PostForm, err = url.ParseQuery(string(body)); err != nil {
-		return fmt.Errorf("%w: %w", errForm, err)
-	}
+// redirect sends the browser on.
+func redirect(v *visit, to string) error {
+	v.Redirect(to)
 	return nil
 }
 
-// redirect sends the browser on. See Other, so that a form isn't sent along.
-func redirect(w http.ResponseWriter, r *http.Request, to string) error {
-	w.Header().Set("Location", to)
-	w.Header().Set("Referrer-Policy", "no-referrer")
-	w.WriteHeader(http.StatusSeeOther)
-	return nil
+// errStep says that a sign-in can't be continued.
+var errStep = errors.New("the sign-in has expired, or was begun in another browser")
+
+// openStep opens what a step of a sign-in brings back.
+func (v *visit) openStep(purpose, sealed string, value any) error {
+	err := v.Open(purpose, sealed, value)
+	if errors.Is(err, browser.ErrClosed) {
+		return errStep
+	}
+	return err
 }
 
 // fail says what went wrong: to the client, if it may be told, or else to the
 // user, with what they can do about it.
-func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+func (h *Handler) fail(v *visit, err error) {
 	code := "error"
 	oauthError, isOAuth := errors.AsType[*oauth.Error](err)
 	if isOAuth {
 		code = oauthError.Code
 	}
-	logRefusal(r.Context(), code, err)
+	logRefusal(v.Context(), code, err)
 	page := pages.Message{Site: h.site}
 	if refused, ok := errors.AsType[*oauth.AuthorizationError](err); ok {
 		authorizations.WithLabelValues(h.Issuer, refused.Err.Code).Inc()
@@ -141,47 +124,59 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		case refused.Ask:
 			page.Link, page.LinkLabel = refused.RedirectTo, "Go back to "+registration.RedirectTarget(refused.RedirectTo)
 		default:
-			_ = redirect(w, r, refused.RedirectTo)
+			_ = redirect(v, refused.RedirectTo)
 			return
 		}
 	}
 	status := http.StatusBadRequest
 	switch {
-	case errors.Is(err, errTicket):
-		page.Title = "This sign-in is over"
-		page.Text = "It has expired, or it was begun in another browser. Sign-ins are open for 30 minutes, and need cookies."
+	case errors.Is(err, errStep):
+		page.Title = "This sign-in has expired"
+		page.Text = "It was started more than 30 minutes ago, or in another browser. Signing in needs cookies."
 		page.Cure = "Start again from your application."
-	case errors.Is(err, errCrossSite), errors.Is(err, errForm):
+	case errors.Is(err, errStale):
+		page.Title = "This page has expired"
+		page.Text = "You have signed in or out since it was shown. Nothing was changed."
+		page.Link, page.LinkLabel = h.base+accountPath, "Your account"
+	case errors.Is(err, browser.ErrCrossSite), errors.Is(err, browser.ErrForm):
 		status = http.StatusForbidden
 		page.Title = "This form was not accepted"
-		page.Text = "It did not come from this site's own page."
+		page.Text = "It did not come from a page of this site."
 		page.Cure = "Start again from your application."
+	case errors.Is(err, errNotSignedOut):
+		status = http.StatusServiceUnavailable
+		h.logger.Error("signing out failed", zap.Error(err))
+		v.W.Header().Set("Retry-After", "5")
+		page.Title = "You may still be signed in"
+		page.Text = "Something that is needed to sign you out did not answer."
+		page.Cure = "Go back, and try again in a minute."
 	case isOAuth && oauthError.Status < http.StatusInternalServerError:
 		page.Title = "This application can't sign you in"
-		page.Text = "Its request is not one that this server accepts, so you were not asked anything, and it was not given anything."
+		page.Text = "This server does not accept its request. The application was not given anything."
 		page.Cure = cure(oauthError.Code)
 		page.Detail = oauthError.Code + ": " + oauthError.Description
 	default:
 		status = http.StatusServiceUnavailable
-		h.logger.Error("answering failed", zap.String("path", r.URL.Path), zap.Error(err))
-		w.Header().Set("Retry-After", "5")
-		page.Title = "This doesn't work just now"
+		h.logger.Error("answering failed", zap.String("path", v.R.URL.Path), zap.Error(err))
+		v.W.Header().Set("Retry-After", "5")
+		page.Title = "This doesn't work right now"
 		page.Text = "Something that is needed to sign you in did not answer."
 		page.Cure = "Try again in a minute."
 		if isOAuth {
 			page.Detail = oauthError.Code + ": " + oauthError.Description
 		}
 	}
-	page.Write(w, status)
+	page.Write(v.W, status)
 }
 
 // cure says what a user can do about an authorization request that was refused.
 func cure(code string) string {
 	switch code {
 	case "invalid_client":
-		return "The application has to register with this server again: remove the server from it, and add it anew. If that doesn't help, ask whoever runs this server whether the application is allowed."
+		return "The application has to register with this server again. Remove the server from the application, then add it again. " +
+			"If that doesn't help, ask the operator of this server whether the application is allowed."
 	case "invalid_request":
-		return "Start again from your application. If this page comes back, the application has to be mended: tell its makers the line below."
+		return "Start again from your application. If this page comes back, send the line below to the makers of the application."
 	}
 	return "Start again from your application."
 }

@@ -5,83 +5,116 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"slices"
+	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
-// authorize is the authorization endpoint (OAuth 2.1, section 3.1).
-func (h *Handler) authorize(w http.ResponseWriter, r *http.Request) error {
-	a, client, err := h.server.Authorize(r.Context(), r.URL.RawQuery)
-	if err != nil {
-		return err
-	}
-	t := &ticket{Authorization: a, Browser: h.browser(w, r), Created: h.now()}
-	return h.next(w, r, t, client)
+// stepLifetime is how long a sign-in may take, from the client's request to the
+// user's answer.
+const stepLifetime = 30 * time.Minute
+
+// signIn is a sign-in under way. It is sealed, and the browser keeps it as a
+// field of the pages' forms: strangers can't fill anything here, and a restart
+// or another Caddy on the same storage makes no difference.
+type signIn struct {
+	// Authorization is the client's request; nil if the user wants to see their
+	// own page.
+	Authorization *oauth.Authorization `json:"a,omitempty"`
+	Created       time.Time            `json:"t"`
 }
 
-// proceed takes up a sign-in after the user has said who they are.
-func (h *Handler) proceed(w http.ResponseWriter, r *http.Request) error {
-	t, err := h.openTicket(w, r, r.URL.Query().Get("request"))
+// rest is how much of its time the sign-in has left.
+func (s *signIn) rest(now time.Time) time.Duration { return s.Created.Add(stepLifetime).Sub(now) }
+
+// authorize is the authorization endpoint (OAuth 2.1, section 3.1).
+func (h *Handler) authorize(v *visit) error {
+	a, client, err := h.server.Authorize(v.Context(), v.R.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	if t.Authorization == nil {
-		return redirect(w, r, h.base+accountPath)
+	return h.next(v, &signIn{Authorization: a, Created: h.now()}, client)
+}
+
+// resume continues a sign-in after the user has said who they are.
+func (h *Handler) resume(v *visit) error {
+	s := new(signIn)
+	if err := v.openStep(signInPurpose, v.R.URL.Query().Get("request"), s); err != nil {
+		return err
 	}
-	client, err := h.server.Client(r.Context(), t.Authorization)
+	if s.Authorization == nil {
+		return redirect(v, h.base+accountPath)
+	}
+	client, err := h.server.Client(v.Context(), s.Authorization)
 	if err != nil {
 		return err
 	}
-	return h.next(w, r, t, client)
+	return h.next(v, s, client)
 }
 
 // next shows what has to be asked next: who the user is, then whether they
 // consent. If nothing has to be, the client gets its code.
-func (h *Handler) next(w http.ResponseWriter, r *http.Request, t *ticket, client *oauth.Client) error {
-	a := t.Authorization
-	user, err := h.user(w, r)
+func (h *Handler) next(v *visit, s *signIn, client *oauth.Client) error {
+	a := s.Authorization
+	user, err := v.signedIn()
 	if err != nil {
 		return err
 	}
 	if user != nil && !a.Accepts(user.SignedIn) {
 		user = nil
 	}
-	if user == nil {
+	// OpenID Connect Core 1.0, section 3.1.2.1: silence is for the user that the
+	// client means, not for another one.
+	expected := user == nil || isHinted(user, a.LoginHint)
+	if user == nil || a.Prompts("none") && !expected {
 		if a.Prompts("none") {
 			return h.server.InteractionNeeded(a, client, "login_required")
 		}
-		return h.showSignIn(w, r, t, client, pages.SignIn{Username: a.LoginHint}, http.StatusOK)
+		return h.showSignIn(v, s, client, pages.SignIn{Username: a.LoginHint}, http.StatusOK)
 	}
-	consented, err := h.server.Consented(r.Context(), *user, a, client)
+	consented, err := h.server.Consented(v.Context(), *user, a, client)
 	if err != nil {
 		return err
 	}
-	if consented && !a.Prompts("consent") {
-		return h.approve(w, r, user, a, "remembered")
+	if consented && expected && !a.Prompts("consent") {
+		return h.approve(v, user, a, "remembered")
 	}
 	if a.Prompts("none") {
 		return h.server.ConsentNeeded(a, client)
 	}
-	return h.showConsent(w, r, t, client, user)
+	return h.showConsent(v, s, client, user)
 }
 
-// showSignIn asks who the user is. It names the client and where the user will
-// be sent back to: what they do here, at an upstream too, they do for it.
-func (h *Handler) showSignIn(w http.ResponseWriter, r *http.Request, t *ticket, client *oauth.Client, page pages.SignIn, status int) error {
-	sealed, err := h.sealTicket(r.Context(), t)
+// isHinted reports whether the user can be the one that the client means. A hint
+// that can't be compared with what is known of the user says nothing.
+func isHinted(user *oauth.User, hint string) bool {
+	for _, name := range []string{"", user.Username, user.Subject, user.Email} {
+		if strings.EqualFold(name, hint) {
+			return true
+		}
+	}
+	isAddress := strings.Contains(hint, "@")
+	return isAddress && user.Email == "" && !strings.Contains(user.Username, "@")
+}
+
+// showSignIn asks who the user is. It names the client, the MCP server, and
+// where the user will be sent back to: what they do here, at an upstream too,
+// they do for it.
+func (h *Handler) showSignIn(v *visit, s *signIn, client *oauth.Client, page pages.SignIn, status int) error {
+	sealed, err := v.Seal(signInPurpose, s, s.rest(h.now()))
 	if err != nil {
 		return err
 	}
 	page.Site, page.Request, page.Action = h.site, sealed, h.base+signInPath
 	page.Local = len(h.Users) > 0
 	if client != nil {
-		shown := shownClient(client, t.Authorization.RedirectURI)
+		shown := shownClient(client, s.Authorization.RedirectURI)
 		page.Client = &shown
+		page.Server = shownServer(s.Authorization.Resource)
 	}
 	for _, u := range h.Upstreams {
 		page.Upstreams = append(page.Upstreams, pages.Upstream{
@@ -89,42 +122,43 @@ func (h *Handler) showSignIn(w http.ResponseWriter, r *http.Request, t *ticket, 
 			URL:   h.base + upstreamPath + u.Name + "?" + url.Values{"request": {sealed}}.Encode(),
 		})
 	}
-	page.Write(w, status)
+	page.Write(v.W, status)
 	return nil
 }
 
 // signIn takes a user name and a password.
-func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) error {
-	sealed := r.PostForm.Get("request")
-	t, err := h.openTicket(w, r, sealed)
-	if err != nil {
+func (h *Handler) signIn(v *visit) error {
+	sealed := v.form.Get("request")
+	s := new(signIn)
+	if err := v.openStep(signInPurpose, sealed, s); err != nil {
 		return err
 	}
 	var client *oauth.Client
-	if t.Authorization != nil {
-		if client, err = h.server.Client(r.Context(), t.Authorization); err != nil {
+	if s.Authorization != nil {
+		var err error
+		if client, err = h.server.Client(v.Context(), s.Authorization); err != nil {
 			return err
 		}
-		if r.PostForm.Get("decision") == "cancel" {
-			return h.server.Refuse(t.Authorization, nil)
+		if v.form.Get("decision") == "cancel" {
+			return h.server.Refuse(s.Authorization, nil)
 		}
 	}
-	username, password := r.PostForm.Get("username"), r.PostForm.Get("password")
+	username, password := v.form.Get("username"), v.form.Get("password")
 	again := func(status int, outcome, sentence string) error {
 		signIns.WithLabelValues(h.Issuer, "password", outcome).Inc()
-		logRefusal(r.Context(), "access_denied", fmt.Errorf("sign-in: %s", outcome))
-		return h.showSignIn(w, r, t, client, pages.SignIn{Username: username, Error: sentence}, status)
+		logRefusal(v.Context(), "access_denied", fmt.Errorf("sign-in: %s", outcome))
+		return h.showSignIn(v, s, client, pages.SignIn{Username: username, Error: sentence}, status)
 	}
 	if len(h.Users) == 0 {
-		return errForm
+		return errStep
 	}
-	address, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	address, _ := caddyhttp.GetVar(v.Context(), caddyhttp.ClientIPVarKey).(string)
 	if wait := h.state.throttle.wait(address, username); wait > 0 {
 		seconds := int(math.Ceil(wait.Seconds()))
-		w.Header().Set("Retry-After", fmt.Sprint(seconds))
-		return again(http.StatusTooManyRequests, "throttled", fmt.Sprintf("Too many attempts. Wait %d seconds, then try again.", seconds))
+		v.W.Header().Set("Retry-After", fmt.Sprint(seconds))
+		return again(http.StatusTooManyRequests, "throttled", "Too many attempts. Wait "+count(seconds, "second")+", then try again.")
 	}
-	user, err := h.checkPassword(r.Context(), username, password)
+	user, err := h.checkPassword(v.Context(), username, password)
 	if err != nil {
 		return err
 	}
@@ -133,121 +167,17 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) error {
 	}
 	h.state.throttle.succeeded(address, username)
 	signIns.WithLabelValues(h.Issuer, "password", "ok").Inc()
-	return h.signedIn(w, r, user.signedIn(), sealed)
+	if err := v.remember(user.Username); err != nil {
+		return err
+	}
+	return h.proceedAs(v, user.signedIn(), sealed)
 }
 
-// signedIn begins a session and goes on with what the user signed in for, by a
+// proceedAs begins a session and goes on with what the user signed in for, by a
 // redirect, so that reloading the next page doesn't send a password again.
-func (h *Handler) signedIn(w http.ResponseWriter, r *http.Request, user oauth.User, sealed string) error {
-	if err := h.startSession(w, r, user); err != nil {
+func (h *Handler) proceedAs(v *visit, user oauth.User, sealed string) error {
+	if err := v.startSession(user); err != nil {
 		return err
 	}
-	return redirect(w, r, h.base+consentPath+"?"+url.Values{"request": {sealed}}.Encode())
-}
-
-// showConsent asks whether the user lets the client have what it asks for.
-func (h *Handler) showConsent(w http.ResponseWriter, r *http.Request, t *ticket, client *oauth.Client, user *oauth.User) error {
-	shown := *t
-	// What was shown to one user isn't decided by another.
-	shown.Subject = user.Subject
-	sealed, err := h.sealTicket(r.Context(), &shown)
-	if err != nil {
-		return err
-	}
-	a := t.Authorization
-	page := pages.Consent{
-		Site:     h.site,
-		Client:   shownClient(client, a.RedirectURI),
-		User:     displayName(user),
-		Email:    user.Email,
-		Resource: a.Resource,
-		Scopes:   h.shownScopes(a.Scopes),
-		Offline:  a.Offline,
-		Action:   h.base + consentPath,
-		Request:  sealed,
-	}
-	page.Write(w, http.StatusOK)
-	return nil
-}
-
-// decide takes the user's answer.
-func (h *Handler) decide(w http.ResponseWriter, r *http.Request) error {
-	t, err := h.openTicket(w, r, r.PostForm.Get("request"))
-	if err != nil {
-		return err
-	}
-	if t.Authorization == nil || t.Subject == "" {
-		return errTicket
-	}
-	client, err := h.server.Client(r.Context(), t.Authorization)
-	if err != nil {
-		return err
-	}
-	user, err := h.user(w, r)
-	if err != nil {
-		return err
-	}
-	if user == nil || user.Subject != t.Subject {
-		// The session has ended, or is another user's: ask again.
-		return h.next(w, r, t, client)
-	}
-	switch r.PostForm.Get("decision") {
-	case "allow":
-		return h.approve(w, r, user, t.Authorization, "approved")
-	case "deny":
-		return h.server.Refuse(t.Authorization, nil)
-	case "switch":
-		h.setCookie(w, sessionCookie, "", 0)
-		t.Subject = ""
-		return h.showSignIn(w, r, t, client, pages.SignIn{}, http.StatusOK)
-	}
-	return errForm
-}
-
-func (h *Handler) approve(w http.ResponseWriter, r *http.Request, user *oauth.User, a *oauth.Authorization, outcome string) error {
-	to, err := h.server.Approve(r.Context(), *user, a)
-	if err != nil {
-		return err
-	}
-	authorizations.WithLabelValues(h.Issuer, outcome).Inc()
-	return redirect(w, r, to)
-}
-
-// shownClient is how a client is presented that sends the user to redirectURI.
-func shownClient(c *oauth.Client, redirectURI string) pages.Client {
-	name := c.Name
-	if name == "" && c.Kind == oauth.PreRegistered {
-		name = c.ID
-	}
-	return pages.Client{
-		Name:         name,
-		ID:           c.ID,
-		IDHost:       c.DocumentHost(),
-		URI:          c.URI,
-		RedirectHost: registration.RedirectTarget(redirectURI),
-		// Also of a client that has other addresses besides: any program here
-		// can pose as it, by this one.
-		Loopback: registration.IsLoopback(redirectURI),
-		Trusted:  c.Kind == oauth.PreRegistered,
-	}
-}
-
-func (h *Handler) shownScopes(names []string) []pages.Scope {
-	var list []pages.Scope
-	for _, name := range names {
-		i := slices.IndexFunc(h.Scopes, func(s Scope) bool { return s.Name == name })
-		if i >= 0 {
-			list = append(list, pages.Scope(h.Scopes[i]))
-		} else {
-			list = append(list, pages.Scope{Name: name}) // granted under an older configuration
-		}
-	}
-	return list
-}
-
-func displayName(u *oauth.User) string {
-	if u.Name != "" {
-		return u.Name
-	}
-	return u.Username
+	return redirect(v, h.base+consentPath+"?"+url.Values{"request": {sealed}}.Encode())
 }

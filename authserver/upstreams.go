@@ -169,11 +169,11 @@ func (h *Handler) welcomeFromUpstream(user oauth.User) error {
 	return errors.New("users of that upstream no longer sign in here")
 }
 
-// leaving is a sign-in at an upstream under way, sealed into a cookie.
-type leaving struct {
+// pendingSignIn is a sign-in at an upstream under way, sealed into a cookie.
+type pendingSignIn struct {
 	Upstream string           `json:"u"`
 	Pending  upstream.Pending `json:"p"`
-	Ticket   string           `json:"t"`
+	SignIn   signIn           `json:"s"`
 }
 
 // maxCookie bounds a cookie: browsers drop larger ones.
@@ -181,32 +181,32 @@ const maxCookie = 3900
 
 func (h *Handler) callbackURL(u *Upstream) string { return h.Issuer + callbackPath + u.Name }
 
-// leave sends the user to an upstream. They have seen for which client: an
-// upstream that knows them may not ask anything (MCP security best practices,
+// startUpstream sends the user to an upstream. They have seen for which client:
+// an upstream that knows them may not ask anything (MCP security best practices,
 // confused deputy).
-func (h *Handler) leave(w http.ResponseWriter, r *http.Request, u *Upstream) error {
-	sealed := r.URL.Query().Get("request")
-	if _, err := h.openTicket(w, r, sealed); err != nil {
+func (h *Handler) startUpstream(v *visit, u *Upstream) error {
+	var s signIn
+	if err := v.openStep(signInPurpose, v.R.URL.Query().Get("request"), &s); err != nil {
 		return err
 	}
-	to, pending, err := u.provider.Begin(r.Context(), h.callbackURL(u))
+	to, pending, err := u.provider.Begin(v.Context(), h.callbackURL(u))
 	if err != nil {
-		return h.upstreamFailed(w, r, u, err)
+		return h.upstreamFailed(v, u, err)
 	}
-	value, err := h.seal(r.Context(), "leaving", &leaving{u.Name, pending, sealed})
+	value, err := v.Seal(upstreamPurpose, &pendingSignIn{u.Name, pending, s}, s.rest(h.now()))
 	if err != nil {
 		return err
 	}
 	if len(value) > maxCookie {
-		return h.upstreamFailed(w, r, u, errors.New("the client's request is too large to sign in elsewhere"))
+		return h.upstreamFailed(v, u, errors.New("the client's request is too large to sign in elsewhere"))
 	}
-	h.setCookie(w, leavingCookie(pending.State), value, ticketLifetime)
-	return redirect(w, r, to)
+	v.SetCookie(pendingCookie(pending.State), value, s.rest(h.now()))
+	return redirect(v, to)
 }
 
-// leavingCookie returns the name of the cookie for the state: a user may sign in
+// pendingCookie returns the name of the cookie for the state: a user may sign in
 // in two tabs.
-func leavingCookie(state string) string {
+func pendingCookie(state string) string {
 	name := upstreamCookie
 	for _, c := range []byte(state) {
 		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' {
@@ -219,34 +219,31 @@ func leavingCookie(state string) string {
 	return name
 }
 
-// comeBack takes the user back from an upstream.
-func (h *Handler) comeBack(w http.ResponseWriter, r *http.Request, u *Upstream) error {
-	callback, err := url.ParseQuery(r.URL.RawQuery)
+// upstreamCallback takes the user back from an upstream.
+func (h *Handler) upstreamCallback(v *visit, u *Upstream) error {
+	callback, err := url.ParseQuery(v.R.URL.RawQuery)
 	if err != nil {
-		return errTicket
+		return errStep
 	}
-	cookie := leavingCookie(callback.Get("state"))
-	var was leaving
-	if err := h.open(r.Context(), "leaving", h.cookie(r, cookie), &was); err != nil {
+	cookie := pendingCookie(callback.Get("state"))
+	var was pendingSignIn
+	if err := v.openStep(upstreamPurpose, v.Cookie(cookie), &was); err != nil {
 		return err
 	}
-	h.setCookie(w, cookie, "", 0) // an answer counts once
-	if _, err := h.openTicket(w, r, was.Ticket); err != nil {
-		return err
-	}
+	v.RemoveCookie(cookie) // an answer counts once
 	if was.Upstream != u.Name {
-		return errTicket // an answer of another one's
+		return errStep // an answer of another one's
 	}
-	id, err := u.provider.Finish(r.Context(), h.callbackURL(u), was.Pending, callback)
+	id, err := u.provider.Finish(v.Context(), h.callbackURL(u), was.Pending, callback)
 	if err == nil && len(id.Subject) > maxUserText {
 		err = fmt.Errorf("the user's subject is longer than %d bytes", maxUserText) // OpenID Connect Core 1.0, section 2: 255
 	}
 	if err != nil {
-		return h.upstreamFailed(w, r, u, err)
+		return h.upstreamFailed(v, u, err)
 	}
 	if !u.rules.Allow(id) {
 		signIns.WithLabelValues(h.Issuer, u.Name, "denied").Inc()
-		logRefusal(r.Context(), "access_denied", fmt.Errorf("no rule of upstream %s allows the user %s (%s)", u.Name, id.Subject, id.Username))
+		logRefusal(v.Context(), "access_denied", fmt.Errorf("no rule of upstream %s allows the user %s (%s)", u.Name, id.Subject, id.Username))
 		who := id.Username
 		if id.Email != "" {
 			who = id.Email
@@ -254,17 +251,21 @@ func (h *Handler) comeBack(w http.ResponseWriter, r *http.Request, u *Upstream) 
 		pages.Message{
 			Site:  h.site,
 			Title: "You can't sign in here",
-			Text:  fmt.Sprintf("%s says that you are %s, who has no access to this server.", u.label(), who),
-			Cure:  "Sign in as somebody else, or ask whoever runs this server for access.",
-		}.Write(w, http.StatusForbidden)
+			Text:  fmt.Sprintf("%s says that you are %s. That account has no access to this server.", u.label(), who),
+			Cure:  "Sign in with another account, or ask the operator of this server for access.",
+		}.Write(v.W, http.StatusForbidden)
 		return nil
 	}
 	signIns.WithLabelValues(h.Issuer, u.Name, "ok").Inc()
-	return h.signedIn(w, r, u.user(id), was.Ticket)
+	sealed, err := v.Seal(signInPurpose, &was.SignIn, was.SignIn.rest(h.now()))
+	if err != nil {
+		return err
+	}
+	return h.proceedAs(v, u.user(id), sealed)
 }
 
 // upstreamFailed says why a sign-in at an upstream came to nothing.
-func (h *Handler) upstreamFailed(w http.ResponseWriter, r *http.Request, u *Upstream, err error) error {
+func (h *Handler) upstreamFailed(v *visit, u *Upstream, err error) error {
 	page := pages.Message{
 		Site:  h.site,
 		Title: "You are not signed in",
@@ -273,17 +274,17 @@ func (h *Handler) upstreamFailed(w http.ResponseWriter, r *http.Request, u *Upst
 	status, outcome := http.StatusBadRequest, "error"
 	if _, denied := errors.AsType[*upstream.DeniedError](err); denied {
 		status, outcome = http.StatusForbidden, "denied"
-		page.Text = u.label() + " says that you, or it, refused."
+		page.Text = "The sign-in was refused, by you or by " + u.label() + "."
 	} else if _, away := errors.AsType[*upstream.UnavailableError](err); away {
 		status = http.StatusServiceUnavailable
-		w.Header().Set("Retry-After", "5")
-		page.Text = u.label() + " does not answer just now."
+		v.W.Header().Set("Retry-After", "5")
+		page.Text = u.label() + " does not answer right now."
 		page.Cure = "Try again in a minute."
 	} else {
-		page.Text = "What " + u.label() + " answered was not an answer to this sign-in."
+		page.Text = "The answer of " + u.label() + " does not belong to this sign-in."
 	}
 	signIns.WithLabelValues(h.Issuer, u.Name, outcome).Inc()
-	logRefusal(r.Context(), "upstream_"+outcome, err)
-	page.Write(w, status)
+	logRefusal(v.Context(), "upstream_"+outcome, err)
+	page.Write(v.W, status)
 	return nil
 }

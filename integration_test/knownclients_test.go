@@ -88,12 +88,12 @@ func TestEmbeddedServerKnowsKnownClients(t *testing.T) {
 	for redirect, warned := range map[string]bool{"http://127.0.0.1:40123/": true, "https://vscode.dev/redirect": false} {
 		p := c.person(t)
 		consent := p.signIn(p.get(known(c.URL+"/editor.json", redirect).authorizationURL("prompt", "consent")), "demo")
-		if got := strings.Contains(consent.text(), "Did you just start this yourself?"); got != warned || !consent.button("allow") {
+		if got := strings.Contains(consent.text(), "could pose as it"); got != warned || !consent.button("allow") {
 			t.Errorf("%s: warned %t, want %t: %s", redirect, got, warned, consent.text())
 		}
 	}
 	pg := c.person(t).get(known(id, "cursor://anysphere.cursor-mcp/oauth/callback").authorizationURL())
-	if pg.status != 400 || pg.header.Get("Location") != "" || !strings.Contains(pg.text(), "ask whoever runs this server") {
+	if pg.status != 400 || pg.header.Get("Location") != "" || !strings.Contains(pg.text(), "ask the operator of this server") {
 		t.Errorf("a scheme that nobody allowed: got %d %s", pg.status, pg.text())
 	}
 	c.logs("private_schemes") // what whoever runs it can do

@@ -19,8 +19,8 @@ type Account struct {
 	// Action is where the form that revokes is sent (POST), with the fields
 	// csrf and revoke, the ID of an Access.
 	Action string
-	// SignOut is where the form that signs out is sent (POST), with the field
-	// csrf.
+	// SignOut is where the form that signs out is sent (POST), with the fields
+	// csrf and where: here or everywhere.
 	SignOut string
 	// Token is the hidden field csrf of both forms.
 	Token string
@@ -30,10 +30,10 @@ type Account struct {
 
 // Access is what one client may do in the user's name at one MCP server.
 type Access struct {
-	ID       string
-	Client   Client
-	Resource string
-	Scopes   []Scope
+	ID     string
+	Client Client
+	Server Server
+	Scopes []Scope
 	// Since and LastUsed are shown as days, in UTC; not at all if zero.
 	Since, LastUsed time.Time
 }

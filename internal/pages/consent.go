@@ -11,15 +11,19 @@ type Consent struct {
 	User string
 	// Email may be empty.
 	Email string
-	// Resource is the URL of the MCP server.
-	Resource string
-	// ResourceName may be empty.
-	ResourceName string
+	// Server is the MCP server.
+	Server Server
 	// Scopes are the permissions asked for; if there are none, the page says so.
 	Scopes []Scope
-	// Offline says that the client asked to stay connected when the user is
-	// away (refresh tokens).
+	// Offline says that the client's access goes on while the user is away
+	// (refresh tokens).
 	Offline bool
+	// New says that the user has not allowed this client before, sent back to
+	// that web site.
+	New bool
+	// Again says that the user has allowed all of this before, and is asked again
+	// because the client can't be told from others.
+	Again bool
 	// Action is where the form is sent (POST), with the fields request and
 	// decision: allow, deny, or switch to sign in as somebody else.
 	Action string

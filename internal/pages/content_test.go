@@ -13,19 +13,24 @@ func TestWhatIsSaid(t *testing.T) {
 	t.Parallel()
 	const (
 		notVerified = "The name is not verified."
-		byOperator  = "set up by the operator"
-		warning     = "any program on it could pose as this application"
-		stays       = "when you are away"
+		byOperator  = "The operator of this server set up this application."
+		hint        = "Other programs on this computer could pose as it."
+		question    = "Do you know this web site?"
+		letters     = "letters of another alphabet"
+		stays       = "while you are away"
 		noScopes    = "asks for no particular permission"
 	)
+	server := pages.Server{URL: "https://mcp.example/files"}
 	consent := func(c pages.Client) pages.Consent {
-		return pages.Consent{Site: "auth.example", Client: c, User: "Alice", Email: "alice@example.com", Resource: "https://mcp.example/", Scopes: scopes}
+		return pages.Consent{Site: "auth.example", Client: c, User: "Alice", Email: "alice@example.com", Server: server, Scopes: scopes}
 	}
 	with := func(change func(*pages.Client)) pages.Consent {
 		c := honest
 		change(&c)
 		return consent(c)
 	}
+	unknown := consent(honest)
+	unknown.New = true
 	all := everyPage()
 	tests := []struct {
 		name    string
@@ -33,21 +38,29 @@ func TestWhatIsSaid(t *testing.T) {
 		want    []string
 		without []string
 	}{
-		{"a published client", consent(honest), []string{"Claude", notVerified, "as published at claude.ai", "You will be sent back to claude.ai", "https://mcp.example/", "Alice", "(alice@example.com)", "is told your name and e-mail address"}, []string{byOperator, warning, stays, noScopes}},
+		{"a published client", consent(honest), []string{"Claude", "The application calls itself that, as published at claude.ai. " + notVerified, "You will be sent back to claude.ai", "mcp.example/files", "Alice", "(alice@example.com)", "is told your name and e-mail address"}, []string{byOperator, hint, question, stays, noScopes, letters}},
+		{"a web site that the user doesn't know yet", unknown, []string{question, "You have not allowed it access before."}, []string{hint}},
 		{"a client of the operator", with(func(c *pages.Client) { c.Trusted = true }), []string{byOperator}, []string{notVerified, "as published"}},
 		{"a client that registered itself", with(func(c *pages.Client) { c.IDHost = "" }), []string{notVerified}, []string{"as published"}},
-		{"its id is never shown", with(func(c *pages.Client) { c.ID = "secret-looking-id" }), nil, []string{"secret-looking-id"}},
-		{"a client on this computer", with(func(c *pages.Client) { c.Loopback, c.RedirectHost = true, "127.0.0.1:3000" }), []string{warning, "sent back to 127.0.0.1:3000", "Continue only if you just started"}, nil},
-		{"a trusted one, too", with(func(c *pages.Client) { c.Loopback, c.Trusted = true, true }), []string{warning}, nil},
-		{"a private-use scheme", with(func(c *pages.Client) { c.RedirectHost = "com.example.app" }), []string{"sent back to com.example.app"}, nil},
+		{"a client without a name", with(func(c *pages.Client) { c.Name = "\u200b" }), []string{"An unnamed application", "gave no name. It is published at claude.ai."}, []string{"calls itself", notVerified}},
+		{"a client with nothing", with(func(c *pages.Client) { *c = pages.Client{RedirectHost: "claude.ai"} }), []string{"An unnamed application", "The application gave no name. You"}, []string{"calls itself", "published"}},
+		{"a client on this computer", with(func(c *pages.Client) { c.Loopback, c.RedirectHost = true, "127.0.0.1" }), []string{hint, "sent back to a program on this computer (127.0.0.1)", "Continue only if you just started"}, []string{question}},
+		{"one of the operator's, too", with(func(c *pages.Client) { c.Loopback, c.Trusted = true, true }), []string{hint}, nil},
+		{"a private-use scheme", with(func(c *pages.Client) { c.RedirectHost, c.PrivateScheme = "com.example.app:", true }), []string{hint, "an application on this device (the one that opens com.example.app: links)"}, []string{question}},
+		{"other letters", with(func(c *pages.Client) { c.RedirectHost = "login.xn--pple-43d.com" }), []string{"login.xn--pple-43d.com", letters}, nil},
+		{"a server with a name", all["consent"], []string{"MCP server Files https://mcp.example/files"}, nil},
+		{"a server without one", consent(honest), []string{"MCP server mcp.example/files What"}, []string{"https://mcp.example/files"}},
 		{"permissions", consent(honest), []string{"Read your files files:read", "files:write"}, nil},
 		{"offline", all["consent"], []string{stays, "Files"}, nil},
+		{"allowed before", all["consent, again"], []string{"Continue to Editor?", "You allowed this before.", hint, "The MCP server is told your name."}, []string{"If you allow", notVerified}},
 		{"an empty consent", all["consent, empty"], []string{"An unnamed application", noScopes, "is told your name."}, []string{"()", "e-mail"}},
-		{"sign in for a client", all["sign in"], []string{"Claude", notVerified, "sent back to claude.ai", "Wrong password.", "Continue with Example ID", "Continue with Other"}, nil},
-		{"sign in to the account", all["sign in to the account"], []string{"which applications have access"}, []string{"sent back", "An unnamed application", "Continue with", "Cancel"}},
+		{"sign in for a client", all["sign in"], []string{"Claude asks you to sign in, to use Files https://mcp.example/files.", notVerified, "sent back to claude.ai", "Wrong password.", "Continue with Example ID", "Continue with Other"}, nil},
+		{"sign in to the account", all["sign in to the account"], []string{"which applications may act for you"}, []string{"sent back", "An unnamed application", "Continue with", "Cancel", "MCP server"}},
 		{"sign in, upstream only", all["sign in, upstream only"], []string{"That failed.", "Cancel"}, []string{"Password"}},
-		{"an account", all["account"], []string{"Removed.", "Alice", "told your name and e-mail address", "Claude", "An unnamed application", "4 March 2026", "Read your files files:read", "None in particular"}, []string{"No application"}},
-		{"an empty account", all["account, empty"], []string{"No application has access", "told your name."}, []string{"Remove access", "e-mail", "()"}},
+		{"leaving for a web site", all["leave"], []string{"sent back to claude.ai", question}, []string{hint}},
+		{"leaving for a program", all["leave, here"], []string{"a program on this computer (127.0.0.1)", hint}, []string{question}},
+		{"an account", all["account"], []string{"Removed.", "Alice", "told your name and e-mail address", "Claude", "An unnamed application", "4 March 2026", "Read your files files:read", "None in particular", "Sign out everywhere", "Applications keep their access"}, []string{"No application"}},
+		{"an empty account", all["account, empty"], []string{"No application may act for you", "told your name."}, []string{"Remove access", "e-mail", "()"}},
 		{"days never known", pages.Account{Site: "s", Access: []pages.Access{{Client: honest}}}, nil, []string{"Allowed on", "Last used", "0001"}},
 		{"days in UTC", pages.Account{Site: "s", Access: []pages.Access{{Client: honest, Since: time.Date(2026, 1, 1, 0, 30, 0, 0, time.FixedZone("", 3600))}}}, []string{"31 December 2025"}, nil},
 		{"a message", all["message"], []string{"The request has expired.", "Start again.", "invalid_request: expired", "Your account"}, nil},

@@ -9,8 +9,9 @@ type Leave struct {
 	Site string
 	// RedirectHost is where the user is sent back to in the end.
 	RedirectHost string
-	// Loopback says that this is the user's own computer.
-	Loopback bool
+	// Loopback says that this is a program on the user's own computer, and
+	// PrivateScheme that it is the application that claims the scheme.
+	Loopback, PrivateScheme bool
 	// Action is where the form is sent (POST), with the fields request and
 	// decision: allow or deny.
 	Action string

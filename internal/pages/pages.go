@@ -13,7 +13,6 @@ import (
 	"encoding/base64"
 	"html/template"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -46,7 +45,8 @@ func parse(page string) *template.Template {
 		"appName":  appName,
 		"host":     host,
 		"detail":   detail,
-		"homepage": homepage,
+		"split":    splitHost,
+		"encoded":  isEncoded,
 		"day":      func(t time.Time) string { return t.UTC().Format("2 January 2006") },
 		"isoDay":   func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
 	}).ParseFS(files, "html/frame.html", "html/client.html", "html/"+page))
@@ -82,24 +82,45 @@ type Client struct {
 	// Name is what the client calls itself. It may be hostile: it is cleaned
 	// and cut. Empty means "An unnamed application".
 	Name string
-	// ID is the client identifier. It is never shown as such, see IDHost.
-	ID string
 	// IDHost is the host of the client ID metadata document, the one thing
 	// about such a client that can't be made up. Empty if there is none.
 	IDHost string
-	// URI is the client's home page. It is shown if it is https and its host
-	// is ASCII: other letters can be made to look like a well-known name.
+	// URI is the client's home page. It is shown if it is https, its host is
+	// ASCII (other letters can be made to look like a well-known name), and
+	// users are sent back to that host.
 	URI string
 	// RedirectHost is where the user is sent back: host[:port], or the scheme
-	// of a private-use one. It is always shown, and as given, so names with
-	// other letters than ASCII are to be given as Punycode.
+	// of a private-use one with its colon. It is always shown, and as given, so
+	// names with other letters than ASCII are to be given as Punycode.
 	RedirectHost string
-	// Loopback says that the client is sent back to on this computer.
-	// Any program there can pose as it, of which the consent page warns.
-	Loopback bool
+	// Loopback says that a program on the user's computer is sent back to, and
+	// PrivateScheme that an application is that claims the scheme. Any program
+	// there can pose as it, which the pages say.
+	Loopback, PrivateScheme bool
 	// Trusted says that the operator registered the client. The name of any
 	// other is marked as not verified.
 	Trusted bool
+}
+
+// Server is an MCP server.
+type Server struct {
+	// URL is its resource identifier.
+	URL string
+	// Name is what the operator calls it; it may be empty.
+	Name string
+}
+
+// Title is what the server is called: its name, or else its address without the
+// scheme.
+func (s Server) Title() string {
+	if n := name(s.Name); n != "" {
+		return n
+	}
+	_, address, found := strings.Cut(s.URL, "://")
+	if !found {
+		address = s.URL
+	}
+	return detail(strings.TrimSuffix(address, "/"))
 }
 
 // Scope is a permission. Its text is the operator's.
@@ -108,18 +129,4 @@ type Scope struct {
 	Name string
 	// Description says in words what it permits; it may be empty.
 	Description string
-}
-
-// homepage gives the parts of a link to the client's home page, or nil if it
-// has none that can be shown.
-func homepage(uri string) *url.URL {
-	u, err := url.Parse(uri)
-	// A user name in front of the host is there to be taken for the host.
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
-		return nil
-	}
-	if strings.ContainsFunc(u.Host, func(r rune) bool { return r >= 0x80 }) {
-		return nil
-	}
-	return u
 }

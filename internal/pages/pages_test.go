@@ -19,14 +19,13 @@ type writer interface {
 // hostile is a client that tries everything.
 var hostile = pages.Client{
 	Name:         `"><script>alert(1)</script>` + "\u202egpj.exe\u2066\x00\r\n" + `' onclick=x style=x {{.}} ` + strings.Repeat("long ", 100),
-	ID:           "https://evil.example/<b>",
-	IDHost:       `evil.example"><b>`,
+		IDHost:       `evil.example"><b>`,
 	URI:          `https://evil.example/"><script>?javascript:`,
 	RedirectHost: "evil.example\u202e\n<i>",
 	Loopback:     true,
 }
 
-var honest = pages.Client{Name: "Claude", ID: "https://claude.ai/client", IDHost: "claude.ai", URI: "https://claude.ai/", RedirectHost: "claude.ai"}
+var honest = pages.Client{Name: "Claude", IDHost: "claude.ai", URI: "https://claude.ai/", RedirectHost: "claude.ai"}
 
 var scopes = []pages.Scope{{Name: "files:read", Description: "Read your files"}, {Name: "files:write"}}
 
@@ -37,34 +36,41 @@ func everyPage() map[string]writer {
 	day := time.Date(2026, 3, 4, 23, 0, 0, 0, time.UTC)
 	return map[string]writer{
 		"sign in": pages.SignIn{
-			Site: "auth.example", Client: &honest, Action: "/login", Request: "r1", Local: true, Username: "alice", Error: "Wrong password.",
+			Site: "auth.example", Client: &honest, Server: pages.Server{URL: "https://mcp.example/files", Name: "Files"}, Action: "/login", Request: "r1", Local: true, Username: "alice", Error: "Wrong password.",
 			Upstreams: []pages.Upstream{{Label: "Example ID", URL: "/upstream/example?request=r1"}, {Label: "Other", URL: "https://other.example/"}},
 		},
 		"sign in to the account":          pages.SignIn{Site: "auth.example", Action: "/login", Local: true},
 		"sign in, upstream only":          pages.SignIn{Site: "auth.example", Client: &honest, Action: "/login", Error: "That failed.", Upstreams: []pages.Upstream{{Label: "X", URL: "/x"}}},
 		"sign in, account, upstream only": pages.SignIn{Site: "auth.example", Upstreams: []pages.Upstream{{Label: "X", URL: "/x"}}},
 		"sign in, hostile": pages.SignIn{
-			Site: script, Client: &hostile, Action: "/login" + script, Request: script, Local: true, Username: script, Error: script,
+			Site: script, Client: &hostile, Server: pages.Server{URL: script, Name: script}, Action: "/login" + script, Request: script, Local: true, Username: script, Error: script,
 			Upstreams: []pages.Upstream{{Label: script, URL: "/" + script}},
 		},
 		"consent": pages.Consent{
-			Site: "auth.example", Client: honest, User: "Alice", Email: "alice@example.com", Resource: "https://mcp.example/files", ResourceName: "Files",
+			Site: "auth.example", Client: honest, User: "Alice", Email: "alice@example.com", Server: pages.Server{URL: "https://mcp.example/files", Name: "Files"},
 			Scopes: scopes, Offline: true, Action: "/consent", Request: "r1",
 		},
 		"consent, empty": pages.Consent{Site: "auth.example"},
 		"consent, hostile": pages.Consent{
-			Site: script, Client: hostile, User: script, Email: script, Resource: script, ResourceName: script,
+			Site: script, Client: hostile, User: script, Email: script, Server: pages.Server{URL: script, Name: script},
 			Scopes: []pages.Scope{{Name: script, Description: script}}, Action: "/" + script, Request: script,
 		},
+		"consent, again": pages.Consent{
+			Site: "auth.example", Client: pages.Client{Name: "Editor", RedirectHost: "127.0.0.1", Loopback: true}, User: "Alice", Server: pages.Server{URL: "https://mcp.example/files"},
+			Scopes: scopes, Offline: true, Again: true, Action: "/consent", Request: "r1",
+		},
+		"leave":          pages.Leave{Site: "auth.example", RedirectHost: "claude.ai", Action: "/consent", Request: "r1"},
+		"leave, here":    pages.Leave{Site: "auth.example", RedirectHost: "127.0.0.1", Loopback: true, Action: "/consent", Request: "r1"},
+		"leave, hostile": pages.Leave{Site: script, RedirectHost: hostile.RedirectHost, PrivateScheme: true, Action: "/" + script, Request: script},
 		"account": pages.Account{
 			Site: "auth.example", User: "Alice", Email: "alice@example.com", Action: "/revoke", SignOut: "/signout", Token: "t1", Done: "Removed.",
 			Access: []pages.Access{
-				{ID: "a1", Client: honest, Resource: "https://mcp.example/", Scopes: scopes, Since: day, LastUsed: day},
-				{ID: "a2", Client: pages.Client{Trusted: true}, Resource: "https://mcp.example/"},
+				{ID: "a1", Client: honest, Server: pages.Server{URL: "https://mcp.example/"}, Scopes: scopes, Since: day, LastUsed: day},
+				{ID: "a2", Client: pages.Client{Trusted: true}, Server: pages.Server{URL: "https://mcp.example/"}},
 			},
 		},
 		"account, empty":   pages.Account{Site: "auth.example", User: "Alice", Action: "/revoke", SignOut: "/signout", Token: "t1"},
-		"account, hostile": pages.Account{Site: script, User: script, Email: script, Done: script, Token: script, Access: []pages.Access{{ID: script, Client: hostile, Resource: script, Scopes: []pages.Scope{{Name: script}}}}},
+		"account, hostile": pages.Account{Site: script, User: script, Email: script, Done: script, Token: script, Access: []pages.Access{{ID: script, Client: hostile, Server: pages.Server{URL: script}, Scopes: []pages.Scope{{Name: script}}}}},
 		"message":          pages.Message{Site: "auth.example", Title: "Too late", Text: "The request has expired.", Cure: "Start again.", Detail: "invalid_request: expired", Link: "/account", LinkLabel: "Your account"},
 		"message, empty":   pages.Message{Site: "auth.example", Title: "Done", Text: "You are signed out."},
 		"message, hostile": pages.Message{Site: script, Title: script, Text: script, Cure: script, Detail: script, Link: "/" + script, LinkLabel: script},
@@ -140,8 +146,10 @@ func TestButtons(t *testing.T) {
 		{"sign in, upstream only", []string{"decision=cancel"}, "request=", []string{"/login"}},
 		{"sign in, account, upstream only", nil, "", nil},
 		{"consent", []string{"decision=allow", "decision=deny", "decision=switch"}, "request=r1", []string{"/consent"}},
-		{"account", []string{"=", "revoke=a1", "revoke=a2"}, "csrf=t1", []string{"/signout", "/revoke"}},
-		{"account, empty", []string{"="}, "csrf=t1", []string{"/signout"}},
+		{"consent, again", []string{"decision=allow", "decision=deny", "decision=switch"}, "request=r1", []string{"/consent"}},
+		{"leave", []string{"decision=allow", "decision=deny"}, "request=r1", []string{"/consent"}},
+		{"account", []string{"where=here", "where=everywhere", "revoke=a1", "revoke=a2"}, "csrf=t1", []string{"/signout", "/revoke"}},
+		{"account, empty", []string{"where=here", "where=everywhere"}, "csrf=t1", []string{"/signout"}},
 		{"message", nil, "", nil},
 	}
 	for _, tt := range tests {

@@ -8,6 +8,8 @@ type SignIn struct {
 	Site string
 	// Client is who sent the user here; nil if they go to their account page.
 	Client *Client
+	// Server is the MCP server that the Client wants to use.
+	Server Server
 	// Action is where the form is sent (POST), with the fields request,
 	// username, password, and decision: signin, or cancel if there is a Client.
 	Action string

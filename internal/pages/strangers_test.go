@@ -95,9 +95,50 @@ func TestHostsKeepTheirEnd(t *testing.T) {
 				if len(found) != 1 || found[0].Data != "bdi" {
 					t.Fatalf("%s: got %d hosts, want 1 in a bdi", page, len(found))
 				}
-				if got := found[0].FirstChild.Data; got != tt.want {
+				if got := text(found[0]); got != tt.want {
 					t.Errorf("%s: got %q, want %q", page, got, tt.want)
 				}
+			}
+		})
+	}
+}
+
+// What stands out of a host is the part that says whose it is.
+func TestEmphasis(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, given, want string }{
+		{"a domain", "claude.ai", "[claude.ai]"},
+		{"a host of it", "www.claude.ai:8443", "www.[claude.ai]:8443"},
+		{"another's in front", "claude.ai.evil.example", "claude.ai.[evil.example]"},
+		{"a suffix of two labels", "login.bank.co.uk", "login.[bank.co.uk]"},
+		{"a suffix that people register below", "claude.github.io", "[claude.github.io]"},
+		{"below such a one", "a.claude.github.io", "a.[claude.github.io]"},
+		{"a suffix itself", "github.io", "[github.io]"},
+		{"a suffix of no registry", "tools.office.internal", "tools.[office.internal]"},
+		{"one label", "intranet:8443", "[intranet]:8443"},
+		{"capital letters", "WWW.Claude.AI", "WWW.[Claude.AI]"},
+		{"an address", "192.0.2.10:8443", "[192.0.2.10]:8443"},
+		{"an address of 128 bits", "[2001:db8::1]:8443", "[[2001:db8::1]]:8443"},
+		{"without a port", "[2001:db8::1]", "[[2001:db8::1]]"},
+		{"a dot at the end", "www.claude.ai.", "[www.claude.ai.]"},
+		{"Punycode", "login.xn--pple-43d.com", "login.[xn--pple-43d.com]"},
+		{"other letters", "www.büro.example", "[www.büro.example]"},
+		{"cut", "login.bank." + strings.Repeat("a", 300) + ".evil.example", "…" + strings.Repeat("a", 248) + ".[evil.example]"},
+		{"nothing", "", "[]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			found := get(t, pages.Leave{RedirectHost: tt.given}, http.StatusOK).with("class", "host")
+			var got strings.Builder
+			for n := range found[0].ChildNodes() {
+				if n.Data == "b" {
+					got.WriteString("[" + text(n) + "]")
+				} else {
+					got.WriteString(n.Data)
+				}
+			}
+			if got.String() != tt.want {
+				t.Errorf("got %s, want %s", got.String(), tt.want)
 			}
 		})
 	}
@@ -106,7 +147,14 @@ func TestHostsKeepTheirEnd(t *testing.T) {
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	message := func(link string) writer { return pages.Message{Title: "T", Text: "x", Link: link} }
-	client := func(uri string) writer { return pages.Consent{Client: pages.Client{URI: uri}} }
+	client := func(uri string, change ...func(*pages.Client)) writer {
+		c := pages.Client{URI: uri, RedirectHost: "claude.ai"}
+		for _, f := range change {
+			f(&c)
+		}
+		return pages.Consent{Client: c}
+	}
+	back := func(host string) func(*pages.Client) { return func(c *pages.Client) { c.RedirectHost = host } }
 	tests := []struct {
 		name string
 		page writer
@@ -127,6 +175,15 @@ func TestLinks(t *testing.T) {
 
 		{"home page", client("https://claude.ai/a?b=c"), "https://claude.ai/a?b=c"},
 		{"home page, none", client(""), ""},
+		{"home page, another host's", client("https://chatgpt.com/"), ""},
+		{"home page, a host above", client("https://claude.ai/", back("login.claude.ai")), ""},
+		{"home page, a host below", client("https://evil.claude.ai/"), ""},
+		{"home page, another port", client("https://claude.ai:8443/"), ""},
+		{"home page, the same port", client("https://claude.ai:8443/", back("claude.ai:8443")), "https://claude.ai:8443/"},
+		{"home page, the usual port", client("https://Claude.ai:443/"), "https://Claude.ai:443/"},
+		{"home page, on this computer", client("https://localhost/", back("localhost"), func(c *pages.Client) { c.Loopback = true }), ""},
+		{"home page, of a scheme", client("https://cursor:/", back("cursor:"), func(c *pages.Client) { c.PrivateScheme = true }), ""},
+		{"home page, nowhere", client("https:///", back("")), ""},
 		{"home page, http", client("http://claude.ai/"), ""},
 		{"home page, script", client("javascript:alert(1)//https://claude.ai"), ""},
 		{"home page, without a host", client("https:///x"), ""},

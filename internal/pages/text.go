@@ -6,6 +6,9 @@ import (
 	"unicode/utf8"
 )
 
+// ellipsis stands for what was cut off.
+const ellipsis = "…"
+
 const (
 	// maxName is how much of a name is shown, in runes: enough for honest
 	// ones, too little to write a page of one's own into ours.
@@ -28,7 +31,7 @@ func appName(s string) string {
 	return s
 }
 
-// name cleans what somebody calls themselves.
+// name cleans what a client or a user is called.
 func name(s string) string { return cut(clean(s), maxName) }
 
 // detail cleans small print and addresses.
@@ -41,7 +44,7 @@ func host(s string) string {
 	if len(runes) <= maxHost {
 		return string(runes)
 	}
-	return "…" + string(runes[len(runes)-maxHost+1:])
+	return ellipsis + string(runes[len(runes)-maxHost+1:])
 }
 
 // clean makes one line of what a stranger wrote, without what changes how the
@@ -89,5 +92,5 @@ func cut(s string, limit int) string {
 	if utf8.RuneCountInString(s) <= limit {
 		return s
 	}
-	return strings.TrimRight(string([]rune(s)[:limit-1]), " ") + "…"
+	return strings.TrimRight(string([]rune(s)[:limit-1]), " ") + ellipsis
 }

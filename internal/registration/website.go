@@ -32,3 +32,10 @@ func LeadsToWebSite(uri string) bool {
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	return last != "" && (last[0] < '0' || last[0] > '9')
 }
+
+// IsPrivateScheme reports whether uri, which has passed [CheckRedirectURI],
+// leads to the application that claims its scheme (RFC 8252, section 7.1).
+func IsPrivateScheme(uri string) bool {
+	u, err := url.Parse(uri)
+	return err == nil && u.Scheme != "https" && u.Scheme != "http"
+}

@@ -1,0 +1,144 @@
+package authserver
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+)
+
+// question is what the consent page asks, sealed into its form: the answer is
+// for what was shown, and from the user who was asked.
+type question struct {
+	SignIn signIn `json:"s"`
+	// Subject is the user.
+	Subject string `json:"u"`
+}
+
+// showConsent asks whether the user lets the client have what it asks for.
+func (h *Handler) showConsent(v *visit, s *signIn, client *oauth.Client, user *oauth.User) error {
+	before, err := h.server.AllowedBefore(v.Context(), *user, s.Authorization)
+	if err != nil {
+		return err
+	}
+	sealed, err := v.Seal(consentPurpose, &question{*s, user.Subject}, s.rest(h.now()))
+	if err != nil {
+		return err
+	}
+	a := s.Authorization
+	page := pages.Consent{
+		Site:    h.site,
+		Client:  shownClient(client, a.RedirectURI),
+		Server:  shownServer(a.Resource),
+		User:    displayName(user),
+		Email:   user.Email,
+		Scopes:  h.shownScopes(a.Scopes),
+		Offline: a.Offline,
+		// Asked again of a client that can't be told from others. One that wants the
+		// user to consent gets the whole page.
+		Again:   before.All && !a.Prompts("consent") && !registration.LeadsToWebSite(a.RedirectURI),
+		Action:  h.base + consentPath,
+		Request: sealed,
+	}
+	// Where the operator lists the addresses, they are known to be right.
+	listed := h.Registration != nil && len(h.Registration.RedirectURIs) > 0
+	page.New = !before.Known && !listed && !page.Client.Trusted && registration.LeadsToWebSite(a.RedirectURI)
+	page.Write(v.W, http.StatusOK)
+	return nil
+}
+
+// submitConsent takes the user's answer.
+func (h *Handler) submitConsent(v *visit) error {
+	var q question
+	if err := v.openStep(consentPurpose, v.form.Get("request"), &q); err != nil {
+		return err
+	}
+	s := &q.SignIn
+	client, err := h.server.Client(v.Context(), s.Authorization)
+	if err != nil {
+		return err
+	}
+	user, err := v.signedIn()
+	if err != nil {
+		return err
+	}
+	if user == nil || user.Subject != q.Subject {
+		// The session has ended, or is another user's: ask again.
+		return h.next(v, s, client)
+	}
+	switch v.form.Get("decision") {
+	case "allow":
+		return h.approve(v, user, s.Authorization, "approved")
+	case "deny":
+		return h.server.Refuse(s.Authorization, nil)
+	case "switch":
+		if err := v.endSession(); err != nil {
+			return notSignedOut(err)
+		}
+		return h.showSignIn(v, s, client, pages.SignIn{}, http.StatusOK)
+	}
+	return browser.ErrForm
+}
+
+func (h *Handler) approve(v *visit, user *oauth.User, a *oauth.Authorization, outcome string) error {
+	to, err := h.server.Approve(v.Context(), *user, a)
+	if err != nil {
+		return err
+	}
+	authorizations.WithLabelValues(h.Issuer, outcome).Inc()
+	return redirect(v, to)
+}
+
+// shownServer is how the MCP server is presented.
+func shownServer(resource string) pages.Server {
+	return pages.Server{URL: resource, Name: inprocess.ResourceName(resource)}
+}
+
+// shownClient is how a client is presented that sends the user to redirectURI.
+func shownClient(c *oauth.Client, redirectURI string) pages.Client {
+	name := c.Name
+	if name == "" && c.Kind == oauth.PreRegistered {
+		name = c.ID
+	}
+	shown := pages.Client{
+		Name:         name,
+		IDHost:       c.DocumentHost(),
+		URI:          c.URI,
+		RedirectHost: registration.RedirectTarget(redirectURI),
+		Trusted:      c.Kind == oauth.PreRegistered,
+	}
+	switch {
+	case registration.LeadsToWebSite(redirectURI):
+	case registration.IsPrivateScheme(redirectURI):
+		shown.PrivateScheme = true
+	default:
+		// Also of a client that has other addresses besides: any program here
+		// can pose as it, by this one.
+		shown.Loopback = true
+	}
+	return shown
+}
+
+func (h *Handler) shownScopes(names []string) []pages.Scope {
+	var list []pages.Scope
+	for _, name := range names {
+		i := slices.IndexFunc(h.Scopes, func(s Scope) bool { return s.Name == name })
+		if i >= 0 {
+			list = append(list, pages.Scope(h.Scopes[i]))
+		} else {
+			list = append(list, pages.Scope{Name: name}) // granted under an older configuration
+		}
+	}
+	return list
+}
+
+func displayName(u *oauth.User) string {
+	if u.Name != "" {
+		return u.Name
+	}
+	return u.Username
+}
