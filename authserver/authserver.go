@@ -103,7 +103,7 @@ type Handler struct {
 	secure     bool   // https
 	site       string // host, for pages
 	users      map[string]*User
-	noPassword []byte
+	kinds      []*User // of each way to hash passwords, one who has it
 	browsers   *browser.Site
 	state      *serverState
 	routes     map[string]route

@@ -91,7 +91,8 @@ func (v *visit) startSession(user oauth.User) error {
 	if err != nil {
 		return err
 	}
-	v.SetCookie(sessionCookie, sealed, lifetime)
+	// For as long as the browser's other cookie, without which it doesn't open.
+	v.SetCookie(sessionCookie, sealed, 0)
 	return nil
 }
 

@@ -1,8 +1,11 @@
 package authserver
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
@@ -36,8 +39,8 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	    scopes   <names...> | {
 //	        <name> [<description>]
 //	    }
-//	    users {
-//	        <user name> <bcrypt hash> [<full name> [<e-mail address>]]
+//	    users [<hash algorithm>] {
+//	        <user name> <hashed password> [<full name> [<e-mail address>]]
 //	    }
 //	    upstream oidc <issuer> | github {
 //	        client_id     <id>
@@ -163,11 +166,23 @@ func (h *Handler) unmarshalScopes(d *caddyfile.Dispenser) error {
 }
 
 func (h *Handler) unmarshalUsers(d *caddyfile.Dispenser) error {
+	const usage = "users takes a block: a user name, a password hashed by `caddy hash-password`, a full name and an e-mail address on each line"
+	var hash json.RawMessage
 	if d.NextArg() {
-		return d.Err("users takes a block: a user name, a password hashed by `caddy hash-password`, a full name and an e-mail address on each line")
+		hash = hashModule(d.Val())
+		if _, err := caddy.GetModule(hashNamespace + "." + d.Val()); err != nil {
+			return d.Errf("there is no hash algorithm %s (known: %s); %s", d.Val(), strings.Join(knownHashes(), ", "), usage)
+		}
+		if d.NextArg() {
+			return d.Err(usage)
+		}
 	}
+	if slices.ContainsFunc(h.Users, func(u *User) bool { return string(u.HashRaw) == string(hash) }) {
+		return d.Err("users is given twice: write all users in one block")
+	}
+	before := len(h.Users)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		user := &User{Username: d.Val()}
+		user := &User{Username: d.Val(), HashRaw: hash}
 		args := d.RemainingArgs()
 		switch len(args) {
 		case 3:
@@ -183,10 +198,21 @@ func (h *Handler) unmarshalUsers(d *caddyfile.Dispenser) error {
 		}
 		h.Users = append(h.Users, user)
 	}
-	if len(h.Users) == 0 {
+	if len(h.Users) == before {
 		return d.Err("users is empty")
 	}
 	return nil
+}
+
+// hashNamespace is where modules are that compare passwords.
+const hashNamespace = "http.authentication.hashes"
+
+func knownHashes() []string {
+	var names []string
+	for _, info := range caddy.GetModules(hashNamespace) {
+		names = append(names, info.ID.Name())
+	}
+	return names
 }
 
 func (h *Handler) unmarshalUpstream(d *caddyfile.Dispenser) error {

@@ -40,7 +40,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.SessionLifetime < 0 {
 		return errors.New("session_lifetime is negative")
 	}
-	if err := h.provisionUsers(); err != nil {
+	if err := h.provisionUsers(ctx); err != nil {
 		return err
 	}
 	documents, err := h.provisionDocuments()
@@ -141,13 +141,13 @@ func (h *Handler) replacePlaceholders() error {
 	return errors.Join(errs...)
 }
 
-func (h *Handler) provisionUsers() error {
+func (h *Handler) provisionUsers(ctx caddy.Context) error {
 	h.users = make(map[string]*User)
 	for i, u := range h.Users {
 		if u == nil {
 			return fmt.Errorf("user %d is null", i)
 		}
-		if err := u.check(); err != nil {
+		if err := u.provision(ctx); err != nil {
 			return fmt.Errorf("user %q: %w", u.Username, err)
 		}
 		if h.users[u.Username] != nil {
@@ -155,7 +155,10 @@ func (h *Handler) provisionUsers() error {
 		}
 		h.users[u.Username] = u
 	}
-	h.noPassword = noPassword(h.Users)
+	if h.kinds = kindsOf(h.Users); len(h.kinds) > 1 {
+		h.logger.Warn("passwords are hashed in several ways, and every sign-in takes the time of all of them, so that it doesn't tell names apart: hash them all alike",
+			zap.Int("ways", len(h.kinds)))
+	}
 	for i, u := range h.Upstreams {
 		if u == nil {
 			return fmt.Errorf("upstream %d is null", i)

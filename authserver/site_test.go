@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"golang.org/x/net/html"
 
@@ -54,7 +55,9 @@ func newTestSite(t *testing.T, change ...func(*Handler)) *site {
 		c(s.Handler)
 	}
 	s.state.throttle = newThrottle(s.now)
-	if err := s.provisionUsers(); err != nil {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	t.Cleanup(cancel)
+	if err := s.provisionUsers(ctx); err != nil {
 		t.Fatal(err)
 	}
 	config := oauth.Config{

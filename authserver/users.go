@@ -4,34 +4,47 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
-	"golang.org/x/crypto/bcrypt"
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 )
 
-// User is somebody who signs in with a password.
+// User signs in with a password.
 type User struct {
 	// The user name, which is also the subject of their tokens.
 	Username string `json:"username"`
 
-	// The password, hashed with bcrypt as `caddy hash-password` does it.
+	// The hashed password, as `caddy hash-password` prints it. Placeholders are
+	// replaced.
 	Password string `json:"password"`
+
+	// How the password is hashed, as `basic_auth` has it. Default: argon2id if
+	// the hash says so, else bcrypt.
+	HashRaw json.RawMessage `json:"hash,omitempty" caddy:"namespace=http.authentication.hashes inline_key=algorithm"`
 
 	// The full name, for pages and tokens.
 	Name string `json:"name,omitempty"`
 
 	// The e-mail address, for pages and tokens.
 	Email string `json:"email,omitempty"`
+
+	comparer caddyauth.Comparer
+	// work tells what it takes to check the password: users with the same take
+	// the same time.
+	work string
 }
 
 // maxPassword bounds a password, in bytes. bcrypt looks at the first 72.
 const maxPassword = 1024
 
-func (u *User) check() error {
+func (u *User) provision(ctx caddy.Context) error {
 	switch {
 	case u.Username == "":
 		return errors.New("the user name is missing")
@@ -40,15 +53,38 @@ func (u *User) check() error {
 		return errors.New("a user name has no blanks, colons or control characters")
 	case len(u.Username) > 100:
 		return errors.New("the user name is too long")
+	case u.Password == "":
+		return errors.New("the password is missing: `caddy hash-password` hashes one")
 	}
-	cost, err := bcrypt.Cost([]byte(u.Password))
+	if u.HashRaw == nil {
+		algorithm := "bcrypt"
+		if strings.HasPrefix(u.Password, "$argon2id$") {
+			algorithm = "argon2id"
+		}
+		u.HashRaw = hashModule(algorithm)
+	}
+	var module struct {
+		Algorithm string `json:"algorithm"`
+	}
+	if err := json.Unmarshal(u.HashRaw, &module); err != nil {
+		return fmt.Errorf("hash: %w", err)
+	}
+	var err error
+	if u.work, err = workOf(module.Algorithm, u.Password); err != nil {
+		return err
+	}
+	loaded, err := ctx.LoadModule(u, "HashRaw")
 	if err != nil {
-		return errors.New("the password is not hashed with bcrypt: `caddy hash-password` does it")
+		return fmt.Errorf("hash: %w", err)
 	}
-	if cost > 16 {
-		return fmt.Errorf("bcrypt's cost of %d makes every sign-in, and every guess, take many seconds: 14 is enough", cost)
-	}
+	u.comparer = loaded.(caddyauth.Comparer)
 	return nil
+}
+
+// hashModule returns the configuration of a module that compares passwords.
+func hashModule(algorithm string) json.RawMessage {
+	b, _ := json.Marshal(map[string]string{"algorithm": algorithm}) // can't fail
+	return b
 }
 
 // credential changes with the password.
@@ -69,38 +105,54 @@ func (u *User) signedIn() oauth.User {
 	}
 }
 
-// checkPassword reports whether password is the user's. It takes the time of
-// bcrypt also if there is no such user, so that nobody can tell. At most one
-// password per processor but one is checked at a time: guesses must not take
-// the machine away from those who are signed in.
+// checkPassword returns the user with that name, if the password is theirs.
+//
+// It does the same work for every name. Passwords may be hashed in several ways
+// that take different times, so one comparison of each kind in use is made,
+// always, in the same order: with the user's own hash for its kind, with the hash
+// of any user for the others. The outcome of those counts for nothing.
+//
+// At most one password per processor but one is checked at a time: guesses must
+// not take the machine away from those who are signed in.
 func (h *Handler) checkPassword(ctx context.Context, username, password string) (*User, error) {
+	if len(password) > maxPassword {
+		return nil, nil
+	}
 	select {
 	case h.state.passwords <- struct{}{}:
 		defer func() { <-h.state.passwords }()
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting to check a password: %w", context.Cause(ctx))
 	}
-	user, hash := h.users[username], h.noPassword
-	if user != nil {
-		hash = []byte(user.Password)
+	user, right := h.users[username], false
+	var errs []error
+	for _, compared := range h.kinds {
+		own := user != nil && user.work == compared.work
+		if own {
+			compared = user
+		}
+		same, err := compared.comparer.Compare([]byte(compared.Password), []byte(password))
+		errs = append(errs, err)
+		right = right || own && same && err == nil
 	}
-	err := bcrypt.CompareHashAndPassword(hash, []byte(password))
-	if user == nil || err != nil || len(password) > maxPassword {
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("comparing passwords: %w", err)
+	}
+	if !right {
 		return nil, nil
 	}
 	return user, nil
 }
 
-// noPassword returns a hash of the highest cost among the users', which no
-// password has: its last part is not one that bcrypt makes.
-func noPassword(users []*User) []byte {
-	cost := bcrypt.DefaultCost
+// kindsOf returns a user of each kind of work.
+func kindsOf(users []*User) []*User {
+	var kinds []*User
 	for _, u := range users {
-		if c, err := bcrypt.Cost([]byte(u.Password)); err == nil {
-			cost = max(cost, c)
+		if !slices.ContainsFunc(kinds, func(other *User) bool { return other.work == u.work }) {
+			kinds = append(kinds, u)
 		}
 	}
-	return fmt.Appendf(nil, "$2a$%02d$%s", cost, strings.Repeat(".", 53))
+	return kinds
 }
 
 // welcome reports whether the user may still be here: it is asked before tokens
