@@ -56,6 +56,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		Store:                newStorage(ctx.Storage(), h.Issuer),
 		Secret:               []byte(h.Secret),
 		Welcome:              h.welcome,
+		Doors:                h.doors,
 		Observe:              h.observe,
 		Now:                  h.now,
 	}
@@ -174,6 +175,16 @@ func (h *Handler) provisionUsers(ctx caddy.Context) error {
 		return errors.New("nobody could sign in: add `users`, or an `upstream` where they sign in")
 	}
 	return nil
+}
+
+// doors returns the front doors in this Caddy that take the server's tokens.
+func (h *Handler) doors() []oauth.Door {
+	known := inprocess.Doors(h.Issuer)
+	doors := make([]oauth.Door, len(known))
+	for i, d := range known {
+		doors[i] = oauth.Door(d)
+	}
+	return doors
 }
 
 // documents adapts a fetcher to the core's notion of errors.

@@ -116,6 +116,7 @@ type Handler struct {
 	allowedOrigins  []string
 	headerNames     guard.Headers
 	streams         streams.Closer
+	unregister      []func()           // from the authorization servers beside this one
 	accepted        prometheus.Counter // looked up once: it counts nearly every request
 }
 
@@ -167,6 +168,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	h.accepted = decisions.WithLabelValues(h.Resource, "accepted")
+	h.registerDoor()
 	return h.streams.Provision(ctx)
 }
 
@@ -219,6 +221,9 @@ func (h *Handler) KeepsToken(ctx context.Context, raw string) bool {
 // Cleanup gives the shared state of the issuers back. Requests may still be
 // running: nothing that they use is closed while another configuration has it.
 func (h *Handler) Cleanup() error {
+	for _, unregister := range h.unregister {
+		unregister()
+	}
 	var errs []error
 	for _, iss := range h.Issuers {
 		if iss != nil {

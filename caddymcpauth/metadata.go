@@ -17,11 +17,8 @@ func (h *Handler) provisionMetadata() error {
 	}
 	m := resource.Metadata{
 		Resource:        h.resource,
-		ScopesSupported: h.ScopesSupported,
+		ScopesSupported: h.offeredScopes(),
 		Fields:          h.Metadata,
-	}
-	if len(m.ScopesSupported) == 0 {
-		m.ScopesSupported = h.Scopes
 	}
 	for _, iss := range h.Issuers {
 		m.AuthorizationServers = append(m.AuthorizationServers, iss.Issuer)
@@ -31,6 +28,14 @@ func (h *Handler) provisionMetadata() error {
 		return fmt.Errorf("metadata: %w", err)
 	}
 	return nil
+}
+
+// offeredScopes returns the scopes that clients should ask for at first.
+func (h *Handler) offeredScopes() []string {
+	if len(h.ScopesSupported) > 0 {
+		return h.ScopesSupported
+	}
+	return h.Scopes
 }
 
 // isMetadata reports whether r asks for the metadata. Only the exact paths

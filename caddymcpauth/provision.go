@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 )
 
 // parseResource is resource.Parse for a configuration value.
@@ -54,6 +55,19 @@ func (h *Handler) provisionScopes() error {
 	}
 	h.hierarchy = token.NewScopeHierarchy(h.ScopeImplies)
 	return nil
+}
+
+// registerDoor tells the authorization servers in this Caddy what a token needs
+// here, so that they can advertise it, and don't renew tokens that lack it.
+func (h *Handler) registerDoor() {
+	door := inprocess.Door{
+		Resource: h.Resource,
+		Scopes:   h.offeredScopes(),
+		Admits:   func(scopes []string) bool { return h.hierarchy.Satisfied(scopes, h.Scopes) },
+	}
+	for _, iss := range h.Issuers {
+		h.unregister = append(h.unregister, inprocess.RegisterDoor(iss.Issuer, door))
+	}
 }
 
 func (h *Handler) provisionOrigins() error {

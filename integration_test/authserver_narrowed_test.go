@@ -102,3 +102,50 @@ func TestEmbeddedServerNarrowed(t *testing.T) {
 		})
 	}
 }
+
+// The server and the door beside it agree: the metadata lists what the door needs,
+// and a token that no longer gets past it isn't renewed.
+func TestEmbeddedServerKnowsItsDoors(t *testing.T) {
+	t.Parallel()
+	c := startEmbedded(t, embedded)
+	a := c.register(t, callback)
+	p := c.person(t)
+	listed := func() string {
+		_, after, _ := strings.Cut(c.do("GET", "/.well-known/oauth-authorization-server", "").body, `"scopes_supported":[`)
+		list, _, _ := strings.Cut(after, "]")
+		return list
+	}
+	if got, want := listed(), `"mcp:tools","offline_access"`; got != want {
+		t.Errorf("the metadata lists %s, want %s", got, want)
+	}
+	tokens := a.signIn(p, "demo")
+	admin := a.signIn(p, "demo", "scope", "mcp:tools mcp:admin")
+	if tokens = a.refresh(tokens.Refresh); tokens.status != 200 {
+		t.Fatalf("refreshing: %+v", tokens)
+	}
+	replaced := strings.NewReplacer("CAFILE", c.CA, "scopes mcp:tools\n", "scopes mcp:tools mcp:admin\n")
+	c.reload(replaced.Replace(embedded))
+	if got, want := listed(), `"mcp:tools","mcp:admin","offline_access"`; got != want {
+		t.Errorf("when the door needs more, the metadata lists %s, want %s", got, want)
+	}
+	if c.passes(tokens.Access) {
+		t.Error("a token without the scope passes")
+	}
+	if got := a.refresh(tokens.Refresh); got.Error != "invalid_grant" {
+		t.Errorf("refreshing without the scope: got %+v, want invalid_grant", got)
+	}
+	if got := a.refresh(admin.Refresh); got.status != 200 || !c.passes(got.Access) {
+		t.Errorf("refreshing with the scope: got %+v", got)
+	}
+	// A broader scope does.
+	c.reload(strings.Replace(replaced.Replace(embedded), "issuer SITE\n", "issuer SITE\n\t\tscope_implies mcp:tools mcp:admin\n", 1))
+	if got := a.refresh(tokens.Refresh); got.status != 200 || !c.passes(got.Access) {
+		t.Errorf("refreshing with a scope that implies it: got %+v", got)
+	}
+	// Without the door nothing is known of what is needed.
+	without, _, _ := strings.Cut(embedded, "\tmcp_auth /mcp*")
+	c.reload(strings.ReplaceAll(without, "CAFILE", c.CA))
+	if got, want := listed(), `"mcp:tools","mcp:admin","offline_access"`; got != want {
+		t.Errorf("without a door the metadata lists %s, want %s", got, want)
+	}
+}

@@ -52,20 +52,26 @@ func TestStepUp(t *testing.T) {
 			c.logs(`"mcp_auth_refusal":"insufficient_scope"`)
 		})
 	}
-	t.Run("at the embedded server", func(t *testing.T) {
-		t.Parallel()
-		needNode(t)
-		c := startEmbedded(t, embedded)
-		client := startREPL(t, c, "client-v2.mjs", "--era", "modern", c.URL+"/mcp")
-		if first := client.next(); slices.Contains(strings.Fields(first.Scope), "mcp:admin") {
-			t.Fatalf("at first the scope is %q", first.Scope)
-		}
-		c.reload(strings.NewReplacer("CAFILE", c.CA, "scopes mcp:tools\n", "scopes mcp:tools mcp:admin\n").Replace(embedded))
-		second := client.call()
-		if got := strings.Fields(second.Scope); second.Error != nil || !slices.Contains(got, "mcp:admin") || second.Authorizations != 2 {
-			t.Errorf("then the scope is %q, asked %d times, %s; want mcp:admin and twice", second.Scope, second.Authorizations, second.Error)
-		}
-	})
+	for name, args := range map[string][]string{
+		"TypeScript SDK v2 at the embedded server": {"client-v2.mjs", "--era", "modern"},
+		// It answers the refusal by a refresh at the old scope, which has to fail.
+		"TypeScript SDK v1 at the embedded server": {"client-v1.mjs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			needNode(t)
+			c := startEmbedded(t, embedded)
+			client := startREPL(t, c, append(args, c.URL+"/mcp")...)
+			if first := client.next(); slices.Contains(strings.Fields(first.Scope), "mcp:admin") {
+				t.Fatalf("at first the scope is %q", first.Scope)
+			}
+			c.reload(strings.NewReplacer("CAFILE", c.CA, "scopes mcp:tools\n", "scopes mcp:tools mcp:admin\n").Replace(embedded))
+			second := client.call()
+			if got := strings.Fields(second.Scope); second.Error != nil || !slices.Contains(got, "mcp:admin") || second.Authorizations != 2 {
+				t.Errorf("then the scope is %q, asked %d times, %s; want mcp:admin and twice", second.Scope, second.Authorizations, second.Error)
+			}
+		})
+	}
 	t.Run("Go SDK", func(t *testing.T) {
 		t.Parallel()
 		c, as := signInServers(t, frontDoor, "mcp:tools", "mcp:write")

@@ -3,6 +3,7 @@ package oauth
 import (
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -40,21 +41,30 @@ func (s *Server) MetadataPaths() []string {
 // metadata returns the metadata document (RFC 8414, section 2).
 func (s *Server) metadata() ([]byte, error) {
 	issuer := s.config.Issuer
-	methods := []string{methodNone, methodBasic, methodPost}
 	grants := []string{authorizationCode, refreshToken}
+	// Clients that register themselves may have a secret or none.
+	public, confidential := !s.config.Registration.Off, !s.config.Registration.Off
 	introspection := false
 	for _, c := range s.clients {
+		public, confidential = public || c.Public(), confidential || !c.Public()
 		if c.ClientCredentials && len(grants) == 2 {
 			grants = append(grants, clientCredentials)
 		}
 		introspection = introspection || c.Introspection
+	}
+	var methods []string
+	if public {
+		methods = append(methods, methodNone)
+	}
+	if confidential {
+		methods = append(methods, methodBasic, methodPost)
 	}
 	m := map[string]any{
 		"issuer":                                         issuer,
 		"authorization_endpoint":                         issuer + AuthorizePath,
 		"token_endpoint":                                 issuer + TokenPath,
 		"jwks_uri":                                       issuer + KeysPath,
-		"scopes_supported":                               append(append([]string{}, s.scopes...), OfflineAccess),
+		"scopes_supported":                               append(slices.Clone(s.advertised()), OfflineAccess),
 		"response_types_supported":                       []string{"code"},
 		"response_modes_supported":                       []string{"query"},
 		"grant_types_supported":                          grants,
@@ -64,6 +74,8 @@ func (s *Server) metadata() ([]byte, error) {
 		"revocation_endpoint_auth_methods_supported":     methods,
 		"authorization_response_iss_parameter_supported": true, // RFC 9207, section 3
 		"prompt_values_supported":                        []string{"none", "login", "consent", "select_account"},
+		// Left out, it would mean true (OpenID Connect Discovery, section 3).
+		"request_uri_parameter_supported": false,
 
 		// OpenID Connect Discovery, section 3, demands these of the document
 		// at its address. There are no ID tokens; scopes_supported has no

@@ -108,6 +108,10 @@ type Config struct {
 	// their access. Nil: everybody is.
 	Welcome func(ctx context.Context, user User) error
 
+	// Doors returns the resource servers that are known to take this server's
+	// tokens. Nil: none is.
+	Doors func() []Door
+
 	// Observe, if not nil, is told what the endpoints were asked for and what
 	// came of it. It must not block.
 	Observe func(ctx context.Context, e Event)

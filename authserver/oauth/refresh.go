@@ -107,6 +107,13 @@ func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event 
 	if err := s.checkTarget(form, st.resource); err != nil {
 		return nil, err
 	}
+	if s.shut(c, st.resource, st.scopes) {
+		// Many clients answer a 403 insufficient_scope by a refresh at the scopes
+		// they have, and give up when the next token is no better. Told that the
+		// grant is no good (RFC 6749, section 5.2), they sign in again, and ask for
+		// what the resource says it needs.
+		return nil, invalidGrant("The grant lacks a scope that every request of the resource needs: sign in again.")
+	}
 	scopes, err := narrowed(st.scopes, form.Get("scope"))
 	if err != nil {
 		return nil, err
