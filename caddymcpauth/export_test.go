@@ -1,6 +1,10 @@
 package caddymcpauth
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+)
 
 // PoolReferences returns how many configurations hold the shared state of the
 // issuer, whatever its discovery and metadata settings.
@@ -29,3 +33,6 @@ func PoolEntries(issuer string) int {
 	})
 	return n
 }
+
+// NewTurns returns what shares the questions to an issuer.
+func NewTurns() token.Turns { return newTurns() }

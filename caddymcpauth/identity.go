@@ -20,7 +20,8 @@ const userPlaceholders = "http.auth.user."
 // issuer's dialect, every other name is looked up among the verified claims. A
 // claim that isn't there is empty. Values are made when asked for, and not
 // expanded again: {env.SECRET} in a claim stays what it is.
-func userPlaceholder(t *token.Token) caddy.ReplacerFunc {
+func userPlaceholder(r *token.Reader) caddy.ReplacerFunc {
+	t := r.Judged()
 	return func(key string) (any, bool) {
 		name, ok := strings.CutPrefix(key, userPlaceholders)
 		if !ok {
@@ -32,13 +33,13 @@ func userPlaceholder(t *token.Token) caddy.ReplacerFunc {
 		case "issuer":
 			return t.Issuer, true
 		case "type":
-			return t.Full().Type.String(), true
+			return r.Token().Type.String(), true
 		case "client_id":
-			return t.Full().ClientID, true
+			return r.Token().ClientID, true
 		case "scope":
 			return strings.Join(t.Scopes, " "), true
 		default:
-			return t.ClaimText(name), true
+			return r.Text(name), true
 		}
 	}
 }

@@ -95,7 +95,7 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (token.IssuerVe
 		if err != nil {
 			return none, fmt.Errorf("verifier %d: %w", i, err)
 		}
-		cache, err := iss.acquireCache(info, settings[i], module)
+		cache, err := iss.acquireCache(info, state.turns, settings[i], module)
 		if err != nil {
 			return none, fmt.Errorf("verifier %d: %w", i, err)
 		}

@@ -197,7 +197,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if ref != nil {
 		return h.refuse(w, r, ref)
 	}
-	t, err := h.issuers.Judge(r.Context(), raw)
+	t, err := h.issuers.JudgeFor(r.Context(), raw, clientAddress(r))
 	if err != nil {
 		return h.refuse(w, r, refuseToken(err))
 	}
@@ -240,16 +240,23 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, t *token.Token, 
 	// An authentication before this one would otherwise answer for the same
 	// placeholders.
 	repl.DeleteByPrefix(userPlaceholders)
-	repl.Map(userPlaceholder(t))
+	reader := token.NewReader(t) // once a request, whoever asks for claims
+	repl.Map(userPlaceholder(reader))
 
 	h.setHeaders(r, repl)
 	if !h.ForwardToken {
 		r.Header.Del("Authorization")
 	}
-	identity.Set(r.Context(), t)
+	identity.Set(r.Context(), reader)
 	r, release := h.streams.Wrap(r)
 	defer release()
 	return next.ServeHTTP(w, r)
+}
+
+// clientAddress returns the address of the client, as Caddy's trusted_proxies have it.
+func clientAddress(r *http.Request) string {
+	address, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	return address
 }
 
 // setHeaders tells the next handler who the user is.

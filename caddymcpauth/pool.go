@@ -1,6 +1,7 @@
 package caddymcpauth
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/network"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 )
 
 // What is known of authorization servers, and what verifiers said of tokens,
@@ -51,9 +54,35 @@ func (p *pooled[T]) release() error {
 	return err
 }
 
-// issuerState is what is known of an authorization server.
+// issuerState is what is known of an authorization server, and what it may be asked.
 type issuerState struct {
 	*discovery.Issuer
+	turns issuerTurns
+}
+
+const (
+	// maxQuestions is how many questions about tokens an issuer is asked at a
+	// time, by all its verifiers together.
+	maxQuestions = 32
+
+	// maxOfNetwork is how many of them may be about tokens that one address (a
+	// /64 in IPv6) sent: a token that takes an issuer long holds its place long.
+	maxOfNetwork = maxQuestions / 2
+
+	// maxWaiting is how many may wait.
+	maxWaiting = 256
+)
+
+// issuerTurns shares the questions to an issuer among the networks of clients.
+type issuerTurns struct{ *throttle.Slots }
+
+func newTurns() issuerTurns {
+	return issuerTurns{throttle.NewSlots(maxQuestions, maxWaiting, maxOfNetwork)}
+}
+
+// Take implements [token.Turns].
+func (t issuerTurns) Take(ctx context.Context, client string) (release func(), err error) {
+	return t.TakeAs(ctx, throttle.Claim{From: client, For: network.Of(client)})
 }
 
 // Destruct implements [caddy.Destructor].
@@ -82,7 +111,7 @@ func (iss *Issuer) acquire() (issuerState, error) {
 	key := []any{iss.Issuer, iss.Discovery, iss.Metadata}
 	return iss.state.acquire(issuerPool, key, func() (issuerState, error) {
 		issuer, err := discovery.New(config)
-		return issuerState{issuer}, err
+		return issuerState{issuer, newTurns()}, err
 	})
 }
 
@@ -100,12 +129,14 @@ func (s cacheState) Destruct() error { return nil }
 // settings. Two sites share them only if they would judge alike: a token that
 // one site accepted must not pass at another for that (Oathkeeper,
 // GHSA-4mq7-pvjg-xp2r).
-func (iss *Issuer) acquireCache(info IssuerInfo, settings json.RawMessage, module any) (cacheState, error) {
+func (iss *Issuer) acquireCache(info IssuerInfo, turns token.Turns, settings json.RawMessage, module any) (cacheState, error) {
 	reference := new(pooled[cacheState])
 	// The module too: what its placeholders stood for may have changed.
 	key := []any{iss.Issuer, iss.Discovery, iss.Metadata, info.Resource, info.Audience, settings, module, iss.Cache}
 	state, err := reference.acquire(cachePool, key, func() (cacheState, error) {
-		cache, err := token.NewCache(iss.Cache.config())
+		config := iss.Cache.config()
+		config.Turns = turns
+		cache, err := token.NewCache(config)
 		return cacheState{cache, iss.Issuer}, err
 	})
 	if err != nil {

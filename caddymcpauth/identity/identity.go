@@ -10,13 +10,13 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 )
 
-// variable is the request variable that holds the verified token. A variable,
-// because a context of its own costs every request two allocations.
+// variable is the request variable that holds what reads the verified token. A
+// variable, because a context of its own costs every request two allocations.
 const variable = "mcp_auth_token"
 
-// Set makes t the verified token of the request with the context ctx, which must
-// be one of Caddy's.
-func Set(ctx context.Context, t *token.Token) {
+// Set makes the token that t reads the verified one of the request with the context
+// ctx, which must be one of Caddy's.
+func Set(ctx context.Context, t *token.Reader) {
 	caddyhttp.SetVar(ctx, variable, t)
 }
 
@@ -24,8 +24,8 @@ func Set(ctx context.Context, t *token.Token) {
 // reports false where no front door has let the request in. Outside of Caddy, it
 // finds what [token.NewContext] put there.
 func FromContext(ctx context.Context) (*token.Token, bool) {
-	if t, ok := caddyhttp.GetVar(ctx, variable).(*token.Token); ok {
-		return t.Full(), true
+	if t, ok := caddyhttp.GetVar(ctx, variable).(*token.Reader); ok {
+		return t.Token(), true
 	}
 	return token.FromContext(ctx)
 }

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -8,73 +9,168 @@ import (
 )
 
 const (
-	// breakAfter is how many calls in a row may fail before the issuer is left
-	// alone for a while.
+	// breakAfter is how many questions in a row have to fail, in a way that
+	// isn't about their tokens, before the issuer is taken to be away.
 	breakAfter = 3
 
 	minBreak = 1 * time.Second
 	maxBreak = 30 * time.Second
 )
 
-// breaker keeps calls away from an issuer that fails, for a pause that doubles
-// with every further failure. After the pause one call goes through and decides.
+// Prober is implemented by a [Verifier] that can find out whether its issuer works
+// by a question of its own.
+type Prober interface {
+	// Probe asks the issuer about something that no caller has a hand in, a
+	// random token for example. It returns an error unless the issuer answers
+	// that as it should.
+	Probe(ctx context.Context) error
+}
+
+// probe returns the own question of v, nil if it has none.
+func probe(v Verifier) func(context.Context) error {
+	if p, ok := find[Prober](v); ok {
+		return p.Probe
+	}
+	return nil
+}
+
+// breaker keeps questions away from an issuer that is away, for a pause that
+// doubles with every further failure. No token moves it: a firewall in front of
+// the issuer may answer 503 to one, or never. If questions fail, that only makes
+// the door ask one of its own ([Prober]), and what comes of that decides: it
+// opens the breaker, and after a pause closes it.
+//
+// For a verifier that has no such question, its own [UnavailableError.Outage]
+// decides, and after a pause the next caller's token is the question.
 type breaker struct {
 	now func() time.Time
 
 	mu       sync.Mutex
-	failures int // in a row
-	until    time.Time
-	probing  bool
-	lastErr  error
+	failures int // in a row, while closed
+	open     bool
+	pauses   int       // in a row
+	until    time.Time // the pause's end; while closed, no question of our own before
+	asking   bool      // it is being found out
+	err      error     // why it is open
 }
 
-// allow returns an [*UnavailableError] if no call may be made now.
-func (b *breaker) allow() error {
+// call is a question that the breaker let through.
+type call struct {
+	*breaker
+	decides bool // for want of a question of our own
+}
+
+// allow returns an [*UnavailableError] if no question may be asked now.
+func (b *breaker) allow(ctx context.Context, own func(context.Context) error) (*call, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.failures < breakAfter {
-		return nil
+	if !b.open {
+		b.mu.Unlock()
+		return &call{breaker: b}, nil
 	}
-	if wait := b.until.Sub(b.now()); wait > 0 || b.probing {
-		return &UnavailableError{
+	if wait := b.until.Sub(b.now()); wait > 0 || b.asking {
+		err := &UnavailableError{
 			RetryAfter: max(wait, minBreak),
-			Err:        fmt.Errorf("the issuer failed %d times in a row, the last time: %w", b.failures, b.lastErr),
+			Err:        fmt.Errorf("the issuer is away, it was asked %d times: %w", b.pauses, b.err),
 		}
+		b.mu.Unlock()
+		return nil, err
 	}
-	b.probing = true
-	return nil
+	b.asking = true
+	b.mu.Unlock()
+	if own == nil {
+		return &call{b, true}, nil
+	}
+	if err := b.ask(ctx, own); err != nil {
+		return nil, err
+	}
+	return &call{breaker: b}, nil
 }
 
-func (b *breaker) succeeded() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.failures, b.probing, b.lastErr = 0, false, nil
+// ask asks a question of our own.
+func (b *breaker) ask(ctx context.Context, own func(context.Context) error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = &UnavailableError{Err: fmt.Errorf("verifier panicked: %v", p)}
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.learned(err)
+	}()
+	err = own(ctx)
+	if _, ok := errors.AsType[*UnavailableError](err); !ok && err != nil {
+		err = &UnavailableError{Err: err}
+	}
+	return err
 }
 
-// failed records err and returns it as an [*UnavailableError].
-func (b *breaker) failed(err error) error {
+// learned takes in whether the issuer works. The caller holds the lock.
+func (b *breaker) learned(err error) {
+	b.failures, b.asking = 0, false
+	if err == nil {
+		b.open, b.pauses, b.err = false, 0, nil
+		b.until = b.now().Add(minBreak)
+		return
+	}
+	pause := min(minBreak<<min(b.pauses, 10), maxBreak)
+	if unavailable, ok := errors.AsType[*UnavailableError](err); ok {
+		pause = max(pause, min(unavailable.RetryAfter, maxBreak))
+		err = unavailable.Err
+	}
+	b.open, b.err = true, err
+	b.pauses++
+	b.until = b.now().Add(pause)
+}
+
+// succeeded says that the issuer answered.
+func (c *call) succeeded() {
+	b := c.breaker
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.probing = false
-	if inner, ok := errors.AsType[*UnavailableError](err); ok && inner.TokenOnly {
-		return err
+	if c.decides {
+		c.decides = false
+		b.learned(nil)
 	}
-	unavailable := &UnavailableError{Err: err}
-	if inner, ok := errors.AsType[*UnavailableError](err); ok {
-		*unavailable = *inner
+	b.failures = 0
+}
+
+// failed says that the issuer did not judge the token. own is the question of our
+// own, if there is one.
+func (c *call) failed(err error, own func(context.Context) error) {
+	unavailable, ok := errors.AsType[*UnavailableError](err)
+	if !ok || !unavailable.Outage {
+		return
 	}
-	if b.failures >= breakAfter && b.now().Before(b.until) {
-		// It was under way when the pause began. How many were hit by an
-		// outage doesn't say how long it lasts.
-		return unavailable
+	b := c.breaker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.decides {
+		c.decides = false
+		b.learned(err)
+		return
+	}
+	if b.open {
+		return // it was under way when the pause began, and says nothing new
 	}
 	b.failures++
-	pause := minBreak
-	for n := breakAfter; n < b.failures && pause < maxBreak; n++ {
-		pause *= 2
+	switch {
+	case b.failures < breakAfter || b.asking:
+	case own == nil:
+		b.learned(err)
+	case !b.now().Before(b.until):
+		b.asking = true
+		go func() { _ = b.ask(context.Background(), own) }()
 	}
-	pause = max(pause, min(unavailable.RetryAfter, maxBreak))
-	b.lastErr = unavailable.Err
-	b.until = b.now().Add(min(pause, maxBreak))
-	return unavailable
+}
+
+// leave says that the question is over. If it was to decide and did not, because it
+// was not asked or failed for its token alone, the next one is.
+func (c *call) leave() {
+	if !c.decides {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asking = false
 }

@@ -12,6 +12,11 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 )
 
+// outage is a failure that isn't about a token.
+func outage(what string) error {
+	return &token.UnavailableError{Err: errors.New(what), Outage: true}
+}
+
 // An issuer that fails is left alone, for longer and longer, and asked by one
 // caller whether it is there again.
 func TestBreaker(t *testing.T) {
@@ -23,14 +28,16 @@ func TestBreaker(t *testing.T) {
 		limited = "limited" // says when to come again
 		ages    = "ages"    // says to come again in a long time
 		forThis = "for this token"
+		plain   = "an error of any kind"
 		alone   = "left alone"
 	)
 	answers := map[string]error{
 		bad:     &token.InvalidError{Reason: token.Inactive},
-		down:    errors.New("down"),
-		limited: &token.UnavailableError{Err: errors.New("429"), RetryAfter: 7 * time.Second},
-		ages:    &token.UnavailableError{Err: errors.New("429"), RetryAfter: time.Hour},
-		forThis: &token.UnavailableError{Err: errors.New("403"), TokenOnly: true},
+		down:    outage("down"),
+		limited: &token.UnavailableError{Err: errors.New("429"), RetryAfter: 7 * time.Second, Outage: true},
+		ages:    &token.UnavailableError{Err: errors.New("429"), RetryAfter: time.Hour, Outage: true},
+		forThis: &token.UnavailableError{Err: errors.New("403")},
+		plain:   errors.New("anything"),
 	}
 	type step struct {
 		after time.Duration
@@ -70,7 +77,9 @@ func TestBreaker(t *testing.T) {
 		}},
 		{"the issuer's own pause, within limits", []step{{0, ages, 0}, {0, ages, 0}, {0, ages, 0}, {0, alone, 30 * time.Second}, {30 * time.Second, good, 0}}},
 		{"one token's trouble", []step{{0, forThis, 0}, {0, forThis, 0}, {0, forThis, 0}, {0, forThis, 0}, {0, good, 0}}},
+		{"an error of any kind is one token's trouble", []step{{0, plain, 0}, {0, plain, 0}, {0, plain, 0}, {0, plain, 0}, {0, good, 0}}},
 		{"one token's trouble doesn't count", []step{{0, down, 0}, {0, forThis, 0}, {0, down, 0}, {0, forThis, 0}, {0, good, 0}}},
+		{"one token's trouble doesn't show that it works", []step{{0, down, 0}, {0, forThis, 0}, {0, down, 0}, {0, forThis, 0}, {0, down, 0}, {0, alone, time.Second}}},
 		{"one token's trouble is no reason to wait", after(open, step{time.Second, forThis, 0}, step{0, good, 0}, step{0, good, 0})},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -117,7 +126,7 @@ func TestBreakerProbe(t *testing.T) {
 			clk := newClock()
 			c := newCache(t, token.CacheConfig{Now: clk.Now})
 			for i := range 3 {
-				checkOutcome(t, "away", c.Cached(failing(errors.New("away"))), strconv.Itoa(i), "unavailable")
+				checkOutcome(t, "away", c.Cached(failing(outage("away"))), strconv.Itoa(i), "unavailable")
 			}
 			clk.Advance(time.Second)
 			synctest.Test(t, func(t *testing.T) {
@@ -126,7 +135,7 @@ func TestBreakerProbe(t *testing.T) {
 				if want == "unavailable" {
 					v = &counted{verify: func(context.Context, string) (*token.Token, error) {
 						<-release
-						return nil, errors.New("away")
+						return nil, outage("away")
 					}}
 				}
 				probe := ask(t.Context(), c.Cached(v), "probe")
@@ -155,7 +164,7 @@ func TestBreakerCrowd(t *testing.T) {
 		release := make(chan struct{})
 		v := &counted{verify: func(context.Context, string) (*token.Token, error) {
 			<-release
-			return nil, errors.New("connection reset")
+			return nil, outage("connection reset")
 		}}
 		var waiting []<-chan string
 		for i := range 50 {
@@ -182,7 +191,7 @@ func TestBreakerIsNotForLocal(t *testing.T) {
 		if raw == "good" {
 			return &token.Token{Subject: raw}, nil
 		}
-		return nil, &token.UnavailableError{Err: errors.New("unknown kid, and the issuer may not be asked yet")}
+		return nil, outage("unknown kid, and the issuer may not be asked yet")
 	}}}
 	cached := newCache(t, token.CacheConfig{}).Cached(v)
 	for i := range 100 {

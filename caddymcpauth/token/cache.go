@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,16 +23,13 @@ const (
 	// refusalTTL is how long a refusal is kept that cost a request to the
 	// issuer: a client that insists doesn't cost one each time.
 	refusalTTL = 5 * time.Second
-
-	// verifyTimeout bounds one call of a verifier.
-	verifyTimeout = 5 * time.Second
 )
 
 // Revalidator is implemented by a [Verifier] whose verdicts can fall before they
 // expire.
 type Revalidator interface {
 	// StillGood reports whether t, a verdict of this verifier, stands. If it
-	// doesn't, the token is judged anew. It is asked on every hit, so it must
+	// doesn't, the token is judged again. It is asked on every hit, so it must
 	// be fast.
 	StillGood(ctx context.Context, t *Token) bool
 }
@@ -50,6 +45,10 @@ type CacheConfig struct {
 	// negative, that nothing is kept.
 	TTL time.Duration
 
+	// Turns shares the questions to the issuer among the networks of callers.
+	// Nil means that any number may be asked at a time.
+	Turns Turns
+
 	// Now returns the time. Nil means [time.Now].
 	Now func() time.Time
 }
@@ -58,8 +57,8 @@ type CacheConfig struct {
 // needs, keys for example, serves for all tokens. It is called for each caller
 // that misses the cache, and its refusals are not kept: they may have been
 // judged by keys that are about to change, and judging again costs nobody
-// anything. Other than the others it is asked first about opaque tokens, so that
-// what it knows goes to nobody.
+// anything. Local verifiers are asked first about opaque tokens, so that a token
+// they know is sent to no issuer.
 type Local interface {
 	// Local does nothing.
 	Local()
@@ -67,80 +66,21 @@ type Local interface {
 
 // Cache remembers a verifier's verdicts, not decisions: scopes are judged for
 // each request. It makes one call of however many wait for the same token, and
-// none while the issuer has failed too often. It is made to outlive the verifier
-// that it is called with.
+// none while the issuer is away. It is made to outlive the verifier that it is
+// called with.
 type Cache struct {
 	config   CacheConfig
 	verdicts *otter.Cache[[sha256.Size]byte, *verdict]
+	common   commons
 	breaker  breaker
 
 	mu      sync.Mutex
 	flights map[[sha256.Size]byte]*flight
-	scopes  map[string][]string // see intern
+	watches map[*watch]struct{}
 
 	// forgotten counts what was forgotten: a verdict whose making began before
 	// is not kept.
 	forgotten atomic.Int64
-}
-
-// verdict is what a verifier said of a token. There are many: of a JWT only what
-// every request needs is kept, for the request brings the rest along.
-type verdict struct {
-	until   int64         // in milliseconds since the epoch
-	refusal *InvalidError // nil if it was not refused
-	token   *Token        // nil for a JWT, which has the following instead
-
-	issuer, subject string
-	scopes          []string
-	keys            *KeySet
-}
-
-// goodVerdict returns the verdict on a good token.
-func (c *Cache) goodVerdict(t *Token, local bool) *verdict {
-	v := &verdict{until: c.until(t, local).UnixMilli()}
-	if t.keys == nil {
-		v.token = t
-		return v
-	}
-	v.issuer, v.subject, v.scopes, v.keys = t.Issuer, t.Subject, c.intern(t.Scopes), t.keys
-	return v
-}
-
-// maxInterned bounds the lists of scopes that tokens share.
-const maxInterned = 1000
-
-// intern returns a list equal to scopes that other verdicts have as well: there
-// are few of them.
-func (c *Cache) intern(scopes []string) []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	key := strings.Join(scopes, " ")
-	if shared, ok := c.scopes[key]; ok && slices.Equal(shared, scopes) {
-		return shared
-	}
-	if len(c.scopes) < maxInterned {
-		c.scopes[key] = scopes
-	}
-	return scopes
-}
-
-// result returns what a verifier would say of raw, the token of the verdict.
-func (v *verdict) result(raw string) (*Token, error) {
-	switch {
-	case v.refusal != nil:
-		return nil, v.refusal
-	case v.token != nil:
-		return v.token, nil
-	default:
-		return &Token{Issuer: v.issuer, Subject: v.subject, Scopes: v.scopes, keys: v.keys, raw: raw}, nil
-	}
-}
-
-// flight is a call under way.
-type flight struct {
-	done    chan struct{}
-	verdict *verdict
-	err     error
 }
 
 // NewCache returns an empty cache.
@@ -168,7 +108,7 @@ func NewCache(config CacheConfig) (*Cache, error) {
 		verdicts: verdicts,
 		breaker:  breaker{now: config.Now},
 		flights:  make(map[[sha256.Size]byte]*flight),
-		scopes:   make(map[string][]string),
+		watches:  make(map[*watch]struct{}),
 	}, nil
 }
 
@@ -197,7 +137,7 @@ func (v *cached) Verify(ctx context.Context, p *Presented) (*Token, error) {
 		began := c.forgotten.Load()
 		t, err := v.verifier.Verify(ctx, p)
 		if err == nil && t != nil {
-			c.keep(key, c.goodVerdict(t, true), began)
+			c.keep(key, c.goodVerdict(p, t, true), began)
 		}
 		return t, err
 	}
@@ -231,70 +171,10 @@ func (v *cached) look(ctx context.Context, key [sha256.Size]byte, raw string) (*
 		return nil, nil
 	}
 	t, err := hit.result(raw)
-	if r, ok := v.verifier.(Revalidator); ok && t != nil && !r.StillGood(ctx, t) {
+	if r, ok := find[Revalidator](v.verifier); ok && t != nil && !r.StillGood(ctx, t) {
 		return nil, nil
 	}
 	return t, err
-}
-
-// join returns the call for key, which it begins if none is under way. The call
-// has a context of its own: it goes on for the others when this caller leaves.
-func (v *cached) join(ctx context.Context, key [sha256.Size]byte, p *Presented) *flight {
-	c := v.cache
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f := c.flights[key]; f != nil {
-		return f
-	}
-	f := &flight{done: make(chan struct{})}
-	c.flights[key] = f
-	shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
-	began := c.forgotten.Load()
-	go func() {
-		defer func() {
-			// Outside of the request's goroutine a panic would end the process.
-			if p := recover(); p != nil {
-				f.verdict, f.err = nil, c.breaker.failed(fmt.Errorf("verifier panicked: %v", p))
-			}
-			cancel()
-			c.mu.Lock()
-			if c.flights[key] == f {
-				delete(c.flights, key)
-			}
-			c.mu.Unlock()
-			close(f.done)
-		}()
-		f.verdict, f.err = v.ask(shared, p)
-		if f.err == nil {
-			c.keep(key, f.verdict, began)
-		}
-	}()
-	return f
-}
-
-// ask has the verifier judge p, unless it has failed too often.
-func (v *cached) ask(ctx context.Context, p *Presented) (*verdict, error) {
-	c := v.cache
-	if err := c.breaker.allow(); err != nil {
-		return nil, err
-	}
-	t, err := v.verifier.Verify(ctx, p)
-	var refusal *InvalidError
-	switch {
-	case err == nil && t != nil:
-		c.breaker.succeeded()
-		return c.goodVerdict(t, false), nil
-	case errors.As(err, &refusal):
-		c.breaker.succeeded()
-		until := c.config.Now()
-		if p.JWS == nil || refusal.Reason == Inactive {
-			until = until.Add(refusalTTL)
-		} // what keys said isn't kept, they may be about to change
-		return &verdict{refusal: refusal, until: until.UnixMilli()}, nil
-	case err == nil:
-		err = errors.New("verifier returned neither a token nor an error")
-	}
-	return nil, c.breaker.failed(err)
 }
 
 // keep remembers a verdict whose making began when began things were forgotten.
@@ -306,40 +186,6 @@ func (c *Cache) keep(key [sha256.Size]byte, v *verdict, began int64) {
 	if c.forgotten.Load() != began {
 		c.verdicts.Invalidate(key)
 	}
-}
-
-// Forget drops all verdicts, and returns how many.
-func (c *Cache) Forget() int {
-	return c.forget(func([sha256.Size]byte, *verdict) bool { return true })
-}
-
-// ForgetToken drops the verdict on the token with the given SHA-256, and returns
-// how many that were.
-func (c *Cache) ForgetToken(hash [sha256.Size]byte) int {
-	return c.forget(func(key [sha256.Size]byte, _ *verdict) bool { return key == hash })
-}
-
-// ForgetSubject drops the verdicts on the tokens of subject, and returns how
-// many that were.
-func (c *Cache) ForgetSubject(subject string) int {
-	return c.forget(func(_ [sha256.Size]byte, v *verdict) bool {
-		return v.keys != nil && v.subject == subject || v.token != nil && v.token.Subject == subject
-	})
-}
-
-func (c *Cache) forget(match func([sha256.Size]byte, *verdict) bool) int {
-	c.forgotten.Add(1)
-	c.mu.Lock()
-	clear(c.flights) // who comes from now on isn't told what was asked before
-	c.mu.Unlock()
-	n := 0
-	for key, v := range c.verdicts.All() {
-		if match(key, v) {
-			c.verdicts.Invalidate(key)
-			n++
-		}
-	}
-	return n
 }
 
 // until returns how long the verdict on a good token is kept. One that was got by

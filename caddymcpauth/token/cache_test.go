@@ -149,7 +149,7 @@ func TestCacheOfRefusals(t *testing.T) {
 	jwt := compact(`{"alg":"RS256"}`, `{"iss":"https://a.example"}`)
 	refusing := failing(&token.InvalidError{Reason: token.Inactive})
 	badKey := failing(&token.InvalidError{Reason: token.UnknownKey})
-	away := failing(&token.UnavailableError{Err: errors.New("away"), TokenOnly: true})
+	away := failing(&token.UnavailableError{Err: errors.New("away")})
 	tests := []struct {
 		name  string
 		token string

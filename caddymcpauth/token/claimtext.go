@@ -2,32 +2,133 @@ package token
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// Reader reads what a token says: once, however often it is asked. It is for the
+// handlers of one request, and safe for concurrent use.
+type Reader struct {
+	judged *Token
+
+	once   sync.Once
+	full   *Token
+	claims []claim
+}
+
+// claim is a member of the claims.
+type claim struct {
+	name  string
+	value jsontext.Value
+}
+
+// NewReader returns a reader of t. Nothing is read yet.
+func NewReader(t *Token) *Reader { return &Reader{judged: t} }
+
+// Judged returns the token as it was judged: without what only [Token.Full] has.
+func (r *Reader) Judged() *Token { return r.judged }
+
+// Token returns the token with everything that is known of it.
+func (r *Reader) Token() *Token {
+	r.read()
+	return r.full
+}
+
+// Text is [Token.ClaimText].
+func (r *Reader) Text(name string) string {
+	r.read()
+	return text(lookup(r.claims, name))
+}
+
+func (r *Reader) read() {
+	r.once.Do(func() {
+		t := r.judged
+		r.full = t
+		object := []byte(t.claims)
+		if t.raw != "" {
+			payload, err := payloadOf(t.raw)
+			if err != nil {
+				return // it was well-formed when it was verified
+			}
+			object = payload
+		}
+		var typed claims
+		r.claims, _ = readClaims(object, func(name string, value jsontext.Value) {
+			if t.raw != "" && value.Kind() != 'n' {
+				_ = typed.member(name, value) // it was good when it was verified
+			}
+		})
+		if t.raw == "" {
+			return
+		}
+		typed.settle()
+		full := *t
+		full.raw, full.claims = "", string(object)
+		full.ClientID, full.Audience, full.Expiry = typed.clientID, typed.audience, typed.expiry
+		full.Type = typed.subjectType(t.Subject)
+		r.full = &full
+	})
+}
+
+// payloadOf returns the payload of a JWT.
+func payloadOf(raw string) ([]byte, error) {
+	_, rest, _ := strings.Cut(raw, ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	return base64url.DecodeString(payload)
+}
+
 // ClaimText returns the claim name as a text: a string as it is, a list of
 // strings with commas between them, as headers have it, anything else as JSON;
 // empty if there is no such claim. Where there is no claim of that name, a dot
-// leads into an object, as in realm_access.roles.
-func (t *Token) ClaimText(name string) string {
-	return text(lookup(t.Full().claims, name))
+// leads into an object, as in realm_access.roles. To ask for several claims, use
+// a [Reader].
+func (t *Token) ClaimText(name string) string { return NewReader(t).Text(name) }
+
+// readClaims returns the members of a JSON object, as parts of it.
+func readClaims(object jsontext.Value, visit func(name string, value jsontext.Value)) (list []claim, err error) {
+	err = members(object, func(name string, value jsontext.Value) error {
+		value = value.Clone()
+		visit(name, value)
+		list = append(list, claim{name, value})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
 }
 
-// lookup returns the member name of object. Names may contain dots themselves,
-// as URLs do, so the whole name is tried first.
-func lookup(object jsontext.Value, name string) jsontext.Value {
-	var fields map[string]jsontext.Value
-	if object.Kind() != '{' || json.Unmarshal(object, &fields) != nil {
+// member returns the member name of object, as [lookup] finds it.
+func member(object jsontext.Value, name string) jsontext.Value {
+	if object.Kind() != '{' {
 		return nil
 	}
-	if value, ok := fields[name]; ok {
+	list, _ := readClaims(object, func(string, jsontext.Value) {})
+	return lookup(list, name)
+}
+
+// lookup returns the claim name. Names may contain dots themselves, as URLs do, so
+// the whole name is tried first.
+func lookup(list []claim, name string) jsontext.Value {
+	find := func(name string) jsontext.Value {
+		for i := range list {
+			if list[i].name == name {
+				return list[i].value
+			}
+		}
+		return nil
+	}
+	if value := find(name); value != nil {
 		return value
 	}
 	for i := range len(name) {
-		if inner, ok := fields[name[:i]]; ok && name[i] == '.' {
-			if value := lookup(inner, name[i+1:]); value != nil {
+		if name[i] != '.' {
+			continue
+		}
+		if inner := find(name[:i]); inner != nil {
+			if value := member(inner, name[i+1:]); value != nil {
 				return value
 			}
 		}
@@ -47,8 +148,24 @@ func text(value jsontext.Value) string {
 	case 'n':
 		return ""
 	}
-	// Issuers may write line breaks between members; headers can't have them.
+	return compacted(value)
+}
+
+// compacted returns a JSON value without blanks. Issuers may write line breaks
+// between members: headers can't have them, and in memory they are of no use.
+func compacted(value jsontext.Value) string {
 	value = value.Clone()
-	_ = value.Compact() // valid: it was read as a member
+	if value.Compact() != nil {
+		return ""
+	}
 	return string(value)
+}
+
+// claimsOf returns the JSON object claims as a map.
+func claimsOf(claims string) map[string]any {
+	var m map[string]any
+	if err := json.Unmarshal([]byte(claims), &m); err != nil {
+		return nil // made by a caller without claims
+	}
+	return m
 }

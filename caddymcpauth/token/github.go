@@ -129,6 +129,26 @@ func (v *GitHub) Verify(ctx context.Context, p *Presented) (*Token, error) {
 	return v.user(ctx, p.Raw, grant)
 }
 
+// Probe implements [Prober]: a token that was never issued is not the application's,
+// or, where that isn't asked, nobody's.
+func (v *GitHub) Probe(ctx context.Context) error {
+	prefixes, _ := v.Prefixes()
+	raw := randomToken(prefixes)
+	var err error
+	if v.config.InsecureAnyApplication {
+		_, err = v.user(ctx, raw, gitHubGrant{})
+	} else {
+		_, err = v.check(ctx, raw)
+	}
+	if _, ok := errors.AsType[*InvalidError](err); ok || errors.Is(err, errUnprocessable) {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("GitHub: it knows a token which it never issued")
+	}
+	return err
+}
+
 // Accepts implements [Selector].
 func (v *GitHub) Accepts(p *Presented) bool { return p.JWS == nil }
 
@@ -171,9 +191,9 @@ func (v *GitHub) check(ctx context.Context, raw string) (gitHubGrant, error) {
 	case http.StatusNotFound:
 		return none, invalid(Inactive, "GitHub knows no such token of the application")
 	case http.StatusUnprocessableEntity:
-		return none, &UnavailableError{RetryAfter: retryAfter(a.header), TokenOnly: true, Err: fmt.Errorf("GitHub: %w", errUnprocessable)}
+		return none, &UnavailableError{RetryAfter: retryAfter(a.header), Err: fmt.Errorf("GitHub: %w", errUnprocessable)}
 	case http.StatusUnauthorized:
-		return none, &UnavailableError{Err: errors.New("GitHub: the check of the application answered 401: client_id or client_secret is wrong")}
+		return none, &UnavailableError{Outage: true, Err: errors.New("GitHub: the check of the application answered 401: client_id or client_secret is wrong")}
 	default:
 		return none, v.failure("the check of the application", a)
 	}
@@ -227,11 +247,11 @@ func (v *GitHub) send(ctx context.Context, method, path string, body []byte, aut
 	authorize(req)
 	resp, err := v.client.Do(req)
 	if err != nil {
-		return nil, &UnavailableError{Err: fmt.Errorf("GitHub: %w", err)}
+		return nil, unanswered("GitHub", err)
 	}
 	a, err := readAnswer(resp)
 	if err != nil {
-		return nil, &UnavailableError{Err: fmt.Errorf("GitHub: %w", err)}
+		return nil, unanswered("GitHub", err)
 	}
 	return a, nil
 }
@@ -253,9 +273,11 @@ func (v *GitHub) failure(what string, a *answer) error {
 	}
 	return &UnavailableError{
 		RetryAfter: wait,
-		// The rate that /user counts is the token's own.
-		TokenOnly: what == "/user" && (a.status == http.StatusForbidden || a.status == http.StatusTooManyRequests),
-		Err:       fmt.Errorf("GitHub: %s answered %d%s", what, a.status, cure),
+		// The rate that /user counts is the token's own. That of the check is the
+		// application's, and GitHub says 403 when it is used up.
+		Outage: outage(a.status) && (what != "/user" || a.status != http.StatusTooManyRequests) ||
+			what != "/user" && wait > 0,
+		Err: fmt.Errorf("GitHub: %s answered %d%s", what, a.status, cure),
 	}
 }
 
@@ -306,4 +328,5 @@ var (
 	_ Verifier = (*GitHub)(nil)
 	_ Selector = (*GitHub)(nil)
 	_ Prefixed = (*GitHub)(nil)
+	_ Prober   = (*GitHub)(nil)
 )

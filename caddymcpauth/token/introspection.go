@@ -105,32 +105,74 @@ func (v *Introspection) Prefixes() (prefixes []string, all bool) { return v.conf
 
 // Verify implements [Verifier].
 func (v *Introspection) Verify(ctx context.Context, p *Presented) (*Token, error) {
+	ask, err := v.prepare(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return ask(ctx, p)
+}
+
+// prepare implements [staged]. What the signature of a JWT already says is bad isn't
+// worth a request, and that its key can't be had says nothing about introspection:
+// a stranger invents as many key ids as it likes.
+func (v *Introspection) prepare(ctx context.Context, p *Presented) (func(context.Context, *Presented) (*Token, error), error) {
 	if p.JWS == nil {
-		return v.introspect(ctx, p.Raw)
+		return func(ctx context.Context, p *Presented) (*Token, error) { return v.introspect(ctx, p.Raw) }, nil
 	}
 	if v.config.JWT == nil {
 		return nil, invalid(WrongType, "a signed JWT, which is not introspected")
 	}
-	// What the signature already says is bad isn't worth a request.
 	t, err := v.config.JWT.Verify(ctx, p)
-	if unavailable, ok := errors.AsType[*UnavailableError](err); ok {
-		// Whoever keeps the keys takes care of their issuer. Strangers with
-		// invented key ids are no reason to leave introspection alone.
-		tokenOnly := *unavailable
-		tokenOnly.TokenOnly = true
-		return nil, &tokenOnly
-	}
 	if err != nil {
 		return nil, err
 	}
-	confirmed, err := v.introspect(ctx, p.Raw)
+	return func(ctx context.Context, p *Presented) (*Token, error) {
+		confirmed, err := v.introspect(ctx, p.Raw)
+		if err != nil {
+			return nil, err
+		}
+		if confirmed.Subject != t.Subject && confirmed.ClientID != t.ClientID {
+			return nil, invalid(BadClaims, "introspection speaks of another user and client than the token")
+		}
+		return t, nil
+	}, nil
+}
+
+// Probe implements [Prober]: a token that was never issued is not active. Some
+// servers refuse with 400 what doesn't look like one of their tokens.
+func (v *Introspection) Probe(ctx context.Context) error {
+	endpoint, err := v.config.Endpoint(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if confirmed.Subject != t.Subject && confirmed.ClientID != t.ClientID {
-		return nil, invalid(BadClaims, "introspection speaks of somebody else than the token")
+	raw := randomToken(v.config.Prefixes)
+	a, err := v.ask(ctx, endpoint, raw)
+	switch {
+	case err != nil:
+		return unanswered("introspection", err)
+	case a.status == http.StatusBadRequest:
+		return nil
+	case a.status != http.StatusOK:
+		return v.failure(endpoint, a)
 	}
-	return t, nil
+	answer, err := parseIntrospection(a.body, raw)
+	switch {
+	case err != nil:
+		return fmt.Errorf("introspection: the answer of %s is not usable: %w", endpoint, err)
+	case answer.active:
+		return fmt.Errorf("introspection: %s says that a token is active which it never issued", endpoint)
+	}
+	return nil
+}
+
+// failure is the error for an answer other than 200. A 403 counts as the token's:
+// firewalls refuse so what they take for an attack.
+func (v *Introspection) failure(endpoint string, a *answer) error {
+	return &UnavailableError{
+		RetryAfter: retryAfter(a.header),
+		Outage:     outage(a.status) || a.status == http.StatusUnauthorized,
+		Err:        fmt.Errorf("introspection: %s answered %d%s", endpoint, a.status, introspectionCure(a)),
+	}
 }
 
 // StillGood implements [Revalidator].
@@ -148,16 +190,10 @@ func (v *Introspection) introspect(ctx context.Context, raw string) (*Token, err
 	}
 	a, err := v.ask(ctx, endpoint, raw)
 	if err != nil {
-		return nil, &UnavailableError{Err: fmt.Errorf("introspection: %w", err)}
+		return nil, unanswered("introspection", err)
 	}
 	if a.status != http.StatusOK {
-		return nil, &UnavailableError{
-			RetryAfter: retryAfter(a.header),
-			// A server that works otherwise says so of tokens of a form that
-			// it doesn't introspect.
-			TokenOnly: a.status == http.StatusBadRequest,
-			Err:       fmt.Errorf("introspection: %s answered %d%s", endpoint, a.status, introspectionCure(a)),
-		}
+		return nil, v.failure(endpoint, a)
 	}
 	answer, err := parseIntrospection(a.body, raw)
 	if err != nil {
@@ -313,5 +349,7 @@ var (
 	_ Verifier    = (*Introspection)(nil)
 	_ Selector    = (*Introspection)(nil)
 	_ Prefixed    = (*Introspection)(nil)
+	_ Prober      = (*Introspection)(nil)
+	_ staged      = (*Introspection)(nil)
 	_ Revalidator = (*Introspection)(nil)
 )

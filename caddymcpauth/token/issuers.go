@@ -38,6 +38,12 @@ func (list Issuers) TakeOpaque() bool {
 // has vouched for, and still does, isn't even taken apart. The result may lack its
 // claims: see [Token.Full].
 func (list Issuers) Judge(ctx context.Context, raw string) (*Token, error) {
+	return list.JudgeFor(ctx, raw, "")
+}
+
+// JudgeFor is Judge for a caller at the address client, whose network shares the
+// questions to an issuer with others.
+func (list Issuers) JudgeFor(ctx context.Context, raw, client string) (*Token, error) {
 	key := cacheKey(raw)
 	for i := range list {
 		for _, v := range list[i].Verifiers {
@@ -52,6 +58,7 @@ func (list Issuers) Judge(ctx context.Context, raw string) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.Client = client
 	return list.Verify(ctx, p)
 }
 

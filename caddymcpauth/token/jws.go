@@ -21,6 +21,9 @@ const MaxSize = 16 << 10
 type Presented struct {
 	// Raw is the token as it came.
 	Raw string
+	// Client is the address that it came from, to share the questions to an
+	// issuer by; empty if not known.
+	Client string
 	// JWS is the token's parts if it has the form of a signed JWT; nil for an
 	// opaque token.
 	JWS *JWS
@@ -59,6 +62,11 @@ func Present(raw string) (*Presented, error) {
 	}
 	if strings.ContainsAny(raw, "\r\n") {
 		return nil, invalid(Malformed, "contains a line break")
+	}
+	if strings.HasSuffix(raw, "===") {
+		// Base64 has two at most. With any number the same token could be
+		// written in any number of ways.
+		return nil, invalid(Malformed, "ends in more than two padding characters")
 	}
 	first, rest, ok := strings.Cut(raw, ".")
 	if !ok {

@@ -4,6 +4,7 @@ package token
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -51,7 +52,7 @@ func readBody(resp *http.Response) ([]byte, error) {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
 	if len(body) > maxAnswer {
-		return nil, fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+		return nil, fmt.Errorf("%w: longer than %d bytes", errAnswer, maxAnswer)
 	}
 	return body, nil
 }
@@ -75,6 +76,35 @@ func readAnswer(resp *http.Response) (*answer, error) {
 	var err error
 	a.body, err = readBody(resp)
 	return a, err
+}
+
+// outage reports whether a status doesn't look like an answer about a token.
+func outage(status int) bool {
+	switch status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// unanswered returns the error for a question to which no answer could be read.
+// Without a connection or in time there is none to any token. That the answer was
+// cut off, or is too long, may be the token's fault.
+func unanswered(what string, err error) error {
+	return &UnavailableError{Outage: !errors.Is(err, errAnswer), Err: fmt.Errorf("%s: %w", what, err)}
+}
+
+// errAnswer says that an answer came and could not be used.
+var errAnswer = errors.New("unusable answer")
+
+// randomToken returns a token that no issuer has issued, for a question of our
+// own. It begins with a prefix that the issuer's tokens have.
+func randomToken(prefixes []string) string {
+	token := rand.Text()
+	if len(prefixes) > 0 {
+		token = prefixes[0] + token
+	}
+	return token
 }
 
 // redirect reports whether the answer points elsewhere.

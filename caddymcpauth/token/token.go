@@ -6,9 +6,6 @@ package token
 import (
 	"context"
 	"time"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Token is what a verified access token says. It is shared between requests
@@ -41,8 +38,8 @@ type Token struct {
 	Expiry time.Time
 
 	// claims is the verified JSON object: a JWT's payload, an introspection
-	// answer, a userinfo answer.
-	claims jsontext.Value
+	// answer, a userinfo answer. A text takes no more memory than it is long.
+	claims string
 
 	// raw is the JWT itself where the rest has yet to be read from it, see Full.
 	raw string
@@ -54,37 +51,23 @@ type Token struct {
 // New returns t with the verified claims it was read from, which must be a JSON
 // object.
 func New(t Token, claims []byte) *Token {
-	t.claims = claims
+	t.claims = string(claims)
 	return &t
 }
 
 // Claims returns a copy of all verified claims as the issuer wrote them.
 // Numbers are float64, as in encoding/json. The token itself is not among them.
-func (t *Token) Claims() map[string]any {
-	var claims map[string]any
-	if err := json.Unmarshal(t.Full().claims, &claims); err != nil {
-		return nil // made by a caller without claims
-	}
-	return claims
-}
+func (t *Token) Claims() map[string]any { return claimsOf(t.Full().claims) }
 
 // Full returns t with everything that is known of it. What [Issuers.Judge] returns
-// of a JWT that it has seen before has Issuer, Subject and Scopes only: the rest
-// is read from the JWT again when somebody asks.
+// of a JWT that it has seen before has Issuer, Subject, Scopes and Expiry only: the
+// rest is read from the JWT again when it is asked for. To ask more than once, use
+// a [Reader].
 func (t *Token) Full() *Token {
 	if t.raw == "" {
 		return t
 	}
-	p, err := Present(t.raw)
-	if err != nil || p.JWS == nil {
-		return t // it was well-formed when it was verified
-	}
-	c := &p.JWS.claims
-	full := *t
-	full.raw, full.claims = "", p.JWS.payload
-	full.ClientID, full.Audience, full.Expiry = c.clientID, c.audience, c.expiry
-	full.Type = c.subjectType(t.Subject)
-	return &full
+	return NewReader(t).Token()
 }
 
 // contextKey is the key of the verified token in a request's context.

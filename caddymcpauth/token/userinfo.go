@@ -90,41 +90,70 @@ func (v *Userinfo) Verify(ctx context.Context, p *Presented) (*Token, error) {
 	if p.JWS != nil {
 		return nil, invalid(WrongType, "a signed JWT, which userinfo is not asked about")
 	}
-	endpoint := v.config.Endpoint
-	if endpoint == "" {
-		var err error
-		if endpoint, err = v.config.Discover(ctx); err != nil {
-			var unavailable *UnavailableError
-			if !errors.As(err, &unavailable) {
-				err = &UnavailableError{Err: err}
-			}
-			return nil, err
-		}
+	endpoint, err := v.endpoint(ctx)
+	if err != nil {
+		return nil, err
 	}
 	a, err := v.ask(ctx, endpoint, p.Raw)
 	if err != nil {
-		return nil, &UnavailableError{Err: fmt.Errorf("userinfo: %w", err)}
+		return nil, unanswered("userinfo", err)
 	}
 	switch {
 	case a.status == http.StatusUnauthorized:
 		return nil, invalid(Inactive, "userinfo answered 401")
 	case a.status != http.StatusOK:
-		return nil, &UnavailableError{
-			RetryAfter: retryAfter(a.header),
-			TokenOnly:  a.status == http.StatusForbidden, // without the scope openid
-			Err:        fmt.Errorf("userinfo: %s answered %d%s", endpoint, a.status, userinfoCure(a)),
-		}
+		return nil, v.failure(endpoint, a)
 	}
 	subject, err := v.read(a, p.Raw)
 	if err != nil {
 		return nil, &UnavailableError{Err: fmt.Errorf("userinfo: the answer of %s is not usable: %w", endpoint, err)}
 	}
 	for _, name := range v.required {
-		if !hasValue(lookup(a.body, name), v.config.Require[name]) {
+		if !hasValue(member(a.body, name), v.config.Require[name]) {
 			return nil, invalid(BadClaims, "claim %s has none of the required values", name)
 		}
 	}
 	return New(Token{Issuer: v.config.Issuer, Subject: subject}, a.body), nil
+}
+
+// endpoint returns the endpoint's URL.
+func (v *Userinfo) endpoint(ctx context.Context) (string, error) {
+	if v.config.Endpoint != "" {
+		return v.config.Endpoint, nil
+	}
+	endpoint, err := v.config.Discover(ctx)
+	if _, ok := errors.AsType[*UnavailableError](err); !ok && err != nil {
+		err = &UnavailableError{Err: err}
+	}
+	return endpoint, err
+}
+
+// failure is the error for an answer that is neither 200 nor 401.
+func (v *Userinfo) failure(endpoint string, a *answer) error {
+	return &UnavailableError{
+		RetryAfter: retryAfter(a.header),
+		Outage:     outage(a.status),
+		Err:        fmt.Errorf("userinfo: %s answered %d%s", endpoint, a.status, userinfoCure(a)),
+	}
+}
+
+// Probe implements [Prober]: a token that was never issued is refused, by 401 as it
+// should be, or by another error of the client's as some servers do.
+func (v *Userinfo) Probe(ctx context.Context) error {
+	endpoint, err := v.endpoint(ctx)
+	if err != nil {
+		return err
+	}
+	a, err := v.ask(ctx, endpoint, randomToken(v.config.Prefixes))
+	switch {
+	case err != nil:
+		return unanswered("userinfo", err)
+	case a.status == http.StatusOK:
+		return fmt.Errorf("userinfo: %s says whose a token is which it never issued", endpoint)
+	case a.status == http.StatusUnauthorized, a.status == http.StatusBadRequest, a.status == http.StatusForbidden:
+		return nil
+	}
+	return v.failure(endpoint, a)
 }
 
 // Accepts implements [Selector]. Authorization servers that issue JWTs know
@@ -242,4 +271,5 @@ var (
 	_ Verifier = (*Userinfo)(nil)
 	_ Selector = (*Userinfo)(nil)
 	_ Prefixed = (*Userinfo)(nil)
+	_ Prober   = (*Userinfo)(nil)
 )

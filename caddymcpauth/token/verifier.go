@@ -94,11 +94,13 @@ type UnavailableError struct {
 	// RetryAfter is how long to wait before another try makes sense. Zero if
 	// unknown.
 	RetryAfter time.Duration
-	// TokenOnly says that the trouble is with this token alone, at an issuer
-	// that otherwise works: no reason to leave the issuer alone, or one user
-	// could shut out all.
-	TokenOnly bool
-	Err       error
+	// Outage says that the trouble does not look like this token's: no
+	// connection, no answer in time, 429, 502, 503 or 504, our own credentials
+	// refused. Several of them make the issuer be left alone for a while, so
+	// that what one caller can bring about by a token of its own must not be
+	// one: see [Prober]. Without it, the trouble is this token's alone.
+	Outage bool
+	Err    error
 }
 
 func (e *UnavailableError) Error() string { return "cannot judge token: " + e.Err.Error() }

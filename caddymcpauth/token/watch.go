@@ -1,0 +1,188 @@
+package token
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// minRecheck is the least time between two looks at a watched token.
+const minRecheck = time.Second
+
+// watch is what waits for a token to be no longer good. It has a timer, and no
+// goroutine while nothing happens.
+type watch struct {
+	list            Issuers
+	raw, client     string
+	issuer, subject string
+	key             [sha256.Size]byte
+	spellings       spellings
+	leeway          time.Duration
+	end             func(error)
+	caches          []*Cache // those of the issuer
+	now             func() time.Time
+
+	ctx    context.Context // of the questions; it ends with the watch
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	timer  *time.Timer
+	expiry time.Time // zero if not known
+	over   bool
+}
+
+// Watch calls end, at most once, when the token raw is no longer good, which the
+// list has just found to be t: when it has expired and leeway is over; when it is
+// to be forgotten; when it is looked at again, as often as a verdict is renewed,
+// and refused. That nothing can be found out is no reason. Watch returns at once;
+// what it returns ends the watching.
+func (list Issuers) Watch(raw, client string, t *Token, leeway time.Duration, end func(error)) (stop func()) {
+	w := &watch{
+		list:    list,
+		raw:     raw,
+		client:  client,
+		issuer:  t.Issuer,
+		subject: t.Subject,
+		key:     cacheKey(raw),
+		leeway:  leeway,
+		end:     end,
+		caches:  list.cachesOf(t.Issuer),
+		now:     time.Now,
+		expiry:  t.Full().Expiry,
+	}
+	if p, err := Present(raw); err == nil {
+		w.spellings = spellingsOf(p)
+	}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	for _, c := range w.caches {
+		w.now = c.config.Now
+		c.mu.Lock()
+		c.watches[w] = struct{}{}
+		c.mu.Unlock()
+	}
+	w.schedule(minRecheck)
+	return w.stop
+}
+
+// cachesOf returns where verdicts on tokens of issuer may be: with its verifiers,
+// or, for API keys, whose issuer is the resource, with those that ask nobody.
+func (list Issuers) cachesOf(issuer string) (caches []*Cache) {
+	known := slices.ContainsFunc(list, func(i IssuerVerifiers) bool { return i.Issuer == issuer })
+	for i := range list {
+		for _, v := range list[i].Verifiers {
+			c, ok := v.(*cached)
+			_, local := find[Local](v)
+			if ok && (list[i].Issuer == issuer || !known && local) {
+				caches = append(caches, c.cache)
+			}
+		}
+	}
+	return caches
+}
+
+// schedule sets the timer for the next look: after missing if no verdict is kept.
+func (w *watch) schedule(missing time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		return
+	}
+	now := w.now()
+	wait := w.renewal(now, missing)
+	if !w.expiry.IsZero() {
+		if !now.Before(w.expiry) {
+			wait = w.leeway // nobody says anything new about an expired token
+		}
+		wait = min(wait, w.expiry.Add(w.leeway).Sub(now))
+	}
+	w.timer = time.AfterFunc(max(wait, 0), w.look)
+}
+
+// renewal returns how long the verdict stands, at most [DefaultTTL] unless the cache
+// has a time of its own. If there is none although verdicts are kept, which just
+// after a request means that it was forgotten meanwhile, it returns missing.
+func (w *watch) renewal(now time.Time, missing time.Duration) time.Duration {
+	period := DefaultTTL
+	kept := false
+	for _, c := range w.caches {
+		kept = kept || c.config.TTL >= 0
+		if c.config.TTL > 0 {
+			period = c.config.TTL
+		}
+	}
+	for _, c := range w.caches {
+		if v, ok := c.verdicts.GetIfPresent(w.key); ok && now.UnixMilli() < v.until {
+			return max(min(period, time.UnixMilli(v.until+1).Sub(now)), minRecheck)
+		}
+	}
+	if kept {
+		return min(missing, period)
+	}
+	return period
+}
+
+// look is called by the timer.
+func (w *watch) look() {
+	w.mu.Lock()
+	expiry, over := w.expiry, w.over
+	w.mu.Unlock()
+	if over {
+		return
+	}
+	now := w.now()
+	switch {
+	case expiry.IsZero() || now.Before(expiry):
+		t, err := w.list.JudgeFor(w.ctx, w.raw, w.client)
+		refusal, refused := errors.AsType[*InvalidError](err)
+		switch {
+		case refused && (refusal.Reason != Expired || expiry.IsZero()):
+			w.finish(err)
+			return
+		case err == nil && (t.Issuer != w.issuer || t.Subject != w.subject):
+			w.finish(errors.New("the token is another user's now"))
+			return
+		case err == nil:
+			w.mu.Lock()
+			w.expiry = t.Full().Expiry
+			w.mu.Unlock()
+		}
+	case !now.Before(expiry.Add(w.leeway)):
+		w.finish(invalid(Expired, "expired %s ago", now.Sub(expiry).Round(time.Second)))
+		return
+	}
+	w.schedule(DefaultTTL)
+}
+
+// finish ends the watching because of err.
+func (w *watch) finish(err error) {
+	if w.close() {
+		w.end(err)
+	}
+}
+
+// stop ends the watching for want of interest.
+func (w *watch) stop() { w.close() }
+
+// close reports whether it was the one to end the watching.
+func (w *watch) close() bool {
+	w.mu.Lock()
+	if w.over {
+		w.mu.Unlock()
+		return false
+	}
+	w.over = true
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	w.mu.Unlock()
+	w.cancel()
+	for _, c := range w.caches {
+		c.mu.Lock()
+		delete(c.watches, w)
+		c.mu.Unlock()
+	}
+	return true
+}
