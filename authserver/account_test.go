@@ -22,7 +22,7 @@ func TestSignOut(t *testing.T) {
 		if got.status != 200 || !strings.Contains(got.text(), "You are signed out of this browser.") {
 			t.Errorf("%s: got %d %s", when, got.status, got.text())
 		}
-		if p.jar["__Host-"+sessionCookie] != "" || p.signedInAs() != "" || copied.signedInAs() != "" {
+		if p.jar[siteCookie(sessionCookie)] != "" || p.signedInAs() != "" || copied.signedInAs() != "" {
 			t.Errorf("%s: still signed in: as %q, a copy as %q", when, p.signedInAs(), copied.signedInAs())
 		}
 		if when == "again" {
@@ -82,7 +82,7 @@ func TestSignOutByOthers(t *testing.T) {
 		"a host of the domain":   {url.Values{"csrf": {token}}, []string{"Sec-Fetch-Site", "same-site"}, 403},
 		"everywhere, no token":   {url.Values{"where": {"everywhere"}}, nil, 400},
 		"a form that isn't one":  {url.Values{"csrf": {token}}, []string{"Content-Type", "text/plain"}, 403},
-		"a session as the token": {url.Values{"csrf": {p.jar["__Host-"+sessionCookie]}}, nil, 400},
+		"a session as the token": {url.Values{"csrf": {p.jar[siteCookie(sessionCookie)]}}, nil, 400},
 	} {
 		if got := p.do("POST", signOutPath, test.form, test.headers...); got.status != test.status || strings.Contains(got.text(), "signed out") {
 			t.Errorf("%s: got %d %s, want %d", name, got.status, got.text(), test.status)

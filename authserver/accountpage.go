@@ -10,6 +10,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
 // account shows the user who has access in their name.
@@ -29,7 +30,7 @@ func (h *Handler) showAccount(v *visit, user *oauth.User, done string) error {
 	if err != nil {
 		return err
 	}
-	token, err := v.Seal(accountPurpose, &accountForm{user.Subject}, h.sessionLifetime())
+	token, err := v.Seal(sealed.AccountForm, &accountForm{user.Subject}, h.sessionLifetime())
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func notSignedOut(cause error) error { return fmt.Errorf("%w: %w", errNotSignedO
 // openAccountForm returns the user whose page a form is of.
 func (v *visit) openAccountForm() (subject string, err error) {
 	var form accountForm
-	err = v.Open(accountPurpose, v.form.Get("csrf"), &form)
+	err = v.Open(sealed.AccountForm, v.form.Get("csrf"), &form)
 	if errors.Is(err, browser.ErrClosed) {
 		return "", errStale
 	}

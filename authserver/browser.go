@@ -11,9 +11,11 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
-// The cookies. With https their names have the prefix __Host-.
+// The cookies. With https their names have the prefix __Host-. They
+// end in a hash of the issuer.
 const (
 	browserCookie = "mcp_auth_browser"
 	sessionCookie = "mcp_auth_session"
@@ -22,19 +24,9 @@ const (
 	upstreamCookie = "mcp_auth_upstream_"
 )
 
-// The purposes of what browsers keep. None opens where another is expected.
-const (
-	signInPurpose   = "sign-in"
-	consentPurpose  = "consent"
-	sessionPurpose  = "session"
-	accountPurpose  = "account"
-	upstreamPurpose = "upstream"
-	knownPurpose    = "known"
-)
-
 // newSite returns what this server knows of browsers.
 func (h *Handler) newSite() *browser.Site {
-	return &browser.Site{Secure: h.secure, IDCookie: browserCookie, Sealer: h.server, Now: h.now}
+	return &browser.Site{Issuer: h.Issuer, Secure: h.secure, IDCookie: browserCookie, Sealer: h.server, Now: h.now}
 }
 
 // visit is one request of a browser for a page. It is made once, in servePage.
@@ -70,7 +62,7 @@ func (v *visit) signedIn() (*oauth.User, error) {
 // sessionID returns the session that the browser says it has; empty if none.
 func (v *visit) sessionID() (oauth.SessionID, error) {
 	var id oauth.SessionID
-	err := v.Open(sessionPurpose, v.Cookie(sessionCookie), &id)
+	err := v.Open(sealed.Session, v.Cookie(sessionCookie), &id)
 	if errors.Is(err, browser.ErrClosed) {
 		return oauth.SessionID{}, nil
 	}
@@ -87,12 +79,12 @@ func (v *visit) startSession(user oauth.User) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := v.Seal(sessionPurpose, id, lifetime)
+	text, err := v.Seal(sealed.Session, id, lifetime)
 	if err != nil {
 		return err
 	}
 	// For as long as the browser's other cookie, without which it doesn't open.
-	v.SetCookie(sessionCookie, sealed, 0)
+	v.SetCookie(sessionCookie, text, 0)
 	return nil
 }
 
@@ -139,12 +131,12 @@ type known struct {
 
 // known returns what the browser is known as; nothing if that can't be found out.
 func (v *visit) known() known {
-	sealed := v.Cookie(knownCookie)
-	if sealed == "" || len(sealed) > maxCookie {
+	text := v.Cookie(knownCookie)
+	if text == "" || len(text) > maxCookie {
 		return known{}
 	}
 	var k known
-	if v.h.open(v.Context(), knownPurpose, sealed, &k) != nil || !v.h.now().Before(k.Expires) {
+	if v.h.open(v.Context(), sealed.KnownBrowser, text, &k) != nil || !v.h.now().Before(k.Expires) {
 		return known{}
 	}
 	return k
@@ -169,16 +161,16 @@ func (v *visit) remember(username string) error {
 	k.Users = k.Users[:min(len(k.Users), maxKnown)]
 	k.Expires = v.h.now().Add(knownLifetime)
 	// Not bound to the browser's other cookie, which ends when it is closed.
-	sealed, err := v.h.seal(v.Context(), knownPurpose, &k)
+	text, err := v.h.seal(v.Context(), sealed.KnownBrowser, &k)
 	if err != nil {
 		return err
 	}
-	v.SetCookie(knownCookie, sealed, knownLifetime)
+	v.SetCookie(knownCookie, text, knownLifetime)
 	return nil
 }
 
 // seal encrypts v for others to keep, whichever browser they are in.
-func (h *Handler) seal(ctx context.Context, purpose string, v any) (string, error) {
+func (h *Handler) seal(ctx context.Context, purpose sealed.Purpose, v any) (string, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return "", err
@@ -187,8 +179,8 @@ func (h *Handler) seal(ctx context.Context, purpose string, v any) (string, erro
 }
 
 // open is seal's inverse.
-func (h *Handler) open(ctx context.Context, purpose, sealed string, v any) error {
-	b, err := h.server.Open(ctx, purpose, sealed)
+func (h *Handler) open(ctx context.Context, purpose sealed.Purpose, text string, v any) error {
+	b, err := h.server.Open(ctx, purpose, text)
 	if err != nil {
 		return err
 	}

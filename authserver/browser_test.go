@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 )
 
 func TestSessionCookie(t *testing.T) {
@@ -14,7 +16,7 @@ func TestSessionCookie(t *testing.T) {
 	if got := ada.get(accountPath).signIn("ada"); ada.signedInAs() != "Ada" {
 		t.Fatalf("not signed in: %d %s", got.status, got.text())
 	}
-	const name = "__Host-" + sessionCookie
+	name := siteCookie(sessionCookie)
 	if len(ada.jar[name]) > 600 || strings.Contains(ada.jar[name], "ada") {
 		t.Errorf("the cookie has more than the session's name: %q", ada.jar[name])
 	}
@@ -180,7 +182,7 @@ func TestKnown(t *testing.T) {
 		}
 	}
 	p.get(accountPath).press("where", "everywhere")
-	delete(p.jar, "__Host-"+browserCookie) // the browser was closed
+	delete(p.jar, siteCookie(browserCookie)) // the browser was closed
 	if id, ok := known(p, "ada"); !ok || id != first {
 		t.Error("not known after signing out")
 	}
@@ -197,7 +199,7 @@ func TestKnown(t *testing.T) {
 		t.Error("another browser is known")
 	}
 	session := s.person()
-	session.jar["__Host-"+knownCookie] = p.jar["__Host-"+sessionCookie]
+	session.jar[siteCookie(knownCookie)] = p.jar[siteCookie(sessionCookie)]
 	if _, ok := known(session, "bob"); ok {
 		t.Error("a session stands for it")
 	}
@@ -205,7 +207,7 @@ func TestKnown(t *testing.T) {
 		user := *s.users["ada"]
 		user.Username = strings.Repeat("u", i+1)
 		s.users[user.Username] = &user
-		delete(p.jar, "__Host-"+sessionCookie)
+		delete(p.jar, siteCookie(sessionCookie))
 		p.get(accountPath).signIn(user.Username)
 	}
 	if _, ok := known(p, "ada"); ok {
@@ -214,5 +216,34 @@ func TestKnown(t *testing.T) {
 	s.clock = s.clock.Add(knownLifetime)
 	if _, ok := known(p, "u"); ok {
 		t.Error("known forever")
+	}
+}
+
+// Servers of one host have cookies of their own: a browser sends those of each to
+// all of them.
+func TestCookiesOfTwoServers(t *testing.T) {
+	t.Parallel()
+	names := make(map[string]string)
+	for _, issuer := range []string{
+		"https://mcp.example.com", "https://mcp.example.com:8443", "https://mcp.example.com/a", "https://mcp.example.com/A", "https://mcp.example.com/a/b", "https://mcp.example.com/ab",
+	} {
+		site := (&Handler{Issuer: issuer, secure: true, now: time.Now}).newSite()
+		w := httptest.NewRecorder()
+		v := site.Visit(w, httptest.NewRequest("GET", issuer, nil))
+		for _, cookie := range []string{browserCookie, sessionCookie, knownCookie, pendingCookie("a_state")} {
+			v.SetCookie(cookie, "x", time.Hour)
+		}
+		for _, cookie := range w.Result().Cookies() {
+			if other := names[cookie.Name]; other != "" {
+				t.Errorf("%s has a cookie of %s: %s", issuer, other, cookie.Name)
+			}
+			names[cookie.Name] = issuer
+			if !strings.HasPrefix(cookie.Name, "__Host-"+browser.Prefix) {
+				t.Errorf("%s: %s would not be kept from the MCP server, or from other hosts", issuer, cookie.Name)
+			}
+		}
+	}
+	if len(names) != 24 {
+		t.Errorf("got %d cookies, want 24", len(names))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
 // question is what the consent page asks, sealed into its form: the answer is
@@ -25,7 +26,7 @@ func (h *Handler) showConsent(v *visit, s *signIn, client *oauth.Client, user *o
 	if err != nil {
 		return err
 	}
-	sealed, err := v.Seal(consentPurpose, &question{*s, user.Subject}, s.rest(h.now()))
+	text, err := v.Seal(sealed.Consent, &question{*s, user.Subject}, s.rest(h.now()))
 	if err != nil {
 		return err
 	}
@@ -42,7 +43,7 @@ func (h *Handler) showConsent(v *visit, s *signIn, client *oauth.Client, user *o
 		// user to consent gets the whole page.
 		Again:   before.All && !a.Prompts("consent") && !registration.LeadsToWebSite(a.RedirectURI),
 		Action:  h.base + consentPath,
-		Request: sealed,
+		Request: text,
 	}
 	// Where the operator lists the addresses, they are known to be right.
 	listed := h.Registration != nil && len(h.Registration.RedirectURIs) > 0
@@ -54,7 +55,7 @@ func (h *Handler) showConsent(v *visit, s *signIn, client *oauth.Client, user *o
 // submitConsent takes the user's answer.
 func (h *Handler) submitConsent(v *visit) error {
 	var q question
-	if err := v.openStep(consentPurpose, v.form.Get("request"), &q); err != nil {
+	if err := v.openStep(sealed.Consent, v.form.Get("request"), &q); err != nil {
 		return err
 	}
 	s := &q.SignIn

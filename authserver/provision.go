@@ -21,6 +21,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
 )
 
 // Provision sets up the server. It asks neither the storage nor the network
@@ -47,14 +48,15 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("client_documents: %w", err)
 	}
+	records := storage.New(ctx.Storage(), "mcp_auth_server", h.Issuer)
 	config := oauth.Config{
 		Issuer:               h.Issuer,
 		Resources:            h.Resources,
 		AccessTokenLifetime:  time.Duration(h.AccessTokenLifetime),
 		RefreshTokenLifetime: time.Duration(h.RefreshTokenLifetime),
 		RefreshTokenGrace:    time.Duration(h.RefreshTokenGrace),
-		Store:                newStorage(ctx.Storage(), h.Issuer),
-		Secret:               []byte(h.Secret),
+		Store:                records,
+		Secret:               storage.NewSecret(records, h.Secret),
 		Welcome:              h.welcome,
 		Doors:                h.doors,
 		Observe:              h.observe,

@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
 // The paths of the pages, below the issuer's, beside the authorization endpoint.
@@ -99,8 +100,8 @@ func redirect(v *visit, to string) error {
 var errStep = errors.New("the sign-in has expired, or was begun in another browser")
 
 // openStep opens what a step of a sign-in brings back.
-func (v *visit) openStep(purpose, sealed string, value any) error {
-	err := v.Open(purpose, sealed, value)
+func (v *visit) openStep(purpose sealed.Purpose, text string, value any) error {
+	err := v.Open(purpose, text, value)
 	if errors.Is(err, browser.ErrClosed) {
 		return errStep
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
 // stepLifetime is how long a sign-in may take, from the client's request to the
@@ -43,7 +44,7 @@ func (h *Handler) authorize(v *visit) error {
 // resume continues a sign-in after the user has said who they are.
 func (h *Handler) resume(v *visit) error {
 	s := new(signIn)
-	if err := v.openStep(signInPurpose, v.R.URL.Query().Get("request"), s); err != nil {
+	if err := v.openStep(sealed.SignIn, v.R.URL.Query().Get("request"), s); err != nil {
 		return err
 	}
 	if s.Authorization == nil {
@@ -105,11 +106,11 @@ func isHinted(user *oauth.User, hint string) bool {
 // where the user will be sent back to: what they do here, at an upstream too,
 // they do for it.
 func (h *Handler) showSignIn(v *visit, s *signIn, client *oauth.Client, page pages.SignIn, status int) error {
-	sealed, err := v.Seal(signInPurpose, s, s.rest(h.now()))
+	text, err := v.Seal(sealed.SignIn, s, s.rest(h.now()))
 	if err != nil {
 		return err
 	}
-	page.Site, page.Request, page.Action = h.site, sealed, h.base+signInPath
+	page.Site, page.Request, page.Action = h.site, text, h.base+signInPath
 	page.Local = len(h.Users) > 0
 	if client != nil {
 		shown := shownClient(client, s.Authorization.RedirectURI)
@@ -119,7 +120,7 @@ func (h *Handler) showSignIn(v *visit, s *signIn, client *oauth.Client, page pag
 	for _, u := range h.Upstreams {
 		page.Upstreams = append(page.Upstreams, pages.Upstream{
 			Label: u.label(),
-			URL:   h.base + upstreamPath + u.Name + "?" + url.Values{"request": {sealed}}.Encode(),
+			URL:   h.base + upstreamPath + u.Name + "?" + url.Values{"request": {text}}.Encode(),
 		})
 	}
 	page.Write(v.W, status)
@@ -128,9 +129,9 @@ func (h *Handler) showSignIn(v *visit, s *signIn, client *oauth.Client, page pag
 
 // signIn takes a user name and a password.
 func (h *Handler) signIn(v *visit) error {
-	sealed := v.form.Get("request")
+	text := v.form.Get("request")
 	s := new(signIn)
-	if err := v.openStep(signInPurpose, sealed, s); err != nil {
+	if err := v.openStep(sealed.SignIn, text, s); err != nil {
 		return err
 	}
 	var client *oauth.Client
@@ -170,14 +171,14 @@ func (h *Handler) signIn(v *visit) error {
 	if err := v.remember(user.Username); err != nil {
 		return err
 	}
-	return h.proceedAs(v, user.signedIn(), sealed)
+	return h.proceedAs(v, user.signedIn(), text)
 }
 
 // proceedAs begins a session and goes on with what the user signed in for, by a
 // redirect, so that reloading the next page doesn't send a password again.
-func (h *Handler) proceedAs(v *visit, user oauth.User, sealed string) error {
+func (h *Handler) proceedAs(v *visit, user oauth.User, text string) error {
 	if err := v.startSession(user); err != nil {
 		return err
 	}
-	return redirect(v, h.base+consentPath+"?"+url.Values{"request": {sealed}}.Encode())
+	return redirect(v, h.base+consentPath+"?"+url.Values{"request": {text}}.Encode())
 }

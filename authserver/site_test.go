@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -16,7 +17,9 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storetest"
 )
 
@@ -61,6 +64,7 @@ func newTestSite(t *testing.T, change ...func(*Handler)) *site {
 		t.Fatal(err)
 	}
 	config := oauth.Config{
+		Secret: siteSecret{},
 		Issuer: s.Issuer, Resources: s.Resources, Store: s.store, Now: s.now, Welcome: s.welcome, Registration: registration.Policy(*s.Registration),
 		Clients: []oauth.Client{{ID: "desk", Name: "The desk", RedirectURIs: []string{"https://desk.example/callback", "http://127.0.0.1/callback"}}},
 	}
@@ -90,6 +94,16 @@ func (s *site) away(operations ...string) {
 		return nil
 	})
 }
+
+// siteSecret is a master secret that the operator has given.
+type siteSecret struct{}
+
+func (siteSecret) Keys(context.Context) (*sealed.Keys, error) {
+	return sealed.New([]byte("a master secret"), testIssuer), nil
+}
+
+// siteCookie returns the name by which browsers know a cookie of the site.
+func siteCookie(name string) string { return browser.CookieName(name, testIssuer, true) }
 
 // register has a stranger register a client, and returns its identifier.
 func (s *site) register(name, redirectURI string) string {

@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/upstream"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
 // Upstream is somewhere else that users sign in. Who they are is taken from
@@ -186,14 +187,14 @@ func (h *Handler) callbackURL(u *Upstream) string { return h.Issuer + callbackPa
 // confused deputy).
 func (h *Handler) startUpstream(v *visit, u *Upstream) error {
 	var s signIn
-	if err := v.openStep(signInPurpose, v.R.URL.Query().Get("request"), &s); err != nil {
+	if err := v.openStep(sealed.SignIn, v.R.URL.Query().Get("request"), &s); err != nil {
 		return err
 	}
 	to, pending, err := u.provider.Begin(v.Context(), h.callbackURL(u))
 	if err != nil {
 		return h.upstreamFailed(v, u, err)
 	}
-	value, err := v.Seal(upstreamPurpose, &pendingSignIn{u.Name, pending, s}, s.rest(h.now()))
+	value, err := v.Seal(sealed.AwayAtUpstream, &pendingSignIn{u.Name, pending, s}, s.rest(h.now()))
 	if err != nil {
 		return err
 	}
@@ -227,7 +228,7 @@ func (h *Handler) upstreamCallback(v *visit, u *Upstream) error {
 	}
 	cookie := pendingCookie(callback.Get("state"))
 	var was pendingSignIn
-	if err := v.openStep(upstreamPurpose, v.Cookie(cookie), &was); err != nil {
+	if err := v.openStep(sealed.AwayAtUpstream, v.Cookie(cookie), &was); err != nil {
 		return err
 	}
 	v.RemoveCookie(cookie) // an answer counts once
@@ -257,11 +258,11 @@ func (h *Handler) upstreamCallback(v *visit, u *Upstream) error {
 		return nil
 	}
 	signIns.WithLabelValues(h.Issuer, u.Name, "ok").Inc()
-	sealed, err := v.Seal(signInPurpose, &was.SignIn, was.SignIn.rest(h.now()))
+	text, err := v.Seal(sealed.SignIn, &was.SignIn, was.SignIn.rest(h.now()))
 	if err != nil {
 		return err
 	}
-	return h.proceedAs(v, u.user(id), sealed)
+	return h.proceedAs(v, u.user(id), text)
 }
 
 // upstreamFailed says why a sign-in at an upstream came to nothing.

@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
 // Clients that share an identifier are one to the server behind: what a user
@@ -80,10 +81,7 @@ type answers struct {
 }
 
 func (h *Handler) cookieName(name string) string {
-	if h.secure {
-		return "__Host-" + name
-	}
-	return name
+	return browser.CookieName(name, h.Issuer, h.secure)
 }
 
 func (h *Handler) setCookie(w http.ResponseWriter, name, value string, lifetime time.Duration) {
@@ -137,12 +135,12 @@ func (a *authorization) hash() string {
 // remembered returns what the user of this browser has answered.
 func (h *Handler) remembered(r *http.Request) answers {
 	none := answers{Issuer: h.Issuer, Browser: h.browser(r), ClientID: h.shared.SharedClientID()}
-	keys, err := h.keys.get(r.Context())
+	keys, err := h.secret.Keys(r.Context())
 	if err != nil {
 		return none
 	}
 	var a answers
-	plain, err := keys.Open("answers", h.cookie(r, consentCookie))
+	plain, err := keys.Open(sealed.Answers, h.cookie(r, consentCookie))
 	if err != nil || json.Unmarshal(plain, &a) != nil || a.Browser == "" ||
 		a.Issuer != none.Issuer || a.Browser != none.Browser || a.ClientID != none.ClientID {
 		return none
@@ -163,7 +161,7 @@ func (h *Handler) consented(r *http.Request, a *authorization) bool {
 
 // showConsent asks the user.
 func (h *Handler) showConsent(w http.ResponseWriter, r *http.Request, a *authorization) error {
-	keys, err := h.keys.get(r.Context())
+	keys, err := h.secret.Keys(r.Context())
 	if err != nil {
 		return h.unavailable(w, r, atAuthorization, err)
 	}
@@ -194,7 +192,7 @@ func (h *Handler) showConsent(w http.ResponseWriter, r *http.Request, a *authori
 		RedirectHost: registration.RedirectTarget(redirect),
 		Loopback:     registration.IsLoopback(redirect),
 		Action:       h.base + consentPath,
-		Request:      keys.Seal("question", b),
+		Request:      keys.Seal(sealed.Question, b),
 	}.Write(w, http.StatusOK)
 	return nil
 }
@@ -214,12 +212,12 @@ func (h *Handler) serveConsent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return h.refusePage(w, r, atConsent, err)
 	}
-	keys, err := h.keys.get(r.Context())
+	keys, err := h.secret.Keys(r.Context())
 	if err != nil {
 		return h.unavailable(w, r, atConsent, err)
 	}
 	var q question
-	plain, err := keys.Open("question", values.Get("request"))
+	plain, err := keys.Open(sealed.Question, values.Get("request"))
 	if err != nil || json.Unmarshal(plain, &q) != nil || !h.stillAsked(r, &q) {
 		return h.refusePage(w, r, atConsent, errors.New("the question has expired, or was asked in another browser"))
 	}
@@ -235,7 +233,7 @@ func (h *Handler) serveConsent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	h.setCookie(w, consentCookie, keys.Seal("answers", b), consentLifetime)
+	h.setCookie(w, consentCookie, keys.Seal(sealed.Answers, b), consentLifetime)
 	h.count(atConsent, "allowed")
 	w.Header().Set("Location", q.Endpoint+"?"+q.Query)
 	w.WriteHeader(http.StatusSeeOther)

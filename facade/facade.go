@@ -21,6 +21,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
 )
 
 func init() {
@@ -106,7 +107,7 @@ type Handler struct {
 	registrar ClientRegistrar
 	shared    SharedClient // nil unless clients share an identifier
 	limits    *limits
-	keys      *keys
+	secret    *storage.Secret
 	csrf      *http.CrossOriginProtection
 	now       func() time.Time
 	release   []func()

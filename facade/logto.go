@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -17,11 +16,11 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/caddyserver/certmagic"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/logto"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
 )
 
 func init() {
@@ -91,7 +90,7 @@ func (l *Logto) ClientRegistrar(info RegistrarInfo) (ClientRegistrar, error) {
 		return nil, err
 	}
 	return &applications{
-		api: api, storage: info.Storage, prefix: path.Join(info.Prefix, "logto"), now: time.Now,
+		api: api, records: info.Records, now: time.Now,
 		used: make(map[string]time.Time), noting: make(chan struct{}, maxNoting),
 	}, nil
 }
@@ -99,8 +98,7 @@ func (l *Logto) ClientRegistrar(info RegistrarInfo) (ClientRegistrar, error) {
 // applications are those that were made for clients, as the storage knows them.
 type applications struct {
 	api     *logto.API
-	storage certmagic.Storage
-	prefix  string
+	records Records
 	now     func() time.Time
 
 	mu     sync.Mutex
@@ -123,6 +121,12 @@ type application struct {
 	Created time.Time `json:"created"`
 	Used    time.Time `json:"used"`
 }
+
+// Where the records are.
+const (
+	clientsPrefix = "logto/clients/"
+	idsPrefix     = "logto/ids/"
+)
 
 // useResolution is how exactly the use of a client is known.
 const useResolution = 24 * time.Hour
@@ -153,7 +157,7 @@ func applicationFor(m *ClientMetadata) logto.Application {
 
 // Register implements [ClientRegistrar].
 func (a *applications) Register(ctx context.Context, m *ClientMetadata) (map[string]any, error) {
-	ctx, cancel := context.WithTimeout(ctx, storageTimeout)
+	ctx, cancel := context.WithTimeout(ctx, storage.Timeout)
 	defer cancel()
 	app, err := a.acquire(ctx, applicationFor(m))
 	if _, ok := errors.AsType[*logto.RejectedError](err); ok {
@@ -180,14 +184,14 @@ func (a *applications) Register(ctx context.Context, m *ClientMetadata) (map[str
 // a client never gets what another one has.
 func (a *applications) key(app logto.Application) (string, error) {
 	if app.Type == logto.Traditional {
-		return path.Join(a.prefix, "clients", strings.ToLower(rand.Text())), nil
+		return clientsPrefix + strings.ToLower(rand.Text()), nil
 	}
 	b, err := json.Marshal([]any{app.Name, app.Type, app.RedirectURIs})
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.Sum256(b)
-	return path.Join(a.prefix, "clients", hex.EncodeToString(sum[:])), nil
+	return clientsPrefix + hex.EncodeToString(sum[:]), nil
 }
 
 // acquire returns the application, made now or before.
@@ -197,7 +201,7 @@ func (a *applications) acquire(ctx context.Context, app logto.Application) (logt
 		return app, err
 	}
 	// Clients that begin at once get one application.
-	unlock, err := lock(ctx, a.storage, key)
+	unlock, err := a.records.Lock(ctx, key)
 	if err != nil {
 		return app, err
 	}
@@ -213,7 +217,7 @@ func (a *applications) acquire(ctx context.Context, app logto.Application) (logt
 			return renewed, err
 		}
 		// It was removed at Logto.
-		if err := a.storage.Delete(ctx, path.Join(a.prefix, "ids", record.ID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := a.records.Delete(ctx, idsPrefix+record.ID); err != nil {
 			return app, err
 		}
 	}
@@ -226,13 +230,13 @@ func (a *applications) acquire(ctx context.Context, app logto.Application) (logt
 		// Nobody would find it again.
 		return app, errors.Join(err, a.api.Delete(context.WithoutCancel(ctx), app.ID))
 	}
-	return app, a.storage.Store(ctx, path.Join(a.prefix, "ids", app.ID), []byte(key))
+	return app, a.store(ctx, idsPrefix+app.ID, key)
 }
 
 func (a *applications) load(ctx context.Context, key string) (*application, error) {
-	b, err := a.storage.Load(ctx, key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	b, err := a.records.Load(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, storage.ErrDamaged) {
+		return nil, nil // damaged: make a new one
 	}
 	if err != nil {
 		return nil, err
@@ -244,12 +248,12 @@ func (a *applications) load(ctx context.Context, key string) (*application, erro
 	return record, nil
 }
 
-func (a *applications) store(ctx context.Context, key string, record *application) error {
+func (a *applications) store(ctx context.Context, key string, record any) error {
 	b, err := json.Marshal(record)
 	if err != nil {
 		return err
 	}
-	return a.storage.Store(ctx, key, b)
+	return a.records.Store(ctx, key, b)
 }
 
 // Used implements [Sweeper]. It doesn't keep the request waiting.
@@ -278,28 +282,28 @@ func (a *applications) Used(ctx context.Context, id string) {
 	a.mu.Unlock()
 	go func() {
 		defer func() { <-a.noting }()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storage.Timeout)
 		defer cancel()
-		key, err := a.storage.Load(ctx, path.Join(a.prefix, "ids", id))
-		if err != nil {
+		var key string
+		if b, err := a.records.Load(ctx, idsPrefix+id); err != nil || json.Unmarshal(b, &key) != nil {
 			return // not one that was registered here
 		}
-		unlock, err := lock(ctx, a.storage, string(key))
+		unlock, err := a.records.Lock(ctx, key)
 		if err != nil {
 			return // another time
 		}
 		defer unlock()
-		if record, err := a.load(ctx, string(key)); err == nil && record != nil && record.ID == id {
+		if record, err := a.load(ctx, key); err == nil && record != nil && record.ID == id {
 			record.Used = a.now()
-			_ = a.store(ctx, string(key), record)
+			_ = a.store(ctx, key, record)
 		}
 	}()
 }
 
 // Sweep implements [Sweeper].
 func (a *applications) Sweep(ctx context.Context, unusedFor time.Duration) (removed []string, err error) {
-	keys, err := a.storage.List(ctx, path.Join(a.prefix, "clients"), false)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	keys, err := a.records.List(ctx, clientsPrefix)
+	if err != nil {
 		return nil, err
 	}
 	for _, key := range keys {
@@ -315,7 +319,7 @@ func (a *applications) Sweep(ctx context.Context, unusedFor time.Duration) (remo
 }
 
 func (a *applications) sweep(ctx context.Context, key string, unusedFor time.Duration) (string, error) {
-	unlock, err := lock(ctx, a.storage, key)
+	unlock, err := a.records.Lock(ctx, key)
 	if err != nil {
 		return "", err
 	}
@@ -327,7 +331,7 @@ func (a *applications) sweep(ctx context.Context, key string, unusedFor time.Dur
 	if err := a.api.Delete(ctx, record.ID); err != nil {
 		return "", err
 	}
-	return record.ID, errors.Join(a.storage.Delete(ctx, path.Join(a.prefix, "ids", record.ID)), a.storage.Delete(ctx, key))
+	return record.ID, errors.Join(a.records.Delete(ctx, idsPrefix+record.ID), a.records.Delete(ctx, key))
 }
 
 // UnmarshalCaddyfile sets up the registrar from Caddyfile tokens. Syntax:

@@ -7,13 +7,11 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/certmagic"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
@@ -23,6 +21,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
 )
 
 // Provision sets up the façade. It asks no server anything.
@@ -61,12 +60,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		h.Metadata[name] = value
 	}
-	prefix := path.Join("mcp_auth_facade", certmagic.StorageKeys.Safe(h.Issuer))
-	h.keys = newKeys(ctx.Storage(), prefix)
+	records := storage.New(ctx.Storage(), "mcp_auth_facade", h.Issuer)
+	h.secret = storage.NewSecret(records, "")
 	if err := metrics.Register(ctx, requests); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	if err := h.provisionRegistrar(ctx, prefix); err != nil {
+	if err := h.provisionRegistrar(ctx, records); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
 	h.corrected = repair.Metadata{
@@ -176,7 +175,7 @@ func (h *Handler) provisionDiscovery() error {
 	return nil
 }
 
-func (h *Handler) provisionRegistrar(ctx caddy.Context, prefix string) error {
+func (h *Handler) provisionRegistrar(ctx caddy.Context, records *storage.Records) error {
 	if h.RegistrarRaw == nil {
 		return nil
 	}
@@ -188,8 +187,7 @@ func (h *Handler) provisionRegistrar(ctx caddy.Context, prefix string) error {
 		Issuer:   h.Issuer,
 		Endpoint: h.upstreamEndpoint,
 		Scopes:   h.Scopes,
-		Storage:  ctx.Storage(),
-		Prefix:   prefix,
+		Records:  records,
 		Client:   discovery.NewClient(),
 	})
 	if err != nil {

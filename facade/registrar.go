@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/caddyserver/certmagic"
-
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
@@ -28,11 +26,26 @@ type RegistrarInfo struct {
 	Endpoint func(ctx context.Context, name string) (string, error)
 	// Scopes maps scopes as clients know them to those of the server.
 	Scopes map[string]string
-	// Storage is for what has to outlive the process, with a prefix of its own.
-	Storage certmagic.Storage
-	Prefix  string
+	// Records is for what has to outlive the process.
+	Records Records
 	// Client talks to the server.
 	Client *http.Client
+}
+
+// Records are the façade's in Caddy's storage: those of one issuer, shared by all
+// Caddys on the storage. They are JSON.
+type Records interface {
+	// Load returns the record at key. Its error is [fs.ErrNotExist] if there is
+	// none.
+	Load(ctx context.Context, key string) ([]byte, error)
+	Store(ctx context.Context, key string, record []byte) error
+	// Delete removes the record at key. It is no error if there is none.
+	Delete(ctx context.Context, key string) error
+	// List returns the keys of all records below prefix, which may be none.
+	List(ctx context.Context, prefix string) ([]string, error)
+	// Lock waits until no other caller, in no process, holds the lock name. One
+	// caller must not take it twice.
+	Lock(ctx context.Context, name string) (unlock func(), err error)
 }
 
 // ClientRegistrar registers clients. What else it may implement: [SharedClient],

@@ -54,10 +54,12 @@ func TestNewRefuses(t *testing.T) {
 		"client that can do nothing": func(c *Config) { c.Clients[0].RedirectURIs = nil },
 		"client with javascript":     func(c *Config) { c.Clients[0].RedirectURIs = []string{"javascript:x"} },
 		"client's unknown scope":     func(c *Config) { c.Clients[0].Scopes = []string{"root"} },
+		"no store":                   func(c *Config) { c.Store = nil },
+		"no secret":                  func(c *Config) { c.Secret = nil },
 		"off, but with URIs":         func(c *Config) { c.Registration = registration.Policy{Off: true, RedirectURIs: []string{testRedirect}} },
 	} {
 		config := Config{
-			Issuer: testIssuer, Resources: []string{testResource}, Scopes: []Scope{{Name: "read"}}, Store: newMemory(),
+			Issuer: testIssuer, Resources: []string{testResource}, Scopes: []Scope{{Name: "read"}}, Store: newMemory(), Secret: testMaster("a secret"),
 			Clients: []Client{{ID: "app", RedirectURIs: []string{testRedirect}}, {ID: "backend", Secret: "a-secret-of-the-backend", RedirectURIs: []string{testRedirect}}},
 		}
 		if _, err := New(config); err != nil {

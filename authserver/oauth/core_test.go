@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
 // memory is a store that fails when told to.
@@ -166,8 +168,9 @@ func (f *fixture) again(change ...func(*Config)) *Server {
 			{ID: "backend", Secret: "a-secret-of-the-backend", RedirectURIs: []string{testRedirect}},
 			{ID: "resource", Secret: "a-secret-of-the-resource", Introspection: true},
 		},
-		Store: f.store,
-		Now:   f.clock.Now,
+		Store:  f.store,
+		Secret: testMaster("a master secret"),
+		Now:    f.clock.Now,
 		Observe: func(_ context.Context, e Event) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
@@ -182,6 +185,13 @@ func (f *fixture) again(change ...func(*Config)) *Server {
 		f.t.Fatal(err)
 	}
 	return s
+}
+
+// testMaster is a master secret that the operator has given.
+type testMaster string
+
+func (s testMaster) Keys(context.Context) (*sealed.Keys, error) {
+	return sealed.New([]byte(s), testIssuer), nil
 }
 
 var testUser = User{Subject: "ada", Username: "ada", SignedIn: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)}

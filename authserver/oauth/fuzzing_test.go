@@ -15,7 +15,7 @@ import (
 
 func newFuzzed(f *testing.F) *Server {
 	s, err := New(Config{
-		Issuer: testIssuer, Resources: []string{testResource}, Scopes: []Scope{{Name: "read"}}, Store: newMemory(),
+		Issuer: testIssuer, Resources: []string{testResource}, Scopes: []Scope{{Name: "read"}}, Store: newMemory(), Secret: testMaster("a secret"),
 		Registration: registration.Policy{PrivateSchemes: []string{"cursor"}},
 		Clients:      []Client{{ID: "app", RedirectURIs: []string{testRedirect}}},
 	})

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
 const (
@@ -210,7 +211,7 @@ func (s *Server) addKey(ctx context.Context) ([]signingKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	record := keyRecord{Created: now, Sealed: secret.Seal("signing key", der)}
+	record := keyRecord{Created: now, Sealed: secret.Seal(sealed.SigningKey, der)}
 	key, err := secret.openKey(record)
 	if err != nil {
 		return nil, err
@@ -222,7 +223,7 @@ func (s *Server) addKey(ctx context.Context) ([]signingKey, error) {
 }
 
 func (k *secrets) openKey(record keyRecord) (signingKey, error) {
-	der, err := k.Open("signing key", record.Sealed)
+	der, err := k.Open(sealed.SigningKey, record.Sealed)
 	if err != nil {
 		return signingKey{}, err
 	}

@@ -307,7 +307,7 @@ func TestNothingInTheClear(t *testing.T) {
 		}
 	}
 	// Signing keys are sealed: the record of one doesn't open with another secret.
-	s := f.again(func(c *Config) { c.Secret = []byte("another secret, of some length at least") })
+	s := f.again(func(c *Config) { c.Secret = testMaster("another master secret, of 32 byte") })
 	if set := f.keySet(s); set != "" {
 		t.Errorf("with another secret the keys are %s", set)
 	}

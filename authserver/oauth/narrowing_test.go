@@ -198,7 +198,7 @@ func TestNarrowing(t *testing.T) {
 				c.Clients[0].RedirectURIs = []string{testRedirect, otherRedirect}
 				c.Registration.PrivateSchemes = []string{"cursor"}
 				c.Documents = published{testDocument: documentOf(testDocument)}
-				c.Secret = []byte(testSecret)
+				c.Secret = testMaster(testSecret)
 			}
 			f := newFixture(t, before)
 			client, redirect, user := test.client, test.redirect, test.user

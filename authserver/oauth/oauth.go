@@ -20,12 +20,12 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
 const (
@@ -99,9 +99,11 @@ type Config struct {
 	// Store keeps what has to outlive the process. Required.
 	Store Store
 
-	// Secret seals what is stored or given to others for keeping. If empty, one
-	// is made and stored.
-	Secret []byte
+	// Secret has the keys that seal what is stored, and what others keep. They are
+	// this issuer's own. Required.
+	Secret interface {
+		Keys(ctx context.Context) (*sealed.Keys, error)
+	}
 
 	// Welcome is asked whether the user may still be here before tokens are
 	// renewed for them: an error, other than one of [ErrUnavailable], ends
@@ -151,9 +153,6 @@ type Server struct {
 	scopes  []string
 	keys    keyring
 	judge   token.Verifier
-
-	secretMu sync.Mutex
-	secrets  *secrets
 }
 
 // New returns the authorization server of config. It touches neither the store
@@ -161,6 +160,9 @@ type Server struct {
 func New(config Config) (*Server, error) {
 	if err := checkIssuer(config.Issuer); err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
+	}
+	if config.Store == nil || config.Secret == nil {
+		return nil, errors.New("a server needs a store and a secret")
 	}
 	if len(config.Resources) == 0 {
 		return nil, errors.New("no resource: name the MCP servers that tokens are for")

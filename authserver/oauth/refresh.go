@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
 // A refresh token is the grant's identifier, 32 bytes that nobody can guess, and a
@@ -27,7 +29,7 @@ const (
 
 // refreshMAC returns the keyed hash of what comes before it in a refresh token.
 func (k *secrets) refreshMAC(signed []byte) []byte {
-	return k.MAC("refresh token", signed)[:refreshLength-refreshSigned]
+	return k.MAC(sealed.RefreshToken, signed)[:refreshLength-refreshSigned]
 }
 
 // refreshTokenAfter returns the refresh token of the grant that takes the place of
@@ -40,7 +42,7 @@ func (k *secrets) refreshTokenAfter(grant, before string) (string, [32]byte) {
 	if before == "" {
 		_, _ = rand.Read(b[refreshGrant:]) // never fails
 	} else {
-		copy(b[refreshGrant:], k.MAC("next refresh token", []byte(before)))
+		copy(b[refreshGrant:], k.MAC(sealed.NextRefreshToken, []byte(before)))
 	}
 	value := refreshPrefix + base64.RawURLEncoding.EncodeToString(append(b, k.refreshMAC(b)...))
 	return value, sha256.Sum256([]byte(value))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
 const (
@@ -84,7 +85,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (*Event, error
 	if err != nil {
 		return event, err
 	}
-	id := dynamicPrefix + k.Seal("client", plain)
+	id := dynamicPrefix + k.Seal(sealed.ClientID, plain)
 	event.Client = id
 	answer := map[string]any{
 		"client_id":                  id,
@@ -118,7 +119,7 @@ func (c *sealedClient) grantTypes() []string {
 // clientSecret returns the secret of a confidential client that registered
 // itself.
 func (k *secrets) clientSecret(id string) string {
-	return base64.RawURLEncoding.EncodeToString(k.MAC("client secret", []byte(id)))
+	return base64.RawURLEncoding.EncodeToString(k.MAC(sealed.ClientSecret, []byte(id)))
 }
 
 // dynamicClient returns the client that is sealed into id.
@@ -127,23 +128,23 @@ func (s *Server) dynamicClient(ctx context.Context, id string) (*Client, error) 
 	if err != nil {
 		return nil, err
 	}
-	plain, err := k.Open("client", strings.TrimPrefix(id, dynamicPrefix))
+	plain, err := k.Open(sealed.ClientID, strings.TrimPrefix(id, dynamicPrefix))
 	if err != nil {
 		return nil, invalidClient("This server doesn't know the client: register it again.", nil)
 	}
-	var sealed sealedClient
-	if err := json.Unmarshal(plain, &sealed); err != nil {
+	var known sealedClient
+	if err := json.Unmarshal(plain, &known); err != nil {
 		return nil, invalidClient("This server doesn't know the client: register it again.", err)
 	}
 	c := &Client{
 		ID:           id,
-		Name:         sealed.Name,
-		URI:          sealed.URI,
-		RedirectURIs: sealed.RedirectURIs,
+		Name:         known.Name,
+		URI:          known.URI,
+		RedirectURIs: known.RedirectURIs,
 		Kind:         Dynamic,
-		noRefresh:    sealed.NoRefresh,
+		noRefresh:    known.NoRefresh,
 	}
-	if sealed.Method != "" {
+	if known.Method != "" {
 		c.Secret = k.clientSecret(id)
 	}
 	return c, s.stillAllowed(c)

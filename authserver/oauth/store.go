@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// Store keeps records. A record that is written is there, whole, after a crash,
-// and for every server on the same store.
+// Store keeps the records of one issuer, in JSON. A record that is written is
+// there, whole, after a crash, and for every server on the same store. A record
+// of another issuer is not there.
 type Store interface {
 	// Load returns the record at key. The error is [fs.ErrNotExist] if there is
 	// none.
@@ -97,6 +98,5 @@ const (
 	revokedPrefix  = "revoked/"
 	sessionsPrefix = "sessions/"
 	keysPrefix     = "keys/"
-	secretKey      = "secret"
 	sweptKey       = "swept"
 )

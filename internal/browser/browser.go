@@ -18,15 +18,17 @@ import (
 
 // Sealer encrypts and authenticates what browsers keep for a server.
 type Sealer interface {
-	Seal(ctx context.Context, purpose string, plain []byte) (string, error)
+	Seal(ctx context.Context, purpose sealed.Purpose, plain []byte) (string, error)
 	// Open returns what was sealed for purpose. The error is [sealed.ErrSeal] if
 	// text was not sealed here for that purpose; any other error means that this
 	// could not be found out.
-	Open(ctx context.Context, purpose, text string) ([]byte, error)
+	Open(ctx context.Context, purpose sealed.Purpose, text string) ([]byte, error)
 }
 
 // Site is a server that browsers visit.
 type Site struct {
+	// Issuer is the server's identifier. Its cookies have it in their names.
+	Issuer string
 	// Secure says that the site is https. Its cookies then have the prefix
 	// __Host-, so that no other host of the domain can plant them.
 	Secure bool
@@ -101,7 +103,7 @@ const maxSealed = 16 << 10
 // Seal encrypts value for this browser to keep, in a cookie or a form. It opens
 // in no other browser, for no other purpose, and not after lifetime, so nobody
 // can be made to finish what a stranger has begun.
-func (v *Visit) Seal(purpose string, value any, lifetime time.Duration) (string, error) {
+func (v *Visit) Seal(purpose sealed.Purpose, value any, lifetime time.Duration) (string, error) {
 	v.identify()
 	b, err := json.Marshal(value)
 	if err != nil {
@@ -117,7 +119,7 @@ func (v *Visit) Seal(purpose string, value any, lifetime time.Duration) (string,
 // Open reads into value what this browser was given to keep for purpose. The
 // error is [ErrClosed] if it wasn't, or no longer counts; any other error means
 // that this could not be found out.
-func (v *Visit) Open(purpose, text string, value any) error {
+func (v *Visit) Open(purpose sealed.Purpose, text string, value any) error {
 	if text == "" || len(text) > maxSealed || v.id == "" {
 		return ErrClosed
 	}

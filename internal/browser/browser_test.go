@@ -20,22 +20,28 @@ type sealer struct {
 	err  error
 }
 
-func (s *sealer) Seal(_ context.Context, purpose string, plain []byte) (string, error) {
+func (s *sealer) Seal(_ context.Context, purpose sealed.Purpose, plain []byte) (string, error) {
 	return s.keys.Seal(purpose, plain), s.err
 }
 
-func (s *sealer) Open(_ context.Context, purpose, text string) ([]byte, error) {
+func (s *sealer) Open(_ context.Context, purpose sealed.Purpose, text string) ([]byte, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
 	return s.keys.Open(purpose, text)
 }
 
+const (
+	testIssuer = "https://mcp.example.com/as"
+	// hash is what the names of its cookies end in.
+	hash = "f81fea82872fdf05"
+)
+
 // newSite returns a site, what seals for it, and its clock.
 func newSite() (*browser.Site, *sealer, *time.Time) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	s := &sealer{keys: sealed.New(make([]byte, 32))}
-	return &browser.Site{Secure: true, IDCookie: "id", Sealer: s, Now: func() time.Time { return now }}, s, &now
+	s := &sealer{keys: sealed.New(make([]byte, 32), testIssuer)}
+	return &browser.Site{Issuer: testIssuer, Secure: true, IDCookie: "id", Sealer: s, Now: func() time.Time { return now }}, s, &now
 }
 
 // jar is a browser: it keeps the cookies of the pages it opens.
@@ -70,38 +76,38 @@ func TestSealed(t *testing.T) {
 			t.Errorf("a new browser is told apart already: %s", v.Browser())
 		}
 		var err error
-		if text, err = v.Seal("question", "yes?", time.Hour); err != nil {
+		if text, err = v.Seal(sealed.Question, "yes?", time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		// The same visit has its browser from then on.
 		var got string
-		if err := v.Open("question", text, &got); err != nil || got != "yes?" {
+		if err := v.Open(sealed.Question, text, &got); err != nil || got != "yes?" {
 			t.Errorf("in the same visit: got %q, %v", got, err)
 		}
 	})
-	mallory.open(site, func(v *browser.Visit) { other, _ = v.Seal("question", "mine?", time.Hour) })
-	open := func(j jar, purpose, text string) error {
+	mallory.open(site, func(v *browser.Visit) { other, _ = v.Seal(sealed.Question, "mine?", time.Hour) })
+	open := func(j jar, purpose sealed.Purpose, text string) error {
 		var err error
 		j.open(site, func(v *browser.Visit) { err = v.Open(purpose, text, new(string)) })
 		return err
 	}
-	if err := open(ada, "question", text); err != nil {
+	if err := open(ada, sealed.Question, text); err != nil {
 		t.Errorf("in a later visit: %v", err)
 	}
 	altered := []byte(text)
 	altered[len(altered)/2] ^= 1
 	for name, err := range map[string]error{
-		"another browser":      open(mallory, "question", text),
-		"of another browser":   open(ada, "question", other),
-		"no browser":           open(jar{}, "question", text),
-		"an identifier of old": open(jar{"__Host-id": "short"}, "question", text),
-		"another purpose":      open(ada, "answer", text),
-		"nothing":              open(ada, "question", ""),
-		"altered":              open(ada, "question", string(altered)),
-		"oversized":            open(ada, "question", strings.Repeat("a", 16<<10+1)),
-		"sealed by itself":     open(ada, "question", sealer.keys.Seal("question", []byte(`"yes?"`))),
+		"another browser":      open(mallory, sealed.Question, text),
+		"of another browser":   open(ada, sealed.Question, other),
+		"no browser":           open(jar{}, sealed.Question, text),
+		"an identifier of old": open(jar{browser.CookieName("id", testIssuer, true): "short"}, sealed.Question, text),
+		"another purpose":      open(ada, sealed.Answers, text),
+		"nothing":              open(ada, sealed.Question, ""),
+		"altered":              open(ada, sealed.Question, string(altered)),
+		"oversized":            open(ada, sealed.Question, strings.Repeat("a", 16<<10+1)),
+		"sealed by itself":     open(ada, sealed.Question, sealer.keys.Seal(sealed.Question, []byte(`"yes?"`))),
 		"another type": func() (err error) {
-			ada.open(site, func(v *browser.Visit) { err = v.Open("question", text, new(int)) })
+			ada.open(site, func(v *browser.Visit) { err = v.Open(sealed.Question, text, new(int)) })
 			return err
 		}(),
 	} {
@@ -110,12 +116,12 @@ func TestSealed(t *testing.T) {
 		}
 	}
 	sealer.err = errors.New("away")
-	if err := open(ada, "question", text); !errors.Is(err, sealer.err) || errors.Is(err, browser.ErrClosed) {
+	if err := open(ada, sealed.Question, text); !errors.Is(err, sealer.err) || errors.Is(err, browser.ErrClosed) {
 		t.Errorf("without the keys: got %v, want that it could not be found out", err)
 	}
 	sealer.err = nil
 	*now = now.Add(time.Hour)
-	if err := open(ada, "question", text); !errors.Is(err, browser.ErrClosed) {
+	if err := open(ada, sealed.Question, text); !errors.Is(err, browser.ErrClosed) {
 		t.Errorf("too late: got %v, want ErrClosed", err)
 	}
 }
@@ -129,9 +135,9 @@ func TestCookies(t *testing.T) {
 	v.SetCookie("b", "2", 0)
 	v.RemoveCookie("c")
 	want := []string{
-		"__Host-a=1; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Lax",
-		"__Host-b=2; Path=/; HttpOnly; Secure; SameSite=Lax",
-		"__Host-c=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax",
+		"__Host-a_" + hash + "=1; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Lax",
+		"__Host-b_" + hash + "=2; Path=/; HttpOnly; Secure; SameSite=Lax",
+		"__Host-c_" + hash + "=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax",
 	}
 	for i, got := range w.Header()["Set-Cookie"] {
 		if got != want[i] {
@@ -141,7 +147,7 @@ func TestCookies(t *testing.T) {
 	site.Secure = false
 	w = httptest.NewRecorder()
 	site.Visit(w, httptest.NewRequest("GET", "/", nil)).SetCookie("a", "1", 0)
-	if got := w.Header().Get("Set-Cookie"); got != "a=1; Path=/; HttpOnly; SameSite=Lax" {
+	if got := w.Header().Get("Set-Cookie"); got != "a_"+hash+"=1; Path=/; HttpOnly; SameSite=Lax" {
 		t.Errorf("without https: got %s, of which browsers keep only what is not Secure", got)
 	}
 }
@@ -149,12 +155,15 @@ func TestCookies(t *testing.T) {
 func TestCookieTwice(t *testing.T) {
 	t.Parallel()
 	site, _, _ := newSite()
+	name := "__Host-a_" + hash
 	for header, want := range map[string]string{
-		"":                           "",
-		"__Host-a=1":                 "1",
-		"a=1":                        "", // planted by another host
-		"__Host-a=1; __Host-a=2":     "",
-		"__Host-a=1; b=2; __Host-aa": "1",
+		"":                            "",
+		name + "=1":                   "1",
+		"a_" + hash + "=1":            "", // planted by another host
+		name + "=1; " + name + "=2":   "",
+		name + "=1; b=2; __Host-aa":   "1",
+		"__Host-a=1":                  "", // of no issuer
+		"__Host-a_0123456789abcdef=1": "", // of another issuer
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Cookie", header)

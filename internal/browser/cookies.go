@@ -1,6 +1,8 @@
 package browser
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"time"
 )
@@ -9,12 +11,23 @@ import (
 // sets (RFC 6265bis, section 4.1.3.2).
 const securePrefix = "__Host-"
 
-func (s *Site) cookieName(name string) string {
-	if s.Secure {
+// issuerHash is how much of the issuer's hash is in a cookie's name, in bytes.
+const issuerHash = 8
+
+// CookieName returns the name that a browser knows a cookie by. It ends in a hash
+// of the issuer: browsers send cookies to every server of a host, whatever its
+// port, and __Host- allows no path, so two servers of one host would overwrite
+// each other's.
+func CookieName(name, issuer string, secure bool) string {
+	sum := sha256.Sum256([]byte(issuer))
+	name += "_" + hex.EncodeToString(sum[:issuerHash])
+	if secure {
 		return securePrefix + name
 	}
 	return name
 }
+
+func (s *Site) cookieName(name string) string { return CookieName(name, s.Issuer, s.Secure) }
 
 // Cookie returns a cookie's value as the browser sent it; empty if there is
 // none, or two: one of them would be another site's.

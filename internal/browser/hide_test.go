@@ -54,8 +54,10 @@ func TestHiddenCookies(t *testing.T) {
 			t.Errorf("%s: got %v, want %d", name, got, want)
 		}
 	}
-	site := &browser.Site{Secure: true, IDCookie: "mcp_auth_browser"}
-	if got := site.Visit(httptest.NewRecorder(), r).Cookie("mcp_auth_session"); got != "x" {
+	site := &browser.Site{Issuer: testIssuer, Secure: true, IDCookie: "mcp_auth_browser"}
+	r.Header.Add("Cookie", browser.CookieName("mcp_auth_session", testIssuer, true)+"=x")
+	r = browser.Hide(r)
+	if got := site.Visit(httptest.NewRecorder(), r).Cookie("mcp_auth_session"); got != "x" || r.Header.Get("Cookie") != "a=1" {
 		t.Errorf("a visit sees %q, want x", got)
 	}
 }

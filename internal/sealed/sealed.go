@@ -7,66 +7,119 @@ import (
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"strings"
 )
 
-// Keys are the keys that everything sealed depends on, all derived from one.
-type Keys struct{ master []byte }
+// Keys are the keys of one server, all derived from one master secret. What they
+// seal opens only for the same issuer and the same [Purpose]: both are in every
+// key and in the associated data, so two servers may share a master secret.
+type Keys struct {
+	master []byte
+	issuer string
+}
 
-// New returns the keys derived from master, which should be random and of 32
-// bytes.
-func New(master []byte) *Keys { return &Keys{master} }
+// New returns the keys of the server with the identifier issuer. The master
+// secret should be random and of 32 bytes.
+func New(master []byte, issuer string) *Keys { return &Keys{master, issuer} }
 
-// derive returns the key for one purpose, so that what was sealed for one never
-// opens for another.
-func (k *Keys) derive(purpose string) []byte {
-	key, err := hkdf.Key(sha256.New, k.master, nil, "caddy-mcp-auth: "+purpose, 32)
+const (
+	// saltSize is the length of the salt that a sealed text begins with.
+	saltSize  = 16
+	nonceSize = 12
+	tagSize   = 16
+)
+
+// context says what a key is for. Each part comes after its length, so no two
+// lists of parts are the same text: an issuer can't end where a purpose begins.
+func (k *Keys) context(use string, purpose Purpose) string {
+	var b []byte
+	for _, part := range []string{"caddy-mcp-auth", use, k.issuer, purpose.name} {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
+		b = append(b, part...)
+	}
+	return string(b)
+}
+
+func (k *Keys) derive(salt []byte, use string, purpose Purpose) []byte {
+	key, err := hkdf.Key(sha256.New, k.master, salt, k.context(use, purpose), 32)
 	if err != nil {
 		panic(err) // only lengths that don't exist are errors
 	}
 	return key
 }
 
-func (k *Keys) aead(purpose string) cipher.AEAD {
-	block, err := aes.NewCipher(k.derive(purpose))
+// block returns the cipher for one text: the salt is its own.
+func (k *Keys) block(salt []byte, purpose Purpose) cipher.Block {
+	block, err := aes.NewCipher(k.derive(salt, "seal", purpose))
 	if err != nil {
 		panic(err) // the key has 32 bytes
 	}
-	gcm, err := cipher.NewGCM(block)
+	return block
+}
+
+// Seal encrypts and authenticates plain: salt, nonce, ciphertext and tag, in
+// base64url.
+//
+// A random nonce of 96 bits alone would be good for 2³² texts, and strangers
+// can have any number of them sealed: each sign-in that they begin is one. The
+// salt gives nearly every text a key of its own, so nonce and salt together
+// never repeat.
+//
+// A purpose that is deterministic gets both from a keyed hash of the text
+// instead, as in SIV modes (RFC 5297): the same text is sealed the same way,
+// and of different texts 2¹¹² would have to be sealed before two are expected
+// to share salt and nonce. All that this tells is that two texts are equal.
+func (k *Keys) Seal(purpose Purpose, plain []byte) string {
+	salt := make([]byte, saltSize, saltSize+nonceSize+len(plain)+tagSize)
+	data := []byte(k.context("seal", purpose))
+	var out []byte
+	if purpose.deterministic {
+		synthetic := k.mac("synthetic nonce", purpose, plain)
+		copy(salt, synthetic)
+		nonce := synthetic[saltSize:][:nonceSize]
+		gcm, err := cipher.NewGCM(k.block(salt, purpose))
+		if err != nil {
+			panic(err) // AES has the right block size
+		}
+		out = gcm.Seal(append(salt, nonce...), nonce, plain, data)
+	} else {
+		_, _ = rand.Read(salt) // never fails
+		out = k.gcm(salt, purpose).Seal(salt, nil, plain, data)
+	}
+	return base64.RawURLEncoding.EncodeToString(out)
+}
+
+// gcm returns the AEAD that makes its nonce and writes it before the ciphertext.
+func (k *Keys) gcm(salt []byte, purpose Purpose) cipher.AEAD {
+	gcm, err := cipher.NewGCMWithRandomNonce(k.block(salt, purpose))
 	if err != nil {
-		panic(err)
+		panic(err) // AES has the right block size
 	}
 	return gcm
 }
 
-// Seal encrypts and authenticates plain. The same text sealed twice is the same,
-// which is harmless, and wanted for client identifiers: the nonce is a keyed
-// hash of the text, as in SIV modes (RFC 5297), so none is used for two texts.
-func (k *Keys) Seal(purpose string, plain []byte) string {
-	gcm := k.aead(purpose)
-	nonce := k.MAC(purpose+" nonce", plain)[:gcm.NonceSize()]
-	return base64.RawURLEncoding.EncodeToString(gcm.Seal(nonce, nonce, plain, nil))
-}
-
-// ErrSeal says that a text was not sealed with these keys, or for another purpose.
+// ErrSeal says that a text was not sealed with these keys: by another server, for
+// another purpose, or not at all.
 var ErrSeal = errors.New("not sealed here")
 
 // Open returns what was sealed for purpose. Its error is [ErrSeal].
-func (k *Keys) Open(purpose, sealed string) ([]byte, error) {
+func (k *Keys) Open(purpose Purpose, sealed string) ([]byte, error) {
 	// A client identifier must not have two spellings: hence strict, and without
 	// the line breaks that the decoder would skip.
 	if strings.ContainsAny(sealed, "\r\n") {
 		return nil, ErrSeal
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
-	gcm := k.aead(purpose)
-	if err != nil || len(b) < gcm.NonceSize() {
+	if err != nil || len(b) < saltSize+nonceSize+tagSize {
 		return nil, ErrSeal
 	}
-	plain, err := gcm.Open(nil, b[:gcm.NonceSize()], b[gcm.NonceSize():], nil)
+	salt, rest := b[:saltSize], b[saltSize:]
+	plain, err := k.gcm(salt, purpose).Open(nil, nil, rest, []byte(k.context("seal", purpose)))
 	if err != nil {
 		return nil, ErrSeal
 	}
@@ -74,8 +127,10 @@ func (k *Keys) Open(purpose, sealed string) ([]byte, error) {
 }
 
 // MAC returns a keyed hash of text, of 32 bytes.
-func (k *Keys) MAC(purpose string, text []byte) []byte {
-	h := hmac.New(sha256.New, k.derive(purpose))
+func (k *Keys) MAC(purpose Purpose, text []byte) []byte { return k.mac("mac", purpose, text) }
+
+func (k *Keys) mac(use string, purpose Purpose, text []byte) []byte {
+	h := hmac.New(sha256.New, k.derive(nil, use, purpose))
 	h.Write(text)
 	return h.Sum(nil)
 }

@@ -1,0 +1,84 @@
+package storage
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"sync"
+
+	"github.com/caddyserver/certmagic"
+)
+
+// Lock waits until no other caller, in no process, holds the lock name of this
+// server. One caller must not take it twice.
+func (r *Records) Lock(ctx context.Context, name string) (unlock func(), err error) {
+	// Lock names are file names, and some systems fold case. The key has the
+	// issuer in it, so servers don't wait for each other.
+	sum := sha256.Sum256([]byte(r.key(name)))
+	name = "mcp_auth_" + hex.EncodeToString(sum[:16])
+	// Within the process waiting is done in memory: the file system storage looks
+	// only once a second whether a lock is free.
+	unlockProcess, err := processLocks.lock(ctx, identity(r.storage)+name)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.storage.Lock(ctx, name); err != nil {
+		unlockProcess()
+		return nil, err
+	}
+	return func() {
+		// What could not be unlocked gets stale by itself.
+		_ = r.storage.Unlock(context.WithoutCancel(ctx), name)
+		unlockProcess()
+	}, nil
+}
+
+// identity returns what tells storages apart. After a reload there is another
+// value for the same storage; to take two for one only makes for waiting.
+func identity(s certmagic.Storage) string {
+	if file, ok := s.(*certmagic.FileStorage); ok {
+		return file.String() + " "
+	}
+	return fmt.Sprintf("%T ", s)
+}
+
+// processLocks belong to the process: during a reload two configurations use
+// one storage.
+var processLocks = namedLocks{locks: make(map[string]*namedLock)}
+
+// namedLocks are locks that exist while they are wanted.
+type namedLocks struct {
+	mu    sync.Mutex
+	locks map[string]*namedLock
+}
+
+type namedLock struct {
+	held    chan struct{} // full while it is held
+	wanters int
+}
+
+func (n *namedLocks) lock(ctx context.Context, name string) (func(), error) {
+	n.mu.Lock()
+	l := n.locks[name]
+	if l == nil {
+		l = &namedLock{held: make(chan struct{}, 1)}
+		n.locks[name] = l
+	}
+	l.wanters++
+	n.mu.Unlock()
+	leave := func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if l.wanters--; l.wanters == 0 {
+			delete(n.locks, name)
+		}
+	}
+	select {
+	case l.held <- struct{}{}:
+		return func() { <-l.held; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, context.Cause(ctx)
+	}
+}

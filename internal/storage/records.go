@@ -1,0 +1,122 @@
+// Package storage keeps the records of one server in Caddy's storage: apart from
+// those of every other server, under locks that work within a process and
+// between processes, and with the server's master secret.
+package storage
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/caddyserver/certmagic"
+)
+
+// Records are the records of one server. Every Caddy on the storage has the same.
+type Records struct {
+	storage certmagic.Storage
+	issuer  string
+	prefix  string
+}
+
+// New returns the records of the server with the identifier issuer. They lie
+// below a prefix that is made of the module's name and a hash of the issuer:
+// nothing that a file system or a storage module folds, such as slashes or
+// letter case, makes the prefixes of two issuers one.
+func New(s certmagic.Storage, module, issuer string) *Records {
+	sum := sha256.Sum256([]byte(issuer))
+	return &Records{storage: s, issuer: issuer, prefix: path.Join(module, hex.EncodeToString(sum[:]))}
+}
+
+// envelope is how a record is stored: it says whose it is, and where it belongs.
+type envelope struct {
+	Issuer string          `json:"iss"`
+	Key    string          `json:"key"`
+	Record json.RawMessage `json:"record"`
+}
+
+// ErrDamaged says that there is a record, but not one that can be read.
+var ErrDamaged = errors.New("the record is damaged")
+
+func (r *Records) key(key string) string { return path.Join(r.prefix, key) }
+
+// Load returns the record at key, which is JSON. Its error is [fs.ErrNotExist] if
+// there is none: a record of another server, or one that was stored at another
+// key, is not there. It is [ErrDamaged] if the record can't be read.
+func (r *Records) Load(ctx context.Context, key string) ([]byte, error) {
+	b, err := r.storage.Load(ctx, r.key(key))
+	if err != nil {
+		return nil, err
+	}
+	var e envelope
+	if err := json.Unmarshal(b, &e); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if e.Issuer != r.issuer || e.Key != key {
+		return nil, fmt.Errorf("a record of another server or key: %w", fs.ErrNotExist)
+	}
+	return e.Record, nil
+}
+
+// Store stores record, which is JSON, at key.
+func (r *Records) Store(ctx context.Context, key string, record []byte) error {
+	b, err := json.Marshal(&envelope{r.issuer, key, record})
+	if err != nil {
+		return err
+	}
+	return r.storage.Store(ctx, r.key(key), b)
+}
+
+// Delete removes the record at key. It is no error if there is none.
+func (r *Records) Delete(ctx context.Context, key string) error {
+	err := r.storage.Delete(ctx, r.key(key))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// List returns the keys of all records below prefix, which may be none.
+func (r *Records) List(ctx context.Context, prefix string) ([]string, error) {
+	var found []string
+	var err error
+	// A record that goes away meanwhile makes the file system's walk fail.
+	for range 5 {
+		found, err = r.storage.List(ctx, r.key(prefix), true)
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if !r.storage.Exists(ctx, r.key(prefix)) {
+			return nil, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for _, key := range found {
+		if isTemporary(key) {
+			continue
+		}
+		info, err := r.storage.Stat(ctx, key)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsTerminal {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, strings.TrimPrefix(strings.TrimPrefix(key, r.prefix), "/"))
+	}
+	return keys, nil
+}
+
+// isTemporary reports whether key is a file that is being written: the file
+// system storage names these by a number alone. No record is.
+func isTemporary(key string) bool {
+	return !strings.ContainsFunc(path.Base(key), func(r rune) bool { return r < '0' || r > '9' })
+}
