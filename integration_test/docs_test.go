@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +16,13 @@ var caddyfileBlock = regexp.MustCompile("(?ms)^```caddyfile\n(.*?)^```")
 // manual returns the files that the manual is made of.
 func manual(t *testing.T) []string {
 	t.Helper()
-	files := []string{filepath.Join("..", "README.md"), filepath.Join("..", "xcaddy.md"), filepath.Join("..", "bench", "README.md")}
-	for pattern, least := range map[string]int{filepath.Join("..", "docs", "*.md"): 8, filepath.Join("..", "docs", "recipes", "*.md"): 11} {
+	files := []string{filepath.Join("..", "bench", "README.md")}
+	for pattern, least := range map[string]int{
+		filepath.Join("..", "*.md"):                    4,
+		filepath.Join("..", "docs", "*.md"):            14,
+		filepath.Join("..", "docs", "guides", "*.md"):  6,
+		filepath.Join("..", "docs", "recipes", "*.md"): 11,
+	} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) < least {
 			t.Fatalf("%s: %q, %v", pattern, found, err)
@@ -41,16 +47,70 @@ func TestDocumentedCaddyfiles(t *testing.T) {
 			if err := os.WriteFile(file, []byte(match[1]), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command(caddyBinary, "validate", "--config", file, "--adapter", "caddyfile")
-			dir := t.TempDir()
-			cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "API_TOKEN=x")
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%s: %v\n%s\n%s", page, err, match[1], lastLine(string(out)))
+			if err := validate(t, file); err != nil {
+				t.Errorf("%s: %v\n%s", page, err, match[1])
 			}
 		}
 	}
 	if n < 5 {
 		t.Errorf("only %d Caddyfiles in the manual: is the pattern right?", n)
+	}
+}
+
+// validate returns an error unless Caddy takes the Caddyfile and `caddy fmt` would
+// leave it as it is.
+func validate(t *testing.T, file string) error {
+	t.Helper()
+	dir := t.TempDir()
+	caddy := func(args ...string) error {
+		cmd := exec.Command(caddyBinary, args...)
+		cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "API_TOKEN=x")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("caddy %s: %w: %s", args[0], err, lastLine(string(out)))
+		}
+		return nil
+	}
+	if err := caddy("validate", "--config", file, "--adapter", "caddyfile"); err != nil {
+		return err
+	}
+	return caddy("fmt", "--diff", file)
+}
+
+// Every example is one that Caddy takes, and says first what it shows.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("..", "examples", "*.caddyfile"))
+	if err != nil || len(files) < 10 {
+		t.Fatalf("got %q, %v", files, err)
+	}
+	for _, file := range append(files, filepath.Join("..", "Caddyfile.example"), filepath.Join("..", "compose.Caddyfile")) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(string(text), "# ") {
+				t.Error("it doesn't say what it shows")
+			}
+			if err := validate(t, file); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The README is a front page, not the manual.
+func TestREADMESize(t *testing.T) {
+	t.Parallel()
+	const most = 10_000
+	text, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(text) > most {
+		t.Errorf("README.md has %d bytes, at most %d are wanted: move something to docs/", len(text), most)
 	}
 }
 
