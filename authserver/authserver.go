@@ -98,18 +98,18 @@ type Handler struct {
 	// are replaced. Default: one is made and kept in the storage.
 	Secret string `json:"secret,omitempty"`
 
-	server     *oauth.Server
-	base       string // path of the issuer
-	secure     bool   // https
-	site       string // host, for pages
-	users      map[string]*User
-	kinds      []*User // of each way to hash passwords, one who has it
-	browsers   *browser.Site
-	state      *serverState
-	routes     map[string]route
-	now        func() time.Time
-	logger     *zap.Logger
-	release    []func()
+	server   *oauth.Server
+	base     string // path of the issuer
+	secure   bool   // https
+	site     string // host, for pages
+	users    map[string]*User
+	kinds    []*User // of each way to hash passwords, one who has it
+	browsers *browser.Site
+	state    *serverState
+	routes   map[string]route
+	now      func() time.Time
+	logger   *zap.Logger
+	release  []func()
 }
 
 // Scope is something that a client may be allowed to do.

@@ -39,6 +39,7 @@ func (h *Handler) showConsent(v *visit, s *signIn, client *oauth.Client, user *o
 		Email:   user.Email,
 		Scopes:  h.shownScopes(a.Scopes),
 		Offline: a.Offline,
+		Ends:    spell(h.server.AccessTokenLifetime()),
 		// Asked again of a client that can't be told from others. One that wants the
 		// user to consent gets the whole page.
 		Again:   before.All && !a.Prompts("consent") && !registration.LeadsToWebSite(a.RedirectURI),

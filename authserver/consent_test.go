@@ -1,10 +1,12 @@
 package authserver
 
 import (
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 )
 
@@ -71,6 +73,31 @@ func TestConsentPage(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The page goes by what the client will get.
+func TestConsentSaysHowLong(t *testing.T) {
+	t.Parallel()
+	s := newTestSite(t)
+	for grants, want := range map[string]string{
+		`,"grant_types":["authorization_code"]`:                 "Its access ends after 15 minutes",
+		`,"grant_types":["authorization_code","refresh_token"]`: "Its access goes on while you are away",
+	} {
+		client := s.register("App", webSite, grants)
+		page := s.person().get(request(client, webSite, "prompt", "consent")).signIn("ada")
+		code := page.press("decision", "allow").sent(t).Get("code")
+		form := url.Values{
+			"grant_type": {"authorization_code"}, "client_id": {client}, "code": {code}, "code_verifier": {testVerifier}, "redirect_uri": {webSite},
+		}
+		r := httptest.NewRequest("POST", testIssuer+oauth.TokenPath, strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		s.server.ServeHTTP(w, r)
+		says, gets := strings.Contains(page.text(), "while you are away"), strings.Contains(w.Body.String(), "refresh_token")
+		if w.Code != 200 || says != gets || !strings.Contains(page.text(), want) {
+			t.Errorf("%s: got %d %s, and the page says %s", grants, w.Code, w.Body, page.text())
+		}
 	}
 }
 

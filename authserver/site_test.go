@@ -26,6 +26,7 @@ import (
 const (
 	testIssuer   = "https://mcp.example.com"
 	testPassword = "demo-password"
+	testVerifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 	// testHash is testPassword, at bcrypt's least cost.
 	testHash = "$2a$04$VxJ1bKKHAzTj/lJL.LkBdOc2tKJ.1HLJ0SLQsnv8xXTwCt9DPZpVu"
 )
@@ -105,11 +106,12 @@ func (siteSecret) Keys(context.Context) (*sealed.Keys, error) {
 // siteCookie returns the name by which browsers know a cookie of the site.
 func siteCookie(name string) string { return browser.CookieName(name, testIssuer, true) }
 
-// register has a stranger register a client, and returns its identifier.
-func (s *site) register(name, redirectURI string) string {
+// register has a stranger register a client, and returns its identifier. members
+// are added to its metadata, each after a comma.
+func (s *site) register(name, redirectURI string, members ...string) string {
 	s.t.Helper()
 	r := httptest.NewRequest("POST", testIssuer+oauth.RegisterPath, strings.NewReader(
-		`{"client_name":"`+name+`","redirect_uris":["`+redirectURI+`"],"token_endpoint_auth_method":"none"}`))
+		`{"client_name":"`+name+`","redirect_uris":["`+redirectURI+`"],"token_endpoint_auth_method":"none"`+strings.Join(members, "")+`}`))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	s.server.ServeHTTP(w, r)
@@ -124,7 +126,7 @@ func (s *site) register(name, redirectURI string) string {
 // request is the address of an authorization request; fields are pairs of names
 // and values.
 func request(client, redirectURI string, fields ...string) string {
-	sum := sha256.Sum256([]byte("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"))
+	sum := sha256.Sum256([]byte(testVerifier))
 	q := url.Values{
 		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {redirectURI}, "state": {"s"}, "scope": {"mcp:tools"},
 		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},

@@ -18,6 +18,8 @@ type Consent struct {
 	// Offline says that the client's access goes on while the user is away
 	// (refresh tokens).
 	Offline bool
+	// Ends is after what time access ends that doesn't go on, such as "15 minutes".
+	Ends string
 	// New says that the user has not allowed this client before, sent back to
 	// that web site.
 	New bool

@@ -51,6 +51,7 @@ func TestWhatIsSaid(t *testing.T) {
 		{"a server with a name", all["consent"], []string{"MCP server Files https://mcp.example/files"}, nil},
 		{"a server without one", consent(honest), []string{"MCP server mcp.example/files What"}, []string{"https://mcp.example/files"}},
 		{"permissions", consent(honest), []string{"Read your files files:read", "files:write"}, nil},
+		{"not offline", pages.Consent{Client: honest, Ends: "15 minutes"}, []string{"Its access ends after 15 minutes, unless you sign in from it again."}, []string{stays}},
 		{"offline", all["consent"], []string{stays, "Files"}, nil},
 		{"allowed before", all["consent, again"], []string{"Continue to Editor?", "You allowed this before.", hint, "The MCP server is told your name."}, []string{"If you allow", notVerified}},
 		{"an empty consent", all["consent, empty"], []string{"An unnamed application", noScopes, "is told your name."}, []string{"()", "e-mail"}},
