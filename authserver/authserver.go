@@ -157,10 +157,16 @@ type ClientDocuments struct {
 	// Don't support them.
 	Off bool `json:"off,omitempty"`
 	// Fetch them from private and loopback addresses too: anybody can then make
-	// this server send requests there. For tests and closed networks.
+	// this server send requests there. For tests and closed networks. A proxy is
+	// given names, then, and says which addresses are reached.
 	InsecureAllowPrivate bool `json:"insecure_allow_private,omitempty"`
 	// A PEM file of certificates to trust instead of the system's.
 	TrustedRoots string `json:"trusted_roots,omitempty"`
+	// The way out: an HTTP proxy that does CONNECT, http://host:port, or one of
+	// SOCKS 5, socks5://host:port. It is told the address that this server has
+	// resolved and judged. `off`: none. Placeholders are replaced. Default: what the
+	// environment says (HTTPS_PROXY, NO_PROXY).
+	Proxy string `json:"proxy,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.

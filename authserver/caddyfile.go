@@ -70,6 +70,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	    }
 //	    client_documents off | {
 //	        trusted_roots <file>
+//	        proxy         <url> | off
 //	        insecure_allow_private
 //	    }
 //	    secret <secret>
@@ -351,10 +352,12 @@ func (h *Handler) unmarshalDocuments(d *caddyfile.Dispenser) error {
 		switch word := d.Val(); word {
 		case "trusted_roots":
 			err = option.Text(d, &c.TrustedRoots)
+		case "proxy":
+			err = option.Text(d, &c.Proxy)
 		case "insecure_allow_private":
 			err = option.Flag(d, &c.InsecureAllowPrivate)
 		default:
-			err = d.Errf("unrecognized option of client_documents: %s (known: trusted_roots, insecure_allow_private)", word)
+			err = d.Errf("unrecognized option of client_documents: %s (known: trusted_roots, proxy, insecure_allow_private)", word)
 		}
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
@@ -130,6 +131,9 @@ func (h *Handler) replacePlaceholders() error {
 			replace("the secret of client "+c.ID, &c.Secret)
 		}
 	}
+	if h.ClientDocuments != nil {
+		replace("the proxy of client_documents", &h.ClientDocuments.Proxy)
+	}
 	for _, u := range h.Users {
 		if u != nil {
 			replace("the password of user "+u.Username, &u.Password)
@@ -203,7 +207,7 @@ func (d documents) Fetch(ctx context.Context, id string) ([]byte, error) {
 // provisionDocuments returns what fetches clients' metadata documents; nil if
 // they are not supported.
 func (h *Handler) provisionDocuments() (*documents, error) {
-	var config clientdoc.Config
+	config := clientdoc.Config{Proxy: http.ProxyFromEnvironment}
 	if d := h.ClientDocuments; d != nil {
 		if d.Off {
 			return nil, nil
@@ -211,6 +215,20 @@ func (h *Handler) provisionDocuments() (*documents, error) {
 		if d.InsecureAllowPrivate {
 			h.logger.Warn("metadata documents of clients are fetched from private addresses too: whoever can reach this server can make it send requests there")
 			config.AllowPrivate = func(netip.Addr) bool { return true }
+		}
+		config.InsecureProxyResolves = d.InsecureAllowPrivate
+		if d.Proxy == "off" {
+			config.Proxy = nil
+		} else if d.Proxy != "" {
+			proxy, err := url.Parse(d.Proxy)
+			if err == nil {
+				err = clientdoc.CheckProxy(proxy)
+			}
+			if err != nil {
+				// Not the cause: it quotes a password.
+				return nil, errors.New("proxy: it is written as http://host:port or socks5://host:port, or off")
+			}
+			config.Proxy = http.ProxyURL(proxy)
 		}
 		if d.TrustedRoots != "" {
 			pem, err := os.ReadFile(d.TrustedRoots)

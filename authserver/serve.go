@@ -156,6 +156,14 @@ func (h *Handler) fail(v *visit, err error) {
 		page.Text = "This server does not accept its request. The application was not given anything."
 		page.Cure = cure(oauthError.Code)
 		page.Detail = oauthError.Code + ": " + oauthError.Description
+	case isOAuth && oauthError.Unreachable != "":
+		status = http.StatusServiceUnavailable
+		v.W.Header().Set("Retry-After", "5")
+		page.Title = "This server can't reach " + oauthError.Unreachable
+		page.Text = "Your application says who it is on a page at " + oauthError.Unreachable + ", which this server has to read first."
+		page.Cure = "Start again from your application in a minute. If this page comes back, tell the operator of this server: " +
+			"without a way to the Internet it needs `client_documents off`, and applications then register with it instead; or a `proxy` in `client_documents`."
+		page.Detail = oauthError.Code + ": " + oauthError.Description
 	default:
 		status = http.StatusServiceUnavailable
 		h.logger.Error("answering failed", zap.String("path", v.R.URL.Path), zap.Error(err))

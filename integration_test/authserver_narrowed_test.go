@@ -149,3 +149,28 @@ func TestEmbeddedServerKnowsItsDoors(t *testing.T) {
 		t.Errorf("without a door the metadata lists %s, want %s", got, want)
 	}
 }
+
+// On a network without a way out the first client learns what is the matter, and the
+// next ones register.
+func TestEmbeddedServerCutOff(t *testing.T) {
+	t.Parallel()
+	site, _, _ := strings.Cut(embedded, "\t\tclient_documents {")
+	c := startCaddy(t, site+"\t}\n\trespond 404\n")
+	advertised := func() bool {
+		return strings.Contains(c.do("GET", "/.well-known/oauth-authorization-server", "").body, `"client_id_metadata_document_supported":true`)
+	}
+	if !advertised() {
+		t.Error("documents are not advertised at first")
+	}
+	a := c.register(t, callback)
+	published := *a
+	published.id = "https://claude.invalid/oauth/client.json"
+	pg := c.person(t).get(published.authorizationURL())
+	if pg.status != 503 || !strings.Contains(pg.text(), "claude.invalid") || !strings.Contains(pg.text(), "client_documents off") {
+		t.Errorf("got %d %s, want 503 with the host and the cure", pg.status, pg.text())
+	}
+	if advertised() {
+		t.Error("documents are still advertised")
+	}
+	a.signIn(c.person(t), "demo")
+}

@@ -8,10 +8,9 @@
 // strictly, and that client_id in it is its URL. What the client says of itself is
 // for the caller to read, with a strict parser as well.
 //
-// Not supported, on purpose: HTTP proxies, redirects, HTTP/2, Last-Modified,
-// s-maxage, and telling that a network uses public addresses for its inside. Who
-// runs such a network needs a firewall (section 8.6 of the draft recommends one
-// anyway).
+// Not supported, on purpose: redirects, HTTP/2, Last-Modified, s-maxage, and
+// telling that a network uses public addresses for its inside. Who runs such a
+// network needs a firewall (section 8.6 of the draft recommends one anyway).
 package clientdoc
 
 import (
@@ -65,6 +64,15 @@ type Config struct {
 	// system's.
 	RootCAs *x509.CertPool
 
+	// Proxy returns the proxy for a request, nil for none; see [CheckProxy]. It is
+	// given an address, never a name, so that what isn't public stays out of reach.
+	// Nil: there is no proxy. [http.ProxyFromEnvironment] is one to use.
+	Proxy func(*http.Request) (*url.URL, error)
+
+	// InsecureProxyResolves gives the proxy names: which addresses are reached is
+	// the proxy's to say, then.
+	InsecureProxyResolves bool
+
 	// Now is the clock. Nil: [time.Now].
 	Now func() time.Time
 
@@ -83,6 +91,12 @@ type Fetcher struct {
 	maxWait time.Duration // for a slot
 	slots   *slots
 	flights singleflight.Group
+
+	// The way out, if it isn't the client's.
+	proxy         func(*http.Request) (*url.URL, error)
+	proxyResolves bool
+	roots         *x509.CertPool
+	network       network
 
 	// ctx is that of the fetches: they go on when those who wait for them leave,
 	// or a client that hangs up would make everybody begin again.
@@ -131,7 +145,8 @@ func New(config Config) *Fetcher {
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.dialer = &net.Dialer{ControlContext: f.controlDial}
-	f.client = newClient(f.dialer, config.RootCAs)
+	f.client = newClient(f.dialer.DialContext, config.RootCAs)
+	f.proxy, f.proxyResolves, f.roots = config.Proxy, config.InsecureProxyResolves, config.RootCAs
 	return f
 }
 

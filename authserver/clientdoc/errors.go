@@ -53,6 +53,7 @@ func exchangeError(err error) error {
 
 func exchangeCause(err error) error {
 	var (
+		viaProxy    *proxyError
 		timeout     net.Error
 		dns         *net.DNSError
 		hostname    x509.HostnameError
@@ -64,6 +65,8 @@ func exchangeCause(err error) error {
 		errno       syscall.Errno
 	)
 	switch {
+	case errors.As(err, &viaProxy):
+		return viaProxy
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return errors.New("the server took too long")
 	case errors.As(err, &dns) && dns.IsNotFound:

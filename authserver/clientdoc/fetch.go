@@ -25,13 +25,14 @@ const (
 
 // newClient returns the HTTP client of a fetcher. It has no cookies, no
 // credentials and no connections left over that could tell one fetch of another.
-func newClient(dialer *net.Dialer, roots *x509.CertPool) *http.Client {
+func newClient(dial func(ctx context.Context, network, address string) (net.Conn, error), roots *x509.CertPool) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			// Not from the environment, as elsewhere: a proxy resolves the name
-			// by itself, so it would dial what the dialer refuses.
+			// by itself, so it would dial what the dialer refuses. See
+			// [Fetcher.sendThrough].
 			Proxy:                  nil,
-			DialContext:            dialer.DialContext,
+			DialContext:            dial,
 			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 			DisableKeepAlives:      true,
 			MaxResponseHeaderBytes: maxHeader,
@@ -55,7 +56,7 @@ func (f *Fetcher) get(ctx context.Context, id string, old *document) (*document,
 		req.Header.Set("If-None-Match", old.etag)
 	}
 	asked := f.now()
-	resp, err := f.client.Do(req)
+	resp, err := f.exchange(req)
 	if err != nil {
 		return nil, exchangeError(err)
 	}

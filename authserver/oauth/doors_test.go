@@ -1,7 +1,10 @@
 package oauth
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -175,5 +178,32 @@ func TestMetadataIsTrue(t *testing.T) {
 	public := document(func(c *Config) { c.Clients = c.Clients[:1]; c.Registration.Off = true })
 	if has(public["token_endpoint_auth_methods_supported"], methodBasic) || has(public["revocation_endpoint_auth_methods_supported"], methodPost) {
 		t.Errorf("secrets are advertised, and no client has one: %v", public)
+	}
+}
+
+// cutOff are documents that no network leads to.
+type cutOff struct{ published }
+
+func (cutOff) Reachable() bool { return false }
+
+func (cutOff) Fetch(context.Context, string) ([]byte, error) {
+	return nil, fmt.Errorf("no route: %w", ErrUnavailable)
+}
+
+// Where documents can't be fetched they aren't advertised, and a client that comes
+// with one is told what is out of reach.
+func TestDocumentsOutOfReach(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *Config) { c.Documents = cutOff{} })
+	if b, err := f.metadata(); err != nil || strings.Contains(string(b), "client_id_metadata_document_supported") || !strings.Contains(string(b), RegisterPath) {
+		t.Errorf("the metadata says %s, %v", b, err)
+	}
+	_, _, err := f.Authorize(t.Context(), testQuery("client_id", testDocument).Encode())
+	refused, _ := errors.AsType[*AuthorizationError](err)
+	if refused == nil || refused.RedirectTo != "" || refused.Err.Status != 503 || refused.Err.Unreachable != "tool.example" {
+		t.Errorf("got %v, want 503 that names the host", err)
+	}
+	if got := ask(t, f.Server, RegisterPath, "application/json", `{"redirect_uris":["`+testRedirect+`"]}`); got.status != 201 {
+		t.Errorf("registering: %d %s", got.status, got.body)
 	}
 }

@@ -21,6 +21,9 @@ type Error struct {
 	Status int
 	// Cause is for the log alone.
 	Cause error
+	// Unreachable is the host of a client's metadata document that could not be
+	// fetched; empty if it isn't about one.
+	Unreachable string
 
 	retryAfter time.Duration
 	// challenge says that the client tried Basic (RFC 6749, section 5.2).

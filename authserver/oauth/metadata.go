@@ -85,7 +85,7 @@ func (s *Server) metadata() ([]byte, error) {
 	}
 	if !s.config.Registration.Off {
 		m["registration_endpoint"] = issuer + RegisterPath
-		if s.config.Documents != nil {
+		if s.config.Documents != nil && s.config.Documents.Reachable() {
 			m["client_id_metadata_document_supported"] = true
 		}
 	}

@@ -93,6 +93,9 @@ type Config struct {
 	// Documents fetches Client ID Metadata Documents. Nil: they are not
 	// supported.
 	Documents interface {
+		// Reachable reports whether there is hope that one can be fetched. Without
+		// it they aren't advertised: clients register instead.
+		Reachable() bool
 		Fetch(ctx context.Context, id string) ([]byte, error)
 	}
 

@@ -195,7 +195,8 @@ func (s *Server) documentClient(ctx context.Context, id string) (*Client, error)
 	body, err := s.config.Documents.Fetch(ctx, id)
 	if errors.Is(err, ErrUnavailable) {
 		e := unavailable(err)
-		e.Description = "The client's metadata document can't be fetched just now."
+		e.Description = "This server can't reach the client's metadata document just now."
+		e.Unreachable = (&Client{ID: id, Kind: ByDocument}).DocumentHost()
 		return nil, e
 	}
 	if err != nil {
