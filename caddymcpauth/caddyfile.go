@@ -72,6 +72,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 		return nil, err
 	}
 	warnUncovered(h.Dispenser, paths, id)
+	warnNarrow(h.Dispenser, matcher)
 	route := caddyhttp.Route{
 		HandlersRaw: []json.RawMessage{caddyconfig.JSONModuleObject(handler, "handler", "mcp_auth", nil)},
 	}

@@ -3,6 +3,7 @@ package caddymcpauth
 import (
 	"cmp"
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -64,6 +65,77 @@ func warnUncovered(d *caddyfile.Dispenser, paths caddyhttp.MatchPath, id resourc
 		zap.String("file", d.File()),
 		zap.Int("line", d.Line()))
 }
+
+// warnNarrow tells of a matcher that asks for more than a path: every request for
+// the MCP server that it leaves out goes there without a token. A client can leave
+// out a header, and choose another method.
+func warnNarrow(d *caddyfile.Dispenser, matcher caddy.ModuleMap) {
+	kinds := narrowKinds(matcher)
+	if len(kinds) == 0 {
+		return
+	}
+	caddy.Log().Named("caddyfile.mcp_auth").Warn("the matcher is about more than the path: requests that it leaves out for that reason are not asked for a token. Match the path only, and leave other conditions to the handlers after mcp_auth",
+		zap.Strings("matchers", kinds),
+		zap.String("file", d.File()),
+		zap.Int("line", d.Line()))
+}
+
+// narrowKinds returns the names of matchers that tell requests for one path apart.
+func narrowKinds(matcher caddy.ModuleMap) []string {
+	var kinds []string
+	for name, raw := range matcher {
+		switch name {
+		case "path", "path_regexp", "host":
+		case "not":
+			var sets []caddy.ModuleMap
+			if json.Unmarshal(raw, &sets) != nil {
+				kinds = append(kinds, name)
+			}
+			for _, set := range sets {
+				kinds = append(kinds, narrowKinds(set)...)
+			}
+		case "expression":
+			if !aboutPath(raw) {
+				kinds = append(kinds, name)
+			}
+		default:
+			kinds = append(kinds, name)
+		}
+	}
+	slices.Sort(kinds)
+	return slices.Compact(kinds)
+}
+
+// aboutPath reports whether a CEL expression looks at paths and hosts only, as far
+// as its words tell.
+func aboutPath(raw json.RawMessage) bool {
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
+		var config struct {
+			Expr string `json:"expr"`
+		}
+		if json.Unmarshal(raw, &config) != nil {
+			return false
+		}
+		text = config.Expr
+	}
+	for _, about := range placeholders.FindAllString(text, -1) {
+		if !slices.Contains([]string{"{path}", "{http.request.uri.path}", "{host}", "{http.request.host}"}, about) && !strings.HasPrefix(about, "{http.request.uri.path.") {
+			return false
+		}
+	}
+	for _, match := range functions.FindAllStringSubmatch(text, -1) {
+		if slices.Contains([]string{"client_ip", "file", "header", "header_regexp", "method", "protocol", "query", "remote_ip", "tls", "vars", "vars_regexp"}, match[1]) {
+			return false
+		}
+	}
+	return true
+}
+
+var (
+	placeholders = regexp.MustCompile(`\{[A-Za-z][\w.-]*\}`)
+	functions    = regexp.MustCompile(`(\w+)\s*\(`)
+)
 
 // coveredByPrefix reports whether one of paths is a prefix with * that matches
 // path.

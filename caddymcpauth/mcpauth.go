@@ -168,6 +168,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	h.accepted = decisions.WithLabelValues(h.Resource, "accepted")
+	if err := h.checkLayout(ctx); err != nil {
+		return err
+	}
 	h.registerDoor()
 	return h.streams.Provision(ctx)
 }

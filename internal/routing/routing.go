@@ -22,14 +22,15 @@ type Handler struct {
 	Name string
 	// Module is the handler itself; nil where it isn't provisioned yet.
 	Module caddyhttp.MiddlewareHandler
-	// Resource is that of a front door.
-	Resource string
+	// Resource is that of a front door; ForwardsToken says that it leaves the
+	// token in the request.
+	Resource      string
+	ForwardsToken bool
 
 	path   string // of the resource
 	config json.RawMessage
-	// Kinds are the matchers that the request had to pass to get here, by name,
-	// without those of paths and hosts.
-	Kinds []string
+	// Matchers are those of its route, and of the routes around it.
+	Matchers []caddyhttp.MatcherSets
 	// Hosts are the hosts that the routes around it are for; none if they are
 	// for all.
 	Hosts []string
@@ -42,7 +43,8 @@ type Way struct {
 	Handlers []Handler
 	// Path is the request's path at the end, after rewrites.
 	Path string
-	// Answered says whether the last handler answers the request.
+	// Answered says whether the last handler answers the request. Of handlers
+	// that aren't Caddy's or ours it isn't known; they count as not answering.
 	Answered bool
 	// Failed says whether the request went through error routes.
 	Failed bool
@@ -93,20 +95,20 @@ func New(ctx caddy.Context, server *caddyhttp.Server) (*Tree, error) {
 	t := &Tree{server: server, named: make(map[string][]route)}
 	b := builder{ctx: ctx, tree: t}
 	var err error
-	if t.routes, err = b.list(server.Routes, nil, nil); err != nil {
+	if t.routes, err = b.list(server.Routes, nil); err != nil {
 		return nil, err
 	}
 	for name, r := range server.NamedRoutes {
 		if r == nil {
 			continue
 		}
-		if t.named[name], err = b.list(caddyhttp.RouteList{*r}, nil, nil); err != nil {
+		if t.named[name], err = b.list(caddyhttp.RouteList{*r}, nil); err != nil {
 			return nil, fmt.Errorf("named route %s: %w", name, err)
 		}
 	}
 	if server.Errors != nil {
 		doors := t.Doors
-		if t.errors, err = b.list(server.Errors.Routes, nil, nil); err != nil {
+		if t.errors, err = b.list(server.Errors.Routes, nil); err != nil {
 			return nil, fmt.Errorf("error routes: %w", err)
 		}
 		t.Doors = doors
@@ -119,10 +121,10 @@ type builder struct {
 	tree *Tree
 }
 
-func (b *builder) list(routes caddyhttp.RouteList, kinds, hosts []string) ([]route, error) {
+func (b *builder) list(routes caddyhttp.RouteList, around []caddyhttp.MatcherSets) ([]route, error) {
 	list := make([]route, 0, len(routes))
 	for _, r := range routes {
-		built, err := b.route(r, kinds, hosts)
+		built, err := b.route(r, around)
 		if err != nil {
 			return nil, err
 		}
@@ -131,7 +133,7 @@ func (b *builder) list(routes caddyhttp.RouteList, kinds, hosts []string) ([]rou
 	return list, nil
 }
 
-func (b *builder) route(r caddyhttp.Route, kinds, hosts []string) (route, error) {
+func (b *builder) route(r caddyhttp.Route, around []caddyhttp.MatcherSets) (route, error) {
 	// r is a copy: what is loaded here, the route itself doesn't get.
 	if len(r.MatcherSetsRaw) > 0 {
 		if err := r.ProvisionMatchers(b.ctx); err != nil {
@@ -139,9 +141,11 @@ func (b *builder) route(r caddyhttp.Route, kinds, hosts []string) (route, error)
 		}
 	}
 	built := route{group: r.Group, matchers: r.MatcherSets, terminal: r.Terminal}
-	kinds, hosts = about(r.MatcherSets, kinds, hosts)
+	if len(r.MatcherSets) > 0 {
+		around = append(slices.Clip(around), r.MatcherSets)
+	}
 	for _, module := range r.Handlers {
-		h, err := b.handler(caddy.GetModuleName(module), module, nil, kinds, hosts)
+		h, err := b.handler(caddy.GetModuleName(module), module, nil, around)
 		if err != nil {
 			return route{}, err
 		}
@@ -157,7 +161,7 @@ func (b *builder) route(r caddyhttp.Route, kinds, hosts []string) (route, error)
 		if err := json.Unmarshal(raw, &inline); err != nil {
 			return route{}, err
 		}
-		h, err := b.handler(inline.Handler, nil, raw, kinds, hosts)
+		h, err := b.handler(inline.Handler, nil, raw, around)
 		if err != nil {
 			return route{}, err
 		}
@@ -166,31 +170,26 @@ func (b *builder) route(r caddyhttp.Route, kinds, hosts []string) (route, error)
 	return built, nil
 }
 
-// about adds to the kinds of matchers and the hosts of the routes around those of
-// sets.
-func about(sets caddyhttp.MatcherSets, kinds, hosts []string) ([]string, []string) {
-	kinds = append([]string(nil), kinds...)
-	for _, set := range sets {
-		for _, m := range set {
-			switch m := m.(type) {
-			case *caddyhttp.MatchPath, caddyhttp.MatchPath, *caddyhttp.MatchPathRE:
-			case *caddyhttp.MatchNot:
-				inner, _ := about(m.MatcherSets, nil, nil)
-				kinds = append(kinds, inner...)
-			case *caddyhttp.MatchHost:
-				hosts = *m
-			case caddyhttp.MatchHost:
-				hosts = m
-			default:
-				kinds = append(kinds, caddy.GetModuleName(m))
+// hostsOf returns the hosts that the innermost of the matchers is for.
+func hostsOf(around []caddyhttp.MatcherSets) []string {
+	for _, sets := range slices.Backward(around) {
+		var hosts []string
+		for _, set := range sets {
+			for _, m := range set {
+				if m, ok := m.(*caddyhttp.MatchHost); ok {
+					hosts = append(hosts, *m...)
+				}
 			}
 		}
+		if len(hosts) > 0 {
+			return hosts
+		}
 	}
-	return kinds, hosts
+	return nil
 }
 
-func (b *builder) handler(name string, module caddyhttp.MiddlewareHandler, raw json.RawMessage, kinds, hosts []string) (handler, error) {
-	h := handler{Handler: Handler{Name: name, Module: module, Kinds: kinds, Hosts: hosts}}
+func (b *builder) handler(name string, module caddyhttp.MiddlewareHandler, raw json.RawMessage, around []caddyhttp.MatcherSets) (handler, error) {
+	h := handler{Handler: Handler{Name: name, Module: module, Matchers: around, Hosts: hostsOf(around)}}
 	switch name {
 	case "subroute":
 		sub, ok := module.(*caddyhttp.Subroute)
@@ -201,11 +200,11 @@ func (b *builder) handler(name string, module caddyhttp.MiddlewareHandler, raw j
 			}
 		}
 		var err error
-		if h.routes, err = b.list(sub.Routes, kinds, hosts); err != nil || sub.Errors == nil {
+		if h.routes, err = b.list(sub.Routes, around); err != nil || sub.Errors == nil {
 			return h, err
 		}
 		doors := b.tree.Doors
-		h.errors, err = b.list(sub.Errors.Routes, kinds, hosts)
+		h.errors, err = b.list(sub.Errors.Routes, around)
 		b.tree.Doors = doors
 		return h, err
 	case "invoke":
@@ -232,8 +231,9 @@ func (b *builder) handler(name string, module caddyhttp.MiddlewareHandler, raw j
 		}
 		if name == "mcp_auth" {
 			if err := json.Unmarshal(h.config, &struct {
-				Resource *string `json:"resource"`
-			}{&h.Resource}); err != nil {
+				Resource     *string `json:"resource"`
+				ForwardToken *bool   `json:"forward_token"`
+			}{&h.Resource, &h.ForwardsToken}); err != nil {
 				return h, err
 			}
 			if u, err := url.Parse(h.Resource); err == nil {

@@ -1,0 +1,358 @@
+package caddymcpauth
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/routing"
+)
+
+// checkLayout looks at where in its server's routes the front door stands. It
+// follows requests for the resource through these routes, as Caddy would, and
+// warns of any that another handler answers although it didn't meet the door. What
+// can't work in any case is an error.
+//
+// A door doesn't see the routes around it, nor does its directive. So this can't be
+// said when a Caddyfile is adapted, but only when the configuration is loaded or
+// validated.
+func (h *Handler) checkLayout(ctx caddy.Context) error {
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return nil
+	}
+	tree, err := routing.New(ctx, server)
+	if err != nil {
+		return nil // one of the routes is wrong; its own provisioning says what it is
+	}
+	l := layout{tree: tree, resource: h.resource}
+	for _, door := range tree.Doors {
+		if door.Resource == h.Resource {
+			l.self = door
+			if err := l.check(); err != nil {
+				return err
+			}
+		}
+	}
+	for _, f := range l.findings {
+		ctx.Logger().Warn(f.message, zap.String("resource", h.Resource), zap.String("cure", f.cure))
+	}
+	return nil
+}
+
+// layout is a door in its place.
+type layout struct {
+	tree     *routing.Tree
+	self     routing.Handler
+	resource resource.Identifier
+	findings []layoutFinding
+}
+
+type layoutFinding struct{ message, cure string }
+
+// probe is a request to follow.
+type probe struct {
+	method, path, query string
+	header              http.Header
+	major               int    // of the HTTP version
+	client              string // its address
+}
+
+func (p probe) equal(other probe) bool {
+	return p.method == other.method && p.path == other.path && p.query == other.query && p.major == other.major && p.client == other.client && len(p.header) == len(other.header)
+}
+
+// networks have an address each that a matcher may tell from the others.
+var networks = []string{"203.0.113.1", "10.0.0.1", "127.0.0.1", "2001:db8::1"}
+
+func (l *layout) check() error {
+	path := l.path()
+	base := probe{method: http.MethodPost, path: path}
+	if err := l.checkDoors(path, path+"/x"); err != nil {
+		return err
+	}
+	variations := l.variations(base)
+	reached := slices.ContainsFunc(variations, func(v variation) bool { return l.meets(l.follow(v.probe)) })
+	if way := l.follow(base); !reached {
+		l.unreached(way)
+		return nil
+	} else if l.meets(way) && slices.ContainsFunc(way.Handlers, func(h routing.Handler) bool { return h.Name == "authentication" }) {
+		l.found("basic_auth, or another authentication, is asked about requests for this resource as well: a request has one Authorization header, and nobody gets past both",
+			fmt.Sprintf("leave the paths out of it: basic_auth @rest, with @rest not path %s* %s*", path, resource.WellKnown))
+	}
+	for _, v := range variations {
+		way := l.follow(v.probe)
+		if way.Meets("mcp_auth") || !opens(way) {
+			continue
+		}
+		answering := answeredBy(way)
+		if way.Failed {
+			l.found(fmt.Sprintf("handle_errors passes requests for this resource that fail before they get to mcp_auth on to %s, without a token", answering),
+				"put mcp_auth before what can fail, such as try_files, or answer errors without "+answering)
+			continue
+		}
+		l.found(fmt.Sprintf("%s gets to %s without a token: the matcher of mcp_auth doesn't cover it", v.what, answering), v.cure)
+		if v.probe.equal(base) {
+			break // it is like that with the others, then
+		}
+	}
+	l.checkMetadata()
+	return nil
+}
+
+func (l *layout) found(message, cure string) {
+	if f := (layoutFinding{message, cure}); !slices.Contains(l.findings, f) {
+		l.findings = append(l.findings, f)
+	}
+}
+
+// checkDoors returns an error for requests that two doors judge.
+func (l *layout) checkDoors(paths ...string) error {
+	for _, path := range paths {
+		var before *routing.Handler
+		for _, door := range l.follow(probe{method: http.MethodPost, path: path}).Handlers {
+			switch {
+			case door.Name != "mcp_auth":
+			case before == nil:
+				before = &door
+			case before.ForwardsToken:
+				l.found(fmt.Sprintf("mcp_auth for %s and mcp_auth for %s both judge requests for %s: only tokens that both accept pass", before.Resource, door.Resource, path),
+					"give them matchers that don't overlap")
+			case before.Resource == door.Resource:
+				return fmt.Errorf("requests for %s meet mcp_auth for %s twice: the first removes the token, so the second answers 401 to everybody. Remove one of the two", path, door.Resource)
+			default:
+				return fmt.Errorf("requests for %s meet mcp_auth for %s and then mcp_auth for %s: the first removes the token, so the second answers 401 to everybody. Give them matchers that don't overlap", path, before.Resource, door.Resource)
+			}
+		}
+	}
+	return nil
+}
+
+// unreached tells why no request for the resource gets to the door, whose way is
+// like this one.
+func (l *layout) unreached(way *routing.Way) {
+	path, last := l.path(), answeredBy(way)
+	switch {
+	case way.Failed:
+		l.found(fmt.Sprintf("requests for this resource fail before they get to mcp_auth, and %s in handle_errors answers them without a token", last),
+			"put mcp_auth before what fails, such as try_files, for example by writing both in a route")
+	case way.Path != path && way.Answered:
+		l.found(fmt.Sprintf("requests for this resource don't get to mcp_auth: uri, rewrite, try_files or handle_path makes %q of their path %q, and %s answers them without a token", way.Path, path, last),
+			"have the matcher of mcp_auth cover the rewritten path, or write mcp_auth before it in a route, or outside of handle_path")
+	case way.Answered:
+		l.found(fmt.Sprintf("requests for this resource don't get to mcp_auth: %s answers them before, without a token", last),
+			fmt.Sprintf("have the matcher of mcp_auth cover %s, and put it before %s: in a route the lines count from top to bottom, elsewhere Caddy orders the directives, and the option `order` changes that", path, last))
+	default:
+		l.found("no request for this resource gets to mcp_auth", fmt.Sprintf("have its matcher, and those of the routes around it, cover %s", path))
+	}
+}
+
+// checkMetadata warns if clients can't learn where to sign in.
+func (l *layout) checkMetadata() {
+	way := l.follow(probe{method: http.MethodGet, path: l.resource.MetadataPath()})
+	for _, door := range way.Handlers {
+		if door.Name != "mcp_auth" {
+			continue
+		}
+		if door.Resource != l.self.Resource {
+			l.found(fmt.Sprintf("the metadata at %s is behind mcp_auth for %s, which asks for a token", l.resource.MetadataURL(), door.Resource),
+				"put this mcp_auth before that one, or leave the metadata's path out of its matcher")
+		}
+		return
+	}
+	l.found(fmt.Sprintf("the metadata at %s can't be reached, so clients don't learn where to sign in", l.resource.MetadataURL()),
+		fmt.Sprintf("put mcp_auth beside handle, handle_path or route with a matcher of its own, or let these match %s* as well", l.resource.MetadataPath()))
+}
+
+// opens reports whether the end of a way is a handler that may be the MCP server,
+// or leads to it.
+func opens(way *routing.Way) bool {
+	return way.Answered && slices.Contains([]string{"reverse_proxy", "mcp_whoami"}, way.Handlers[len(way.Handlers)-1].Name)
+}
+
+// answeredBy names the directive that answers at the end of a way.
+func answeredBy(way *routing.Way) string {
+	if !way.Answered {
+		return "nothing"
+	}
+	name := way.Handlers[len(way.Handlers)-1].Name
+	if name == "static_response" {
+		return "respond (or redir, abort)"
+	}
+	return name
+}
+
+func (l *layout) meets(way *routing.Way) bool {
+	return slices.ContainsFunc(way.Handlers, func(h routing.Handler) bool { return h.Name == "mcp_auth" && h.Resource == l.self.Resource })
+}
+
+// path is the resource's.
+func (l *layout) path() string {
+	return cmp.Or(strings.TrimPrefix(l.resource.MetadataPath(), resource.WellKnown), "/")
+}
+
+// host returns the host of requests: the resource's, or another one of the site
+// where that is known by other names to a proxy before it.
+func (l *layout) host() string {
+	u, err := url.Parse(l.resource.Origin())
+	if err != nil {
+		return ""
+	}
+	for _, host := range l.self.Hosts {
+		if strings.EqualFold(host, u.Hostname()) {
+			return u.Host
+		}
+	}
+	for _, host := range l.self.Hosts {
+		if strings.HasPrefix(host, "*.") && strings.HasSuffix(u.Hostname(), host[1:]) {
+			return u.Host
+		}
+	}
+	if len(l.self.Hosts) > 0 {
+		return strings.Replace(l.self.Hosts[0], "*", "x", 1)
+	}
+	return u.Host
+}
+
+func (l *layout) follow(p probe) *routing.Way {
+	r := &http.Request{
+		Method:     p.method,
+		URL:        &url.URL{Path: p.path, RawQuery: p.query},
+		ProtoMajor: max(p.major, 1),
+		ProtoMinor: 1,
+		Proto:      "HTTP/1.1",
+		Header:     p.header.Clone(),
+		Host:       l.host(),
+		RemoteAddr: net.JoinHostPort(cmp.Or(p.client, networks[0]), "49152"),
+	}
+	if p.major > 1 {
+		r.ProtoMinor, r.Proto = 0, fmt.Sprintf("HTTP/%d.0", p.major)
+	}
+	if r.Header == nil {
+		r.Header = make(http.Header)
+	}
+	if strings.HasPrefix(l.resource.Origin(), "https:") {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		r.TLS = &tls.ConnectionState{HandshakeComplete: true, ServerName: host}
+	}
+	return l.tree.Way(r.WithContext(context.Background()), p.path)
+}
+
+// variation is a request for the resource that a matcher may tell from others.
+type variation struct {
+	probe
+	what, cure string
+}
+
+// variations returns requests for the resource that differ from base in one thing
+// each, base among them.
+func (l *layout) variations(base probe) []variation {
+	without := func(what string) string {
+		return fmt.Sprintf("leave %s out of the matcher of mcp_auth: match the path only, as in mcp_auth %s*", what, strings.TrimSuffix(base.path, "/"))
+	}
+	list := []variation{{base, "a request for this resource", without("everything else than the path")}}
+	add := func(p probe, what, cure string) { list = append(list, variation{p, what, cure}) }
+	for _, method := range []string{http.MethodGet, http.MethodDelete, http.MethodHead, http.MethodPut, http.MethodPatch} {
+		p := base
+		p.method = method
+		add(p, "a request for this resource with another method than POST", without("`method`"))
+	}
+	for _, path := range []string{"/", "/x"} {
+		p := base
+		p.path = strings.TrimSuffix(base.path, "/") + path
+		add(p, "a request for "+p.path, fmt.Sprintf("have the matcher of mcp_auth cover what is below the resource: mcp_auth %s*", strings.TrimSuffix(base.path, "/")))
+	}
+	for major := 2; major <= 3; major++ {
+		p := base
+		p.major = major
+		add(p, fmt.Sprintf("a request for this resource over HTTP/%d", major), without("`protocol`"))
+	}
+	for _, client := range networks[1:] {
+		p := base
+		p.client = client
+		add(p, "a request for this resource from "+client, without("`remote_ip` and `client_ip`"))
+	}
+	for _, door := range l.tree.Doors {
+		if door.Resource != l.self.Resource {
+			continue
+		}
+		for _, sets := range door.Matchers {
+			headers, queries := headersIn(sets), queriesIn(sets)
+			for _, name := range slices.Sorted(maps.Keys(headers)) {
+				p := base
+				p.header = http.Header{name: {headers[name]}}
+				add(p, fmt.Sprintf("a request for this resource with a header %s", name), without("`header`"))
+			}
+			for _, name := range slices.Sorted(maps.Keys(queries)) {
+				p := base
+				p.query = url.Values{name: {queries[name]}}.Encode()
+				add(p, fmt.Sprintf("a request for this resource with a query %s", name), without("`query`"))
+			}
+		}
+	}
+	return list
+}
+
+// headersIn returns the headers that matchers ask for, with a value that they may
+// want.
+func headersIn(sets caddyhttp.MatcherSets) map[string]string {
+	found := make(map[string]string)
+	for _, set := range sets {
+		for _, m := range set {
+			switch m := m.(type) {
+			case *caddyhttp.MatchHeader:
+				for name, values := range *m {
+					found[name] = wanted(values)
+				}
+			case *caddyhttp.MatchHeaderRE:
+				for name := range *m {
+					found[name] = "x"
+				}
+			case *caddyhttp.MatchNot:
+				maps.Copy(found, headersIn(m.MatcherSets))
+			}
+		}
+	}
+	return found
+}
+
+func queriesIn(sets caddyhttp.MatcherSets) map[string]string {
+	found := make(map[string]string)
+	for _, set := range sets {
+		for _, m := range set {
+			switch m := m.(type) {
+			case *caddyhttp.MatchQuery:
+				for name, values := range *m {
+					found[name] = wanted(values)
+				}
+			case *caddyhttp.MatchNot:
+				maps.Copy(found, queriesIn(m.MatcherSets))
+			}
+		}
+	}
+	return found
+}
+
+// wanted returns a value that matches the first of the patterns.
+func wanted(patterns []string) string {
+	if len(patterns) == 0 {
+		return "x"
+	}
+	return cmp.Or(strings.ReplaceAll(patterns[0], "*", ""), "x")
+}
