@@ -115,6 +115,8 @@ const (
 	knownLifetime = 365 * 24 * time.Hour
 	// maxKnown bounds how many users of a browser are remembered.
 	maxKnown = 8
+	// maxCookie bounds a cookie: browsers drop larger ones.
+	maxCookie = 3900
 )
 
 // known is a browser in which users of this server have signed in. It outlives

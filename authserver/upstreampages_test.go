@@ -180,3 +180,26 @@ func TestUpstreamCallbacks(t *testing.T) {
 		t.Errorf("too late: got %d %s", got.status, got.text())
 	}
 }
+
+// The longest state that a client may send fits into what the browser keeps while
+// the user is away.
+func TestUpstreamSignInWithALongState(t *testing.T) {
+	t.Parallel()
+	s, _ := withUpstreams(t)
+	client := s.register("App", webSite)
+	for _, state := range []string{strings.Repeat("x", 4096), strings.Repeat("<", 4096)} {
+		p := s.person()
+		start := p.get(p.get(request(client, webSite, "state", state, "prompt", "consent")).link(upstreamPath + "first"))
+		if start.location == "" {
+			t.Fatalf("got %d %s", start.status, start.text())
+		}
+		if got := p.get(firstCallback).follow().press("decision", "allow").sent(t); got.Get("code") == "" || got.Get("state") != state {
+			t.Errorf("got %.100v", got)
+		}
+		for name := range p.jar {
+			if strings.Contains(name, upstreamCookie) {
+				t.Errorf("%s is left over", name)
+			}
+		}
+	}
+}

@@ -177,9 +177,6 @@ type pendingSignIn struct {
 	SignIn   signIn           `json:"s"`
 }
 
-// maxCookie bounds a cookie: browsers drop larger ones.
-const maxCookie = 3900
-
 func (h *Handler) callbackURL(u *Upstream) string { return h.Issuer + callbackPath + u.Name }
 
 // startUpstream sends the user to an upstream. They have seen for which client:
@@ -198,10 +195,9 @@ func (h *Handler) startUpstream(v *visit, u *Upstream) error {
 	if err != nil {
 		return err
 	}
-	if len(value) > maxCookie {
-		return h.upstreamFailed(v, u, errors.New("the client's request is too large to sign in elsewhere"))
+	if err := v.SetLongCookie(pendingCookie(pending.State), value, s.rest(h.now())); err != nil {
+		return h.upstreamFailed(v, u, fmt.Errorf("keeping the client's request: %w", err))
 	}
-	v.SetCookie(pendingCookie(pending.State), value, s.rest(h.now()))
 	return redirect(v, to)
 }
 
@@ -228,10 +224,10 @@ func (h *Handler) upstreamCallback(v *visit, u *Upstream) error {
 	}
 	cookie := pendingCookie(callback.Get("state"))
 	var was pendingSignIn
-	if err := v.openStep(sealed.AwayAtUpstream, v.Cookie(cookie), &was); err != nil {
+	if err := v.openStep(sealed.AwayAtUpstream, v.LongCookie(cookie), &was); err != nil {
 		return err
 	}
-	v.RemoveCookie(cookie) // an answer counts once
+	v.RemoveLongCookie(cookie) // an answer counts once
 	if was.Upstream != u.Name {
 		return errStep // an answer of another one's
 	}

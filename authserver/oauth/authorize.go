@@ -32,7 +32,7 @@ const (
 type Authorization struct {
 	ClientID    string   `json:"c"`
 	RedirectURI string   `json:"r"`
-	State       string   `json:"s,omitempty"`
+	State       opaque   `json:"s,omitempty"`
 	Resource    string   `json:"a"`
 	Scopes      []string `json:"p"`
 	// Offline says that the client will get refresh tokens, and so keeps access
@@ -63,6 +63,23 @@ func (a *Authorization) Accepts(signedIn time.Time) bool {
 		return false
 	}
 	return a.MaxAge == nil || !signedIn.Before(a.Asked.Add(-time.Duration(*a.MaxAge)*time.Second))
+}
+
+// opaque is a text of the client's that comes back byte for byte. In JSON it is in
+// base64: otherwise what isn't UTF-8 would change, and what is would grow by as much
+// as six.
+type opaque string
+
+// MarshalText implements [encoding.TextMarshaler].
+func (o opaque) MarshalText() ([]byte, error) {
+	return base64.RawStdEncoding.AppendEncode(nil, []byte(o)), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (o *opaque) UnmarshalText(text []byte) error {
+	b, err := base64.RawStdEncoding.DecodeString(string(text))
+	*o = opaque(b)
+	return err
 }
 
 // Prompts reports whether the client wants the user asked for value.
@@ -116,7 +133,7 @@ func (s *Server) Authorize(ctx context.Context, query string) (*Authorization, *
 	a := &Authorization{
 		ClientID:    c.ID,
 		RedirectURI: redirectURI,
-		State:       parameters.Get("state"),
+		State:       opaque(parameters.Get("state")),
 		Challenge:   parameters.Get("code_challenge"),
 		Prompt:      strings.Fields(parameters.Get("prompt")),
 		LoginHint:   parameters.Get("login_hint"),
@@ -252,7 +269,7 @@ func (s *Server) InteractionNeeded(a *Authorization, c *Client, code string) *Au
 // request and this server's identifier (RFC 9207).
 func (s *Server) respond(a *Authorization, parameters url.Values) string {
 	if a.State != "" {
-		parameters.Set("state", a.State)
+		parameters.Set("state", string(a.State))
 	}
 	parameters.Set("iss", s.config.Issuer)
 	return registration.WithParameters(a.RedirectURI, parameters)

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -50,6 +51,7 @@ func TestAuthorizationRequests(t *testing.T) {
 		{"long state", "state=" + url.QueryEscape(long), "state", "", toClient, long},
 		{"long state in an error", "response_type=token&state=" + url.QueryEscape(long), "state response_type", "unsupported_response_type", toClient, long},
 		{"state of bytes that take three", "state=" + strings.Repeat("%E2%82%AC", maxState/3), "state", "", toClient, strings.Repeat("€", maxState/3)},
+		{"state of bytes that are no text", "state=%FF%00%0A", "state", "", toClient, "\xff\x00\n"},
 		{"state that is too long", "state=" + long + "x", "state", "invalid_request", toClient, ""},
 		{"no state", "", "state", "", toClient, ""},
 		{"no state in an error", "response_type=token", "state response_type", "unsupported_response_type", toClient, ""},
@@ -89,7 +91,7 @@ func TestAuthorizationRequests(t *testing.T) {
 		a, _, err := f.Authorize(t.Context(), raw)
 		refused, _ := errors.AsType[*AuthorizationError](err)
 		if test.code == "" {
-			if err != nil || a.State != test.state || a.RedirectURI != testRedirect {
+			if err != nil || string(a.State) != test.state || a.RedirectURI != testRedirect {
 				t.Errorf("%s: got %+v, %v", test.name, a, err)
 			}
 			continue
@@ -105,6 +107,27 @@ func TestAuthorizationRequests(t *testing.T) {
 		if err != nil || !strings.HasPrefix(refused.RedirectTo, testRedirect+"?") || to.Query().Get("state") != test.state || to.Query().Has("state") != (test.state != "") ||
 			to.Query().Get("iss") != testIssuer || to.Query().Has("code") {
 			t.Errorf("%s: the client is told %s, want state %q", test.name, to, test.state)
+		}
+	}
+}
+
+// A state comes back byte for byte from where the browser keeps it meanwhile, and
+// doesn't grow beyond what it can keep.
+func TestStateIsKept(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, state := range []string{"", "s", "\xff\x00\n", strings.Repeat("<", maxState), strings.Repeat("\x00", maxState), strings.Repeat("\xff", maxState)} {
+		a, _, err := f.Authorize(t.Context(), testQuery("state", state).Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(a)
+		if err != nil || len(b) > 3*maxState/2+1024 {
+			t.Errorf("%.20q takes %d bytes, %v", state, len(b), err)
+		}
+		var kept Authorization
+		if err := json.Unmarshal(b, &kept); err != nil || kept.State != a.State || string(kept.State) != state {
+			t.Errorf("%.20q comes back as %.20q, %v", state, kept.State, err)
 		}
 	}
 }

@@ -220,3 +220,58 @@ func TestRedirect(t *testing.T) {
 		t.Errorf("got %d %v", w.Code, w.Header())
 	}
 }
+
+// A value that is too long for one cookie is kept in several, all of them or none.
+func TestLongCookie(t *testing.T) {
+	t.Parallel()
+	site, _, _ := newSite()
+	read := func(j jar) (value string) {
+		j.open(site, func(v *browser.Visit) { value = v.LongCookie("long") })
+		return value
+	}
+	for _, size := range []int{1, 3699, 3700, 3701, 7400, 7401, 11100} {
+		j := jar{}
+		value := strings.Repeat("0123456789_", size)[:size]
+		j.open(site, func(v *browser.Visit) {
+			if err := v.SetLongCookie("long", value, time.Hour); err != nil {
+				t.Errorf("%d: %v", size, err)
+			}
+		})
+		for name, part := range j {
+			if len(name)+len(part) > 3900 {
+				t.Errorf("%d: a cookie of %d bytes", size, len(name)+len(part))
+			}
+		}
+		if got := read(j); got != value {
+			t.Errorf("%d: got back %d bytes", size, len(got))
+		}
+		for name := range j {
+			part := j[name]
+			if delete(j, name); read(j) != "" {
+				t.Errorf("%d: got something without %s", size, name)
+			}
+			j[name] = part
+		}
+		// A shorter one takes its place, whatever is left of the longer.
+		j.open(site, func(v *browser.Visit) { _ = v.SetLongCookie("long", "short", time.Hour) })
+		if got := read(j); got != "short" {
+			t.Errorf("%d: a shorter value is %.20q", size, got)
+		}
+		j.open(site, func(v *browser.Visit) { v.RemoveLongCookie("long") })
+		if len(j) != 0 || read(j) != "" {
+			t.Errorf("%d: left over: %d cookies", size, len(j))
+		}
+	}
+	j := jar{}
+	j.open(site, func(v *browser.Visit) {
+		if err := v.SetLongCookie("long", strings.Repeat("x", 11101), time.Hour); err == nil {
+			t.Error("a value of any length is kept")
+		}
+	})
+	for _, odd := range []string{"", "x", ".", "x.y", "-1.y", "99.y", "2.y"} {
+		j := jar{"__Host-long_" + hash: odd}
+		if got := read(j); got != "" {
+			t.Errorf("%q is taken for %q", odd, got)
+		}
+	}
+}

@@ -1,0 +1,69 @@
+package browser
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// maxPart bounds what is kept in one cookie, in bytes: browsers drop those that
+	// are larger than 4096 with their names and attributes (RFC 6265, section 6.1).
+	maxPart = 3700
+	// maxParts bounds the cookies of one value. More of them wouldn't fit into the
+	// header that servers take.
+	maxParts = 3
+)
+
+// SetLongCookie has the browser keep a value for lifetime that may not fit into one
+// cookie: the first says how many there are.
+func (v *Visit) SetLongCookie(name, value string, lifetime time.Duration) error {
+	parts := (len(value) + maxPart - 1) / maxPart
+	if parts > maxParts {
+		return errors.New("the value is too long for a browser to keep")
+	}
+	for i := range parts {
+		part := value[i*maxPart : min((i+1)*maxPart, len(value))]
+		if i == 0 {
+			part = strconv.Itoa(parts) + "." + part
+		}
+		v.SetCookie(partName(name, i), part, lifetime)
+	}
+	return nil
+}
+
+// LongCookie returns a value that [Visit.SetLongCookie] has the browser keep; empty
+// if it isn't all there.
+func (v *Visit) LongCookie(name string) string {
+	count, value, _ := strings.Cut(v.Cookie(name), ".")
+	parts, err := strconv.Atoi(count)
+	if err != nil || parts < 1 || parts > maxParts {
+		return ""
+	}
+	for i := 1; i < parts; i++ {
+		part := v.Cookie(partName(name, i))
+		if part == "" {
+			return ""
+		}
+		value += part
+	}
+	return value
+}
+
+// RemoveLongCookie has the browser forget it.
+func (v *Visit) RemoveLongCookie(name string) {
+	for i := range maxParts {
+		if i == 0 || v.Cookie(partName(name, i)) != "" {
+			v.RemoveCookie(partName(name, i))
+		}
+	}
+}
+
+func partName(name string, i int) string {
+	if i == 0 {
+		return name
+	}
+	return fmt.Sprintf("%s_part%d", name, i)
+}
