@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -68,6 +70,9 @@ func (v *Userinfo) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 		Require:  v.Require,
 		Prefixes: v.TokenPrefix,
 		Client:   iss.Client,
+		OnFailure: sometimes(func(err error) {
+			v.logger.Warn("userinfo can't be asked, so opaque tokens are answered with 503", zap.String("issuer", iss.Issuer), zap.Error(err))
+		}),
 	}
 	if v.Endpoint == "" {
 		if !iss.Discovery.Knows("userinfo_endpoint") {
@@ -89,6 +94,12 @@ func (v *Userinfo) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 		zap.String("issuer", iss.Issuer),
 		zap.String("resource", iss.Resource))
 	return verifier, nil
+}
+
+// sometimes calls report at most once a minute: every request may fail.
+func sometimes(report func(error)) func(error) {
+	pause := rate.Sometimes{Interval: time.Minute}
+	return func(err error) { pause.Do(func() { report(err) }) }
 }
 
 // UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:

@@ -1,6 +1,10 @@
 package integration_test
 
-import "testing"
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
 
 // Opaque tokens of oidc-provider, by introspection: a client signs in as it does
 // with JWTs, and notices nothing.
@@ -109,4 +113,38 @@ func TestOpaqueTokensByUserinfo(t *testing.T) {
 		t.Errorf("with a made up token: got %d, want 401", got.status)
 	}
 	c.logs("userinfo") // it knows no audience
+}
+
+// Whom userinfo refuses for want of a scope has to sign in again; that it can't be
+// asked is in the log.
+func TestUserinfoRefusesAndFails(t *testing.T) {
+	t.Parallel()
+	status := make(chan int, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="https://auth.example.com/oidc", error="insufficient_scope", scope="openid"`)
+		w.WriteHeader(<-status)
+	}))
+	t.Cleanup(server.Close)
+	c := startCaddy(t, `
+		mcp_auth SITE/mcp {
+			issuer `+server.URL+` {
+				discovery off
+				userinfo {
+					endpoint `+server.URL+`/userinfo
+				}
+			}
+		}
+	`)
+	status <- http.StatusForbidden
+	if got := c.do("POST", "/mcp", "{}", mcpHeaders("without-openid")...); got.status != 401 || got.challenge(t)["error"] != "invalid_token" {
+		t.Errorf("without openid: got %d", got.status)
+	}
+	if c.log.contains("userinfo can't be asked") {
+		t.Error("what is about one token is a warning")
+	}
+	status <- http.StatusInternalServerError
+	if got := c.do("POST", "/mcp", "{}", mcpHeaders("another")...); got.status != 503 {
+		t.Errorf("while userinfo is broken: got %d", got.status)
+	}
+	c.logs("userinfo can't be asked")
 }

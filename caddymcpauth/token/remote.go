@@ -10,10 +10,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
@@ -62,6 +64,29 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte // of a 200 only: nobody needs what an error page says
+	// refusal is the error code in a 403, in its challenge (RFC 6750, section 3) or
+	// its body (RFC 6749, section 5.2). Empty if it has none.
+	refusal string
+}
+
+// lacksScope reports whether the answer says that the token lacks a scope.
+func (a *answer) lacksScope() bool { return a.refusal == "insufficient_scope" }
+
+var challengeError = regexp.MustCompile(`(?i)^Bearer(?:\s.*)?[\s,]error\s*=\s*"?([a-z_]+)"?(?:[\s,]|$)`)
+
+func refusalOf(challenges []string, body []byte) string {
+	for _, challenge := range challenges {
+		if match := challengeError.FindStringSubmatch(challenge); match != nil {
+			return match[1]
+		}
+	}
+	var refusal struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(body, &refusal) != nil {
+		return ""
+	}
+	return refusal.Error
 }
 
 // readAnswer reads resp and closes its body.
@@ -69,8 +94,11 @@ func readAnswer(resp *http.Response) (*answer, error) {
 	a := &answer{status: resp.StatusCode, header: resp.Header}
 	if resp.StatusCode != http.StatusOK {
 		// A little is read so that the connection can be used again.
-		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 		resp.Body.Close()
+		if resp.StatusCode == http.StatusForbidden {
+			a.refusal = refusalOf(resp.Header.Values("WWW-Authenticate"), body)
+		}
 		return a, nil
 	}
 	var err error

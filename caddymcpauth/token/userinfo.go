@@ -43,6 +43,10 @@ type UserinfoConfig struct {
 	// Client talks to the endpoint. Nil means a client of net/http's defaults.
 	// Redirects are not followed, whatever it would do.
 	Client *http.Client
+
+	// OnFailure, if not nil, is called with what keeps the endpoint from being
+	// asked, unless that is about one token alone.
+	OnFailure func(error)
 }
 
 // Userinfo verifies opaque tokens by asking whose they are. No answer says for
@@ -87,33 +91,47 @@ func NewUserinfo(config UserinfoConfig) (*Userinfo, error) {
 
 // Verify implements [Verifier].
 func (v *Userinfo) Verify(ctx context.Context, p *Presented) (*Token, error) {
+	tok, status, err := v.verify(ctx, p)
+	_, unavailable := errors.AsType[*UnavailableError](err)
+	aboutToken := status == http.StatusBadRequest || status == http.StatusForbidden
+	if unavailable && !aboutToken && v.config.OnFailure != nil && ctx.Err() == nil {
+		v.config.OnFailure(err)
+	}
+	return tok, err
+}
+
+// verify returns the status of the answer as well; 0 if there was none.
+func (v *Userinfo) verify(ctx context.Context, p *Presented) (*Token, int, error) {
 	if p.JWS != nil {
-		return nil, invalid(WrongType, "a signed JWT, which userinfo is not asked about")
+		return nil, 0, invalid(WrongType, "a signed JWT, which userinfo is not asked about")
 	}
 	endpoint, err := v.endpoint(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	a, err := v.ask(ctx, endpoint, p.Raw)
 	if err != nil {
-		return nil, unanswered("userinfo", err)
+		return nil, 0, unanswered("userinfo", err)
 	}
 	switch {
 	case a.status == http.StatusUnauthorized:
-		return nil, invalid(Inactive, "userinfo answered 401")
+		return nil, a.status, invalid(Inactive, "userinfo answered 401")
+	case a.status == http.StatusForbidden && a.lacksScope():
+		// Trying again doesn't help, signing in again may.
+		return nil, a.status, invalid(Inactive, "userinfo answered 403 insufficient_scope: have clients ask for openid as well")
 	case a.status != http.StatusOK:
-		return nil, v.failure(endpoint, a)
+		return nil, a.status, v.failure(endpoint, a)
 	}
 	subject, err := v.read(a, p.Raw)
 	if err != nil {
-		return nil, &UnavailableError{Err: fmt.Errorf("userinfo: the answer of %s is not usable: %w", endpoint, err)}
+		return nil, a.status, &UnavailableError{Err: fmt.Errorf("userinfo: the answer of %s is not usable: %w", endpoint, err)}
 	}
 	for _, name := range v.required {
 		if !hasValue(member(a.body, name), v.config.Require[name]) {
-			return nil, invalid(BadClaims, "claim %s has none of the required values", name)
+			return nil, a.status, invalid(BadClaims, "claim %s has none of the required values", name)
 		}
 	}
-	return New(Token{Issuer: v.config.Issuer, Subject: subject}, a.body), nil
+	return New(Token{Issuer: v.config.Issuer, Subject: subject}, a.body), a.status, nil
 }
 
 // endpoint returns the endpoint's URL.

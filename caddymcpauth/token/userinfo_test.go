@@ -3,6 +3,7 @@ package token_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,9 @@ func TestUserinfoOutcomes(t *testing.T) {
 		{"401 with a long page", oauthtest.Answer(401, "text/html", strings.Repeat("upstream-secret-error-text", 1<<16)), "inactive", ""},
 		{"400", oauthtest.Status(400), "unavailable", "answered 400"},
 		{"403", oauthtest.Status(403), "unavailable", "may lack a scope that userinfo needs, openid in the first place"},
+		{"403 for want of openid", oauthtest.Answer(403, "application/json", `{"error":"insufficient_scope","error_description":"access token missing openid scope"}`), "inactive", "have clients ask for openid"},
+		{"403 of a firewall", oauthtest.Answer(403, "text/html", "<html>insufficient_scope"), "unavailable", "answered 403"},
+		{"403 for another reason", oauthtest.Answer(403, "application/json", `{"error":"access_denied"}`), "unavailable", "answered 403"},
 		{"404", oauthtest.Status(404), "unavailable", "give its address: endpoint <url>"},
 		{"405", oauthtest.Status(405), "unavailable", "is that the userinfo endpoint?"},
 		{"429", oauthtest.RetryAfter(7), "unavailable", "answered 429"},
@@ -260,4 +264,45 @@ func TestUserinfoRepeatsToken(t *testing.T) {
 	}
 	checkCause(t, err, "it repeats the token")
 	checkQuiet(t, raw, tok, err)
+}
+
+// What is about one token says nothing of the endpoint; of all else the operator
+// is told.
+func TestUserinfoReportsFailures(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		status    int
+		challenge string
+		reported  int
+		want      string
+	}{
+		"away":                       {503, "", 1, "unavailable"},
+		"another address":            {404, "", 1, "unavailable"},
+		"refused":                    {401, `Bearer error="invalid_token"`, 0, "inactive"},
+		"no scope openid":            {403, `Bearer realm="https://issuer.example", error="insufficient_scope", error_description="access token missing openid scope", scope="openid"`, 0, "inactive"},
+		"no scope, without blanks":   {403, `bearer realm=x,error=insufficient_scope`, 0, "inactive"},
+		"another error":              {403, `Bearer error="access_denied"`, 0, "unavailable"},
+		"a word in another place":    {403, `Bearer error_description="insufficient_scope", x_error="insufficient_scope"`, 0, "unavailable"},
+		"the challenge of another":   {403, `Basic error="insufficient_scope"`, 0, "unavailable"},
+		"no challenge":               {403, "", 0, "unavailable"},
+		"a longer word":              {403, `Bearer error="insufficient_scopes"`, 0, "unavailable"},
+		"a challenge, but available": {200, `Bearer error="insufficient_scope"`, 1, "unavailable"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if test.challenge != "" {
+				w.Header().Set("WWW-Authenticate", test.challenge)
+			}
+			w.WriteHeader(test.status)
+		}))
+		reported := 0
+		v, err := token.NewUserinfo(token.UserinfoConfig{Issuer: "https://issuer.example", Endpoint: server.URL, OnFailure: func(error) { reported++ }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tok, err := v.Verify(t.Context(), &token.Presented{Raw: "opaque"})
+		if got := outcome(tok, err); got != test.want || reported != test.reported {
+			t.Errorf("%s: got %s (%v), reported %d times, want %s and %d", name, got, err, reported, test.want, test.reported)
+		}
+		server.Close()
+	}
 }
