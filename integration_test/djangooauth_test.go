@@ -28,6 +28,7 @@ type djangoOAuth struct {
 	URL          string `json:"url"`
 	database     string
 	redirectURIs []string
+	env          []string
 	cmd          *exec.Cmd
 }
 
@@ -37,10 +38,15 @@ type djangoOAuth struct {
 // Its public client has the further redirect URIs given.
 func startDjangoOAuth(t *testing.T, redirectURIs ...string) *djangoOAuth {
 	t.Helper()
+	return startDjangoOAuthWith(t, nil, redirectURIs...)
+}
+
+func startDjangoOAuthWith(t *testing.T, env []string, redirectURIs ...string) *djangoOAuth {
+	t.Helper()
 	if err := exec.Command("/usr/bin/python3", "-c", "import oauth2_provider").Run(); err != nil {
 		skip(t, "Django OAuth Toolkit is not installed: apt-get install python3-django-oauth-toolkit, or `make test` as root")
 	}
-	d := &djangoOAuth{t: t, database: filepath.Join(t.TempDir(), "db.sqlite3"), redirectURIs: append([]string{redirectURI}, redirectURIs...)}
+	d := &djangoOAuth{t: t, database: filepath.Join(t.TempDir(), "db.sqlite3"), redirectURIs: append([]string{redirectURI}, redirectURIs...), env: env}
 	d.start("0")
 	return d
 }
@@ -49,6 +55,7 @@ func (d *djangoOAuth) start(port string) {
 	d.t.Helper()
 	d.cmd = exec.Command("/usr/bin/python3", filepath.Join("djangooauth", "serve.py"))
 	d.cmd.Env = append(os.Environ(), "PORT="+port, "DATABASE="+d.database, "REDIRECT_URI="+strings.Join(d.redirectURIs, " "), "PYTHONDONTWRITEBYTECODE=1")
+	d.cmd.Env = append(d.cmd.Env, d.env...)
 	serve(d.t, d.cmd, d)
 }
 

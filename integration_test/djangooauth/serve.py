@@ -5,7 +5,8 @@ one user, three applications. It serves on loopback, prints {"url": ...} when it
 is ready, and ends when its standard input is closed.
 
 Environment: PORT (0: a free one), DATABASE (a file, made if need be), REDIRECT_URI
-(of the public client).
+(of the public client), NOCASE (if set, the database compares client identifiers
+without regard to case, as MySQL does).
 """
 
 import json
@@ -102,6 +103,23 @@ def populate():
         )
 
 
+def ignore_case():
+    """Gives the column of client identifiers another collation."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA writable_schema = ON")
+        cursor.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, '\"client_id\" varchar(100) NOT NULL UNIQUE', '\"client_id\" varchar(100) COLLATE NOCASE NOT NULL UNIQUE')"
+            " WHERE name = 'oauth2_provider_application'"
+        )
+    connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("REINDEX")
+    assert get_application_model().objects.filter(client_id="MCP-Client").exists()
+    connection.close()
+
+
 class Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
@@ -113,6 +131,8 @@ class QuietHandler(WSGIRequestHandler):
 
 call_command("migrate", verbosity=0)
 populate()
+if os.environ.get("NOCASE"):
+    ignore_case()
 server = make_server("127.0.0.1", int(os.environ.get("PORT", "0")), get_wsgi_application(), Server, QuietHandler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 print(json.dumps({"url": f"http://127.0.0.1:{server.server_port}"}), flush=True)
