@@ -162,7 +162,7 @@ func TestCreateFails(t *testing.T) {
 		"refused":       {reply(400, `{"message":"secret things"}`), "answered 400"},
 		"away":          {reply(503, `secret things`), "answered 503"},
 		"elsewhere":     {reply(404, ``), "answered 404"},
-		"forbidden":     {reply(403, ``), "answered 403"},
+		"forbidden":     {reply(403, ``), "answered 403: does the machine-to-machine application have the role `Logto Management API access`?"},
 		"not JSON":      {reply(200, `secret things`), "not what it should be"},
 		"no id":         {reply(200, `{}`), "no id"},
 		"no string":     {reply(200, `{"id":7}`), "not what it should be"},
