@@ -193,11 +193,12 @@ func (h *Handler) doors() []oauth.Door {
 	return doors
 }
 
-// documents adapts a fetcher to the core's notion of errors.
+// documents adapts a fetcher to the core: to its notion of errors, and to requests
+// that know where they come from.
 type documents struct{ *clientdoc.Fetcher }
 
 func (d documents) Fetch(ctx context.Context, id string) ([]byte, error) {
-	body, err := d.Fetcher.Fetch(ctx, id)
+	body, err := d.Fetcher.Fetch(ctx, id, clientAddress(ctx))
 	if _, away := errors.AsType[*clientdoc.UnavailableError](err); away {
 		err = fmt.Errorf("%w: %w", oauth.ErrUnavailable, err)
 	}

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
@@ -153,7 +151,7 @@ func (h *Handler) signIn(v *visit) error {
 	if len(h.Users) == 0 {
 		return errStep
 	}
-	address, _ := caddyhttp.GetVar(v.Context(), caddyhttp.ClientIPVarKey).(string)
+	address := clientAddress(v.Context())
 	if wait := h.state.throttle.wait(address, username); wait > 0 {
 		seconds := int(math.Ceil(wait.Seconds()))
 		v.W.Header().Set("Retry-After", fmt.Sprint(seconds))

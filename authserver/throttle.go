@@ -1,12 +1,22 @@
 package authserver
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/network"
 )
+
+// clientAddress returns where the request of ctx comes from. What it is, behind a
+// proxy, is the server's option trusted_proxies.
+func clientAddress(ctx context.Context) string {
+	address, _ := caddyhttp.GetVar(ctx, caddyhttp.ClientIPVarKey).(string)
+	return address
+}
 
 const (
 	// freeFailures is how many failed sign-ins cost nothing: people mistype.

@@ -422,6 +422,13 @@ func TestEmbeddedServerRegistration(t *testing.T) {
 			t.Errorf("%s: got %d %s", inward, pg.status, pg.text())
 		}
 	}
+	// A name with an address inside is answered as one that does not exist.
+	there := c.person(t).get(a.authorizationURL("client_id", c.URL+"/client.json"))
+	nowhere := c.person(t).get(a.authorizationURL("client_id", "https://no-such-host.invalid/client.json"))
+	if there.status != 503 || there.status != nowhere.status || there.text() != nowhere.text() ||
+		there.header.Get("Retry-After") != nowhere.header.Get("Retry-After") {
+		t.Errorf("a host of this network can be told from one that does not exist: %d %s, %d %s", there.status, there.text(), nowhere.status, nowhere.text())
+	}
 	if n := c.asked("/client.json"); n != 0 {
 		t.Errorf("the server asked itself for a metadata document, %d times", n)
 	}

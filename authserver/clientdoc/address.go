@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/netip"
 	"syscall"
+
+	"code.dny.dev/ssrf"
 )
 
 // refusedError says that an address must not be dialled.
@@ -31,52 +33,19 @@ func (f *Fetcher) controlDial(_ context.Context, _, address string, _ syscall.Ra
 	return nil
 }
 
-// globalUnicast is what IANA assigns addresses of hosts from. Loopback, ULA,
-// link-local, site-local, multicast, NAT64 (64:ff9b::/96 and 64:ff9b:1::/48,
-// which lead to any IPv4 address), discard and SRv6 lie outside, and so will
-// whatever comes next.
-var globalUnicast = netip.MustParsePrefix("2000::/3")
+// guardian knows the addresses that are not public: those that IANA sets aside,
+// and, in IPv6, all that it does not assign hosts from. NAT64, 6to4 and Teredo,
+// which lead to any IPv4 address, are among them.
+var guardian = ssrf.New(ssrf.WithDeniedV4Prefixes(
+	// Public by their numbers, but a cloud's own inside it.
+	netip.MustParsePrefix("168.63.129.16/32"), // Azure
+	netip.MustParsePrefix("161.26.0.0/16"),    // IBM
+	netip.MustParsePrefix("166.8.0.0/14"),     // IBM
+))
 
-// special are the networks that are not public although they are in
-// globalUnicast, or of IPv4 (RFC 6890, and the IANA registries of special-purpose
-// addresses that it began).
-var special = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),         // this network: 0.0.0.0 is the machine itself
-	netip.MustParsePrefix("10.0.0.0/8"),        // private (RFC 1918)
-	netip.MustParsePrefix("100.64.0.0/10"),     // behind a carrier's NAT; metadata at Alibaba's
-	netip.MustParsePrefix("127.0.0.0/8"),       // loopback
-	netip.MustParsePrefix("168.63.129.16/32"),  // public by its number, but Azure's own in every virtual network
-	netip.MustParsePrefix("169.254.0.0/16"),    // link-local; metadata in most clouds
-	netip.MustParsePrefix("172.16.0.0/12"),     // private (RFC 1918)
-	netip.MustParsePrefix("192.0.0.0/24"),      // protocol assignments; metadata at Oracle's
-	netip.MustParsePrefix("192.0.2.0/24"),      // documentation
-	netip.MustParsePrefix("192.31.196.0/24"),   // AS112
-	netip.MustParsePrefix("192.52.193.0/24"),   // AMT
-	netip.MustParsePrefix("192.88.99.0/24"),    // 6to4 relays
-	netip.MustParsePrefix("192.168.0.0/16"),    // private (RFC 1918)
-	netip.MustParsePrefix("192.175.48.0/24"),   // AS112
-	netip.MustParsePrefix("198.18.0.0/15"),     // benchmarks
-	netip.MustParsePrefix("198.51.100.0/24"),   // documentation
-	netip.MustParsePrefix("203.0.113.0/24"),    // documentation
-	netip.MustParsePrefix("224.0.0.0/4"),       // multicast
-	netip.MustParsePrefix("240.0.0.0/4"),       // reserved, broadcast
-	netip.MustParsePrefix("2001::/23"),         // protocol assignments, among them Teredo, which embeds IPv4 addresses
-	netip.MustParsePrefix("2001:db8::/32"),     // documentation
-	netip.MustParsePrefix("2002::/16"),         // 6to4, which embeds IPv4 addresses
-	netip.MustParsePrefix("2620:4f:8000::/48"), // AS112
-	netip.MustParsePrefix("3fff::/20"),         // documentation
-}
-
-// public reports whether addr is the address of a host on the Internet.
+// public reports whether addr is the address of a host on the Internet. Ports are
+// [checkPort]'s.
 func public(addr netip.Addr) bool {
 	addr = addr.Unmap()
-	if !addr.IsValid() || addr.Zone() != "" || addr.Is6() && !globalUnicast.Contains(addr) {
-		return false
-	}
-	for _, network := range special {
-		if network.Contains(addr) {
-			return false
-		}
-	}
-	return true
+	return addr.IsValid() && addr.Zone() == "" && guardian.SafeAddr(addr) == nil
 }

@@ -12,7 +12,7 @@ import (
 // notPublic are addresses that must not be dialled.
 var notPublic = []string{
 	"0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.100.100.200", "100.127.255.255",
-	"127.0.0.1", "127.255.255.254", "168.63.129.16", "169.254.169.254", "172.16.0.1", "172.31.255.255",
+	"127.0.0.1", "127.255.255.254", "161.26.0.10", "166.8.0.1", "166.11.255.255", "168.63.129.16", "169.254.169.254", "172.16.0.1", "172.31.255.255",
 	"192.0.0.192", "192.0.2.1", "192.31.196.1", "192.52.193.1", "192.88.99.1", "192.168.0.1", "192.175.48.1",
 	"198.18.0.1", "198.19.255.255", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.255", "240.0.0.1",
 	"255.255.255.255",
@@ -35,7 +35,7 @@ func TestPublic(t *testing.T) {
 	}
 	for _, addr := range []string{
 		"1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "93.184.216.34", "100.63.255.255", "100.128.0.0", "126.255.255.255",
-		"128.0.0.1", "168.63.129.15", "169.253.255.255", "172.15.255.255", "172.32.0.0", "192.0.1.1", "192.167.255.255",
+		"128.0.0.1", "161.25.255.255", "161.27.0.0", "166.7.255.255", "166.12.0.0", "168.63.129.15", "168.63.129.17", "169.253.255.255", "172.15.255.255", "172.32.0.0", "192.0.1.1", "192.167.255.255",
 		"198.17.255.255", "198.20.0.0", "223.255.255.255", "::ffff:8.8.8.8",
 		"2001:200::1", "2001:4860:4860::8888", "2606:4700::1111", "2a00:1450::1", "2003::1", "3ffe::1",
 	} {
@@ -56,10 +56,11 @@ func TestFetchRefusesAddresses(t *testing.T) {
 		t.Run(text, func(t *testing.T) {
 			t.Parallel()
 			f := clientdoc.New(clientdoc.Config{})
+			f.Unpadded()
 			t.Cleanup(f.Close)
 			f.SetResolver(resolver(func(string) []netip.Addr { return []netip.Addr{addr} }))
-			body, err := f.Fetch(t.Context(), "https://client.example.com/c")
-			wantInvalid(t, body, err, "not public")
+			body, err := fetch(t, f, "https://client.example.com/c")
+			wantUnavailable(t, body, err, "not public")
 		})
 	}
 }
@@ -70,9 +71,9 @@ func TestFetchRefusesAddressesNotAllowed(t *testing.T) {
 	p := newPublisher(t, nil)
 	f := newFetcher(t, p, clientdoc.Config{AllowPrivate: func(addr netip.Addr) bool { return addr == netip.MustParseAddr("127.0.0.2") }})
 	f.SetResolver(resolver(func(string) []netip.Addr { return []netip.Addr{netip.MustParseAddr("127.0.0.1")} }))
-	body, err := f.Fetch(t.Context(), p.idAt("client.example.com"))
-	wantInvalid(t, body, err, "127.0.0.1, which is not public")
-	body, err = f.Fetch(t.Context(), p.id("client.json"))
+	body, err := fetch(t, f, p.idAt("client.example.com"))
+	wantUnavailable(t, body, err, "127.0.0.1, which is not public")
+	body, err = fetch(t, f, p.id("client.json"))
 	wantInvalid(t, body, err, "the host is an IP address")
 	p.wantHits(t, "addresses not allowed", 0)
 }
@@ -91,9 +92,11 @@ func TestFetchRefusesRebinding(t *testing.T) {
 
 	addr.Store("169.254.169.254")
 	c.Advance(time.Minute)
-	body, err := f.Fetch(t.Context(), id)
-	wantInvalid(t, body, err, "169.254.169.254, which is not public")
+	mustFetch(t, f, id) // what it was, as of any host that can't be reached
 	p.wantHits(t, "rebinding", 1)
+	c.Advance(24 * time.Hour)
+	body, err := fetch(t, f, id)
+	wantUnavailable(t, body, err, "169.254.169.254, which is not public")
 }
 
 // Of several addresses, those that are not public are not fallen back to.
@@ -105,7 +108,7 @@ func TestFetchRefusesSecondAddress(t *testing.T) {
 		// Nothing of ours listens on the first, which is allowed.
 		return []netip.Addr{netip.MustParseAddr("::1"), netip.MustParseAddr("127.0.0.1")}
 	}))
-	if body, err := f.Fetch(t.Context(), p.idAt("client.example.com")); err == nil {
+	if body, err := fetch(t, f, p.idAt("client.example.com")); err == nil {
 		t.Errorf("got %q, want an error", body)
 	}
 	p.wantHits(t, "second address", 0)

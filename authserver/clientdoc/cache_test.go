@@ -77,7 +77,7 @@ func TestFetchKept(t *testing.T) {
 	mustFetch(t, f, p.id("d"))
 	p.wantHits(t, "another URL", 3)
 
-	got, _ := f.Fetch(t.Context(), p.id("c"))
+	got, _ := fetch(t, f, p.id("c"))
 	clear(got) // nobody else's
 	mustFetch(t, f, p.id("c"))
 }
@@ -140,7 +140,7 @@ func TestFetchStale(t *testing.T) {
 			for _, what := range []string{"asked", "remembered"} {
 				if tt.want == "" {
 					mustFetch(t, f, p.id("c"))
-				} else if got, err := f.Fetch(t.Context(), p.id("c")); err == nil {
+				} else if got, err := fetch(t, f, p.id("c")); err == nil {
 					t.Errorf("%s: got %s, want an error", what, got)
 				}
 				p.wantHits(t, what, 2)
@@ -148,7 +148,7 @@ func TestFetchStale(t *testing.T) {
 			// An invalid document is not forgiven because the next answer is 503.
 			p.answer(status(503))
 			c.Advance(2 * time.Minute)
-			if got, err := f.Fetch(t.Context(), p.id("c")); tt.want != "" && err == nil {
+			if got, err := fetch(t, f, p.id("c")); tt.want != "" && err == nil {
 				t.Errorf("later: got %s, want an error", got)
 			}
 		})
@@ -171,7 +171,7 @@ func TestFetchFailureRemembered(t *testing.T) {
 			f := newFetcher(t, p, clientdoc.Config{Now: c.Now})
 			for i, after := range []time.Duration{0, tt.want - 1} {
 				c.Advance(after)
-				if got, err := f.Fetch(t.Context(), p.id("c")); err == nil {
+				if got, err := fetch(t, f, p.id("c")); err == nil {
 					t.Errorf("%d: got %s, want an error", i, got)
 				}
 				p.wantHits(t, "remembered", 1)
@@ -199,7 +199,7 @@ func TestFetchShared(t *testing.T) {
 		started.Add(1)
 		done.Go(func() {
 			started.Done()
-			if got, err := f.Fetch(t.Context(), p.id("c")); err != nil || string(got) != document(p.id("c")) {
+			if got, err := fetch(t, f, p.id("c")); err != nil || string(got) != document(p.id("c")) {
 				t.Errorf("got %s, %v, want the document", got, err)
 			}
 		})
@@ -227,7 +227,7 @@ func TestFetchGoesOn(t *testing.T) {
 	f := newFetcher(t, p, clientdoc.Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-arrived; cancel() }()
-	got, err := f.Fetch(ctx, p.id("c"))
+	got, err := f.Fetch(ctx, p.id("c"), client)
 	wantUnavailable(t, got, err, "canceled")
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want it to be context.Canceled", err)
@@ -237,33 +237,46 @@ func TestFetchGoesOn(t *testing.T) {
 	p.wantHits(t, "after the caller left", 1)
 }
 
+// A flood of documents and of failures displaces itself, not what is in use.
 func TestFetchEvicts(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t, nil)
-	f := newFetcher(t, p, clientdoc.Config{MaxEntries: 2})
-	for i, step := range []struct {
-		name string
-		hits int64
-	}{
-		{"a", 1}, {"b", 2}, {"a", 2}, {"c", 3}, {"a", 3}, {"b", 4}, {"a", 4}, {"c", 5},
-	} {
-		mustFetch(t, f, p.id(step.name))
-		p.wantHits(t, fmt.Sprintf("step %d, %s", i, step.name), step.hits)
+	f := newFetcher(t, p, clientdoc.Config{MaxEntries: 10})
+	inUse := func() {
+		for range 3 {
+			mustFetch(t, f, p.id("in-use"))
+		}
+		f.CleanUp()
 	}
+	for i := range 100 {
+		if inUse(); i == 50 {
+			p.hits.Store(0)
+		}
+		mustFetch(t, f, p.id(fmt.Sprint("flood", i)))
+	}
+	p.wantHits(t, "what is in use is kept", 50)
+	kept := 0
+	for i := range 30 {
+		before := p.hits.Load()
+		mustFetch(t, f, p.id(fmt.Sprint("flood", i)))
+		if p.hits.Load() == before {
+			kept++
+		}
+		f.CleanUp()
+	}
+	if kept > 10 {
+		t.Errorf("%d documents are kept, want 10 at most", kept)
+	}
+	inUse()
 	// Failures have their own places.
 	p.answer(status(404))
-	for i := range 10 {
-		if got, err := f.Fetch(t.Context(), p.id(fmt.Sprint("missing", i))); err == nil {
+	for i := range 30 {
+		if got, err := fetch(t, f, p.id(fmt.Sprint("missing", i))); err == nil {
 			t.Errorf("got %s, want an error", got)
 		}
+		f.CleanUp()
 	}
-	mustFetch(t, f, p.id("a"))
-	mustFetch(t, f, p.id("c"))
-	p.wantHits(t, "after failures", 15)
-	if got, err := f.Fetch(t.Context(), p.id("missing0")); err == nil {
-		t.Errorf("got %s, want an error", got)
-	}
-	p.wantHits(t, "a failure evicted", 16)
+	mustFetch(t, f, p.id("in-use"))
 }
 
 func TestFetchClosed(t *testing.T) {
@@ -272,9 +285,9 @@ func TestFetchClosed(t *testing.T) {
 	p := newPublisher(t, func(_ http.ResponseWriter, r *http.Request) { close(arrived); <-r.Context().Done() })
 	f := newFetcher(t, p, clientdoc.Config{})
 	go func() { <-arrived; f.Close() }()
-	got, err := f.Fetch(t.Context(), p.id("c"))
+	got, err := fetch(t, f, p.id("c"))
 	wantUnavailable(t, got, err, "closed")
-	got, err = f.Fetch(t.Context(), p.id("d"))
+	got, err = fetch(t, f, p.id("d"))
 	wantUnavailable(t, got, err, "closed")
 	p.wantHits(t, "closed", 1)
 }

@@ -18,7 +18,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -26,14 +25,19 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/singleflight"
+	"github.com/maypok86/otter/v2"
 )
 
 const (
 	// fetchTimeout bounds a fetch, from the resolution of the name to the last
-	// byte of the body; and, separately, the wait for a slot. The user is waiting
+	// byte of the body, and slotTimeout the wait for a slot. The user is waiting
 	// in front of a browser.
 	fetchTimeout = 5 * time.Second
+	slotTimeout  = 20 * time.Second
+
+	// fastestFailure is how long it takes at least to be told that a host does not
+	// answer; what takes longer to find out takes fetchTimeout.
+	fastestFailure = time.Second
 
 	// unavailableFor is how long a URL that can't be fetched is left alone, and
 	// invalidFor, how long one that publishes no proper document is. The draft
@@ -77,7 +81,8 @@ type Config struct {
 	Now func() time.Time
 
 	// MaxEntries bounds the documents kept, of 16 KiB at most each, and likewise
-	// the failures remembered; the least recently used gives way. Default: 1000.
+	// the failures and the hosts remembered; those that are seldom used give way.
+	// Default: 1000.
 	MaxEntries int
 }
 
@@ -89,8 +94,8 @@ type Fetcher struct {
 	client  *http.Client
 	timeout time.Duration // of a fetch
 	maxWait time.Duration // for a slot
-	slots   *slots
-	flights singleflight.Group
+	padded  func(time.Duration) time.Duration
+	lanes   lanes
 
 	// The way out, if it isn't the client's.
 	proxy         func(*http.Request) (*url.URL, error)
@@ -103,11 +108,15 @@ type Fetcher struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	mu        sync.Mutex
-	documents *lru[*document]
+	documents *otter.Cache[string, *document]
 	// failures are kept apart, so that a flood of made-up identifiers does not
 	// displace the documents of clients in use.
-	failures *lru[*failure]
+	failures *otter.Cache[string, *failure]
+	// hosts tells whether they answered when they were last asked.
+	hosts *otter.Cache[string, bool]
+
+	mu      sync.Mutex
+	flights map[string]*flight
 }
 
 // document is a document as it was fetched. It is never changed.
@@ -138,16 +147,25 @@ func New(config Config) *Fetcher {
 		allow:     config.AllowPrivate,
 		now:       config.Now,
 		timeout:   fetchTimeout,
-		maxWait:   fetchTimeout,
-		slots:     newSlots(),
-		documents: newLRU[*document](config.MaxEntries),
-		failures:  newLRU[*failure](config.MaxEntries),
+		maxWait:   slotTimeout,
+		padded:    padded,
+		lanes:     newLanes(),
+		documents: newCache[*document](config.MaxEntries),
+		failures:  newCache[*failure](config.MaxEntries),
+		hosts:     newCache[bool](config.MaxEntries),
+		flights:   make(map[string]*flight),
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.dialer = &net.Dialer{ControlContext: f.controlDial}
 	f.client = newClient(f.dialer.DialContext, config.RootCAs)
 	f.proxy, f.proxyResolves, f.roots = config.Proxy, config.InsecureProxyResolves, config.RootCAs
 	return f
+}
+
+// newCache returns a cache for so many values. What is used often stays, whatever
+// is put beside it.
+func newCache[V any](entries int) *otter.Cache[string, V] {
+	return otter.Must(&otter.Options[string, V]{MaximumSize: entries})
 }
 
 // Close ends the fetches under way. From then on the fetcher only says that it
@@ -157,10 +175,14 @@ func (f *Fetcher) Close() { f.cancel() }
 // Fetch returns the document of the client identifier URL id, which it may have
 // kept for as long as HTTP's rules allow, between a minute and a day; longer
 // while the server that publishes it is out of reach, up to a day after it was
-// last seen there.
+// last seen there. It is asked for by a client at the address from: networks take
+// turns.
 //
-// The error is an [*InvalidError] or an [*UnavailableError].
-func (f *Fetcher) Fetch(ctx context.Context, id string) ([]byte, error) {
+// The error is an [*InvalidError] or an [*UnavailableError]. A host whose address
+// must not be dialled is unavailable, after the same time, as one that does not
+// exist: anybody may ask, and must not learn which hosts there are on this
+// network.
+func (f *Fetcher) Fetch(ctx context.Context, id, from string) ([]byte, error) {
 	if err := checkURL(id, f.allow); err != nil {
 		return nil, err
 	}
@@ -169,14 +191,9 @@ func (f *Fetcher) Fetch(ctx context.Context, id string) ([]byte, error) {
 	}
 	body, err, known := f.kept(id)
 	if !known {
-		flight := f.flights.DoChan(id, func() (any, error) { return f.refresh(id) })
-		select {
-		case <-ctx.Done():
-			return nil, &UnavailableError{fmt.Errorf("waiting for the document: %w", ctx.Err())}
-		case result := <-flight:
-			body, _ = result.Val.([]byte)
-			err = result.Err
-		}
+		fl := f.want(id)
+		defer f.leave(fl)
+		body, err = f.share(ctx, fl, from)
 	}
 	if err != nil {
 		return nil, err
@@ -187,14 +204,12 @@ func (f *Fetcher) Fetch(ctx context.Context, id string) ([]byte, error) {
 
 // kept returns what is known of id without asking anybody, if something is.
 func (f *Fetcher) kept(id string) (body []byte, err error, known bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	now := f.now()
-	doc, _ := f.documents.get(id)
+	doc, _ := f.documents.GetIfPresent(id)
 	if doc != nil && now.Before(doc.expires) {
 		return doc.body, nil, true
 	}
-	if failed, ok := f.failures.get(id); ok && now.Before(failed.until) {
+	if failed, ok := f.failures.GetIfPresent(id); ok && now.Before(failed.until) {
 		body, err = stale(doc, failed.err, now)
 		return body, err, true
 	}
@@ -212,58 +227,21 @@ func stale(doc *document, err error, now time.Time) ([]byte, error) {
 	return nil, err
 }
 
-// refresh fetches the document of id and keeps what comes of it. No two run for
-// the same id.
-func (f *Fetcher) refresh(id string) ([]byte, error) {
-	// Another fetch may have ended after the caller looked.
-	if body, err, known := f.kept(id); known {
-		return body, err
-	}
-	u, err := url.Parse(id)
-	if err != nil {
-		return nil, invalid("the URL is malformed")
-	}
-	f.mu.Lock()
-	old, _ := f.documents.get(id)
-	f.mu.Unlock()
-
-	wait, cancel := context.WithTimeout(f.ctx, f.maxWait)
-	defer cancel()
-	if err := f.slots.acquire(wait, u.Hostname()); err != nil {
-		if f.ctx.Err() != nil {
-			err = errClosed()
-		}
-		// Our own shortage, which says nothing of the URL: not remembered.
-		return stale(old, err, f.now())
-	}
-	defer f.slots.release(u.Hostname())
-
-	ctx, cancel := context.WithTimeout(f.ctx, f.timeout)
-	defer cancel()
-	doc, err := f.get(ctx, id, old)
-	if f.ctx.Err() != nil {
-		return nil, errClosed()
-	}
-	return f.keep(id, old, doc, err)
-}
-
 // keep remembers what a fetch of id brought, and returns what the callers get.
 func (f *Fetcher) keep(id string, old, doc *document, err error) ([]byte, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	now := f.now()
 	if err == nil {
-		f.documents.put(id, doc)
-		f.failures.remove(id)
+		f.documents.Set(id, doc)
+		f.failures.Invalidate(id)
 		return doc.body, nil
 	}
 	var wrong *InvalidError
 	if errors.As(err, &wrong) {
 		// Whatever was there is there no longer.
-		f.documents.remove(id)
-		f.failures.put(id, &failure{err, now.Add(invalidFor)})
+		f.documents.Invalidate(id)
+		f.failures.Set(id, &failure{err, now.Add(invalidFor)})
 		return nil, err
 	}
-	f.failures.put(id, &failure{err, now.Add(unavailableFor)})
+	f.failures.Set(id, &failure{err, now.Add(unavailableFor)})
 	return stale(old, err, now)
 }

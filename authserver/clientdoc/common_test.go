@@ -72,6 +72,11 @@ func newPublisher(t testing.TB, handler http.HandlerFunc) *publisher {
 	return p
 }
 
+// dial connects to the publisher, whatever the address.
+func (p *publisher) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", p.Listener.Addr().String())
+}
+
 // answer replaces the handler.
 func (p *publisher) answer(handler http.HandlerFunc) {
 	p.mu.Lock()
@@ -139,13 +144,22 @@ func newFetcher(t testing.TB, p *publisher, config clientdoc.Config) *clientdoc.
 		config.AllowPrivate = loopback
 	}
 	f := clientdoc.New(config)
+	f.Unpadded()
 	t.Cleanup(f.Close)
 	return f
 }
 
+// client is where those who ask come from, unless it matters.
+const client = "192.0.2.1"
+
+func fetch(t testing.TB, f *clientdoc.Fetcher, id string) ([]byte, error) {
+	t.Helper()
+	return f.Fetch(t.Context(), id, client)
+}
+
 func mustFetch(t testing.TB, f *clientdoc.Fetcher, id string) {
 	t.Helper()
-	got, err := f.Fetch(t.Context(), id)
+	got, err := fetch(t, f, id)
 	if err != nil || string(got) != document(id) {
 		t.Fatalf("got %s, %v, want the document of %s", got, err, id)
 	}

@@ -102,9 +102,10 @@ func TestProxyKeepsToTheGuard(t *testing.T) {
 		p := newPublisher(t, nil)
 		pr := newProxy(t, p, http.StatusOK)
 		f := clientdoc.New(pr.config())
+		f.Unpadded()
 		t.Cleanup(f.Close)
 		f.SetResolver(resolver(func(string) []netip.Addr { return []netip.Addr{addr} }))
-		if got, err := f.Fetch(t.Context(), p.idAt("client.example.com")); err == nil {
+		if got, err := fetch(t, f, p.idAt("client.example.com")); err == nil {
 			t.Errorf("%s: got %s", text, got)
 		}
 		pr.wantAsked(t, text)
@@ -143,7 +144,7 @@ func TestProxyFails(t *testing.T) {
 			mustFetch(t, f, id)
 			continue
 		}
-		got, err := f.Fetch(t.Context(), id)
+		got, err := fetch(t, f, id)
 		wantUnavailable(t, got, err, test.want)
 		if err != nil && (strings.Contains(err.Error(), "text of the proxy's") || strings.Contains(err.Error(), "secret words")) {
 			t.Errorf("%s: the error repeats what it was told: %v", test.name, err)
@@ -212,7 +213,7 @@ func TestReachable(t *testing.T) {
 				c.Advance(d)
 				continue
 			}
-			_, _ = f.Fetch(t.Context(), p.idAt(step.(string)))
+			_, _ = fetch(t, f, p.idAt(step.(string)))
 		}
 		if got := f.Reachable(); got != test.want {
 			t.Errorf("%s: reachable %t, want %t", test.name, got, test.want)
@@ -222,8 +223,8 @@ func TestReachable(t *testing.T) {
 	p := newPublisher(t, status(http.StatusNotFound))
 	f := newFetcher(t, p, clientdoc.Config{})
 	f.SetResolver(resolver(lookup))
-	_, _ = f.Fetch(t.Context(), p.idAt("client.example.com"))
-	_, _ = f.Fetch(t.Context(), p.idAt("missing.example.com"))
+	_, _ = fetch(t, f, p.idAt("client.example.com"))
+	_, _ = fetch(t, f, p.idAt("missing.example.com"))
 	if !f.Reachable() {
 		t.Error("a host that answers 404 is no network")
 	}

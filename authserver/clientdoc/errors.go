@@ -26,7 +26,12 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 // is out of reach, is ill, took too long, or we are too busy.
 //
 // Its text is for the log, and has nothing in it of what a server sent.
-type UnavailableError struct{ Err error }
+type UnavailableError struct {
+	Err error
+
+	// silent says that there was no whole answer in HTTP.
+	silent bool
+}
 
 func (e *UnavailableError) Error() string {
 	return "client metadata document is unavailable: " + e.Err.Error()
@@ -36,7 +41,7 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 
 func invalid(cause string) error { return &InvalidError{errors.New(cause)} }
 
-func errClosed() error { return &UnavailableError{errors.New("the fetcher is closed")} }
+func errClosed() error { return &UnavailableError{Err: errors.New("the fetcher is closed")} }
 
 // exchangeError returns what went wrong while talking to a server. The errors of
 // net/http and crypto/tls quote what they could not read, a status line that is
@@ -44,16 +49,13 @@ func errClosed() error { return &UnavailableError{errors.New("the fetcher is clo
 // network must not be shown it, nor write into our log. So they are replaced,
 // not wrapped.
 func exchangeError(err error) error {
-	var refused *refusedError
-	if errors.As(err, &refused) {
-		return &InvalidError{refused}
-	}
-	return &UnavailableError{exchangeCause(err)}
+	return &UnavailableError{exchangeCause(err), true}
 }
 
 func exchangeCause(err error) error {
 	var (
 		viaProxy    *proxyError
+		refused     *refusedError
 		timeout     net.Error
 		dns         *net.DNSError
 		hostname    x509.HostnameError
@@ -67,6 +69,8 @@ func exchangeCause(err error) error {
 	switch {
 	case errors.As(err, &viaProxy):
 		return viaProxy
+	case errors.As(err, &refused):
+		return refused
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return errors.New("the server took too long")
 	case errors.As(err, &dns) && dns.IsNotFound:

@@ -98,7 +98,7 @@ func checkStatus(status int) error {
 	case status == http.StatusOK:
 		return nil
 	case status == http.StatusTooManyRequests || status >= 500:
-		return &UnavailableError{err}
+		return &UnavailableError{Err: err}
 	case status >= 300 && status < 400 && status != http.StatusNotModified:
 		return &InvalidError{fmt.Errorf("%w, but redirects are not followed: the document must be at the URL itself", err)}
 	}

@@ -123,7 +123,7 @@ func TestFetchInvalid(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			p := newPublisher(t, tt.handler)
-			got, err := newFetcher(t, p, clientdoc.Config{}).Fetch(t.Context(), p.id("c"))
+			got, err := fetch(t, newFetcher(t, p, clientdoc.Config{}), p.id("c"))
 			wantInvalid(t, got, err, tt.want)
 			if strings.Contains(err.Error(), "secret") {
 				t.Errorf("%v quotes the body", err)
@@ -146,7 +146,7 @@ func TestFetchRedirect(t *testing.T) {
 				w.Header().Set("Content-Type", "application/json")
 				fmt.Fprint(w, document(p.id("c")))
 			})
-			got, err := newFetcher(t, p, clientdoc.Config{}).Fetch(t.Context(), p.id("c"))
+			got, err := fetch(t, newFetcher(t, p, clientdoc.Config{}), p.id("c"))
 			wantInvalid(t, got, err, "redirects are not followed")
 			if strings.Contains(err.Error(), "secret") {
 				t.Errorf("%v quotes the answer", err)
@@ -207,7 +207,7 @@ func TestFetchUnavailable(t *testing.T) {
 			if strings.Contains(tt.want, "too long") {
 				f.SetTimeout(200 * time.Millisecond)
 			}
-			got, err := f.Fetch(t.Context(), p.id("c"))
+			got, err := fetch(t, f, p.id("c"))
 			wantUnavailable(t, got, err, tt.want)
 			if strings.Contains(err.Error(), "secret") {
 				t.Errorf("%v quotes the answer", err)
@@ -256,7 +256,7 @@ func TestFetchNoConnection(t *testing.T) {
 			t.Parallel()
 			f := newFetcher(t, p, clientdoc.Config{RootCAs: tt.roots})
 			f.SetResolver(resolver(lookup))
-			got, err := f.Fetch(t.Context(), tt.id)
+			got, err := fetch(t, f, tt.id)
 			wantUnavailable(t, got, err, tt.want)
 			if strings.Contains(err.Error(), "secret") {
 				t.Errorf("%v quotes the answer", err)

@@ -3,6 +3,7 @@ package clientdoc_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -30,8 +31,10 @@ func TestFetchesAtATime(t *testing.T) {
 		host string // a format for its number
 		want int64
 	}{
-		{"one host", "a.example.com", 2},
-		{"many hosts", "a%d.example.com", clientdoc.MaxFetches},
+		{"one host", "a.example.com", clientdoc.MaxDomainFetches},
+		{"many hosts of one domain", "a%d.example.com", clientdoc.MaxDomainFetches},
+		{"many domains", "a.example%d.com", clientdoc.FreshFetches},
+		{"many domains below a public suffix", "example%d.github.io", clientdoc.FreshFetches},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -39,33 +42,35 @@ func TestFetchesAtATime(t *testing.T) {
 			handler, held := hold(release)
 			p := newPublisher(t, handler)
 			f := newFetcher(t, p, clientdoc.Config{})
-			f.SetResolver(resolver(lookup))
+			f.SetDial(p.dial)
+			f.SkipVerify()
 			f.SetTimeout(time.Minute)
 			f.SetMaxWait(time.Minute)
 
-			const fetches = clientdoc.MaxFetches + 4
+			fetches := int(tt.want) + 4
 			var done sync.WaitGroup
 			for i := range fetches {
 				host := tt.host
-				if tt.want > 2 {
-					host = fmt.Sprintf(tt.host, i)
+				if strings.Contains(host, "%d") {
+					host = fmt.Sprintf(host, i)
 				}
 				done.Go(func() { mustFetchInBackground(t, f, p.idAt(host)+fmt.Sprint("?", i)) })
 			}
 			eventually(t, "all but those held wait", func() bool { return held.Load() == tt.want && f.Queued() == fetches-int(tt.want) })
-			time.Sleep(20 * time.Millisecond)
 			p.wantHits(t, "held", tt.want)
 			close(release)
 			done.Wait()
-			p.wantHits(t, "released", fetches)
-			eventually(t, "no host left", func() bool { return f.Hosts() == 0 && f.Queued() == 0 })
+			p.wantHits(t, "released", int64(fetches))
+			if f.Queued() != 0 || f.Flights() != 0 {
+				t.Errorf("%d wait, %d flights are left", f.Queued(), f.Flights())
+			}
 		})
 	}
 }
 
 // mustFetchInBackground is mustFetch for goroutines that are not the test's.
 func mustFetchInBackground(t testing.TB, f *clientdoc.Fetcher, id string) {
-	if got, err := f.Fetch(t.Context(), id); err != nil || string(got) != document(id) {
+	if got, err := fetch(t, f, id); err != nil || string(got) != document(id) {
 		t.Errorf("got %s, %v, want the document of %s", got, err, id)
 	}
 }
@@ -89,7 +94,7 @@ func TestFetchWaitsOnlySoLong(t *testing.T) {
 	}
 	eventually(t, "two are held", func() bool { return held.Load() == 2 })
 
-	got, err := f.Fetch(t.Context(), p.id("c"))
+	got, err := fetch(t, f, p.id("c"))
 	wantUnavailable(t, got, err, "under way")
 	mustFetch(t, f, p.id("old")) // stale is better than nothing
 
@@ -108,19 +113,25 @@ func TestFetchQueueIsBounded(t *testing.T) {
 	handler, held := hold(release)
 	p := newPublisher(t, handler)
 	f := newFetcher(t, p, clientdoc.Config{})
+	f.SetDial(p.dial)
+	f.SkipVerify()
 	f.SetTimeout(time.Minute)
 	f.SetMaxWait(time.Minute)
 	var done sync.WaitGroup
-	fetch := func(from, to int) {
-		for i := range to - from {
-			done.Go(func() { mustFetchInBackground(t, f, p.id(fmt.Sprint(from+i))) })
+	fetches := func(format string, n int) {
+		for i := range n {
+			done.Go(func() { mustFetchInBackground(t, f, p.idAt(fmt.Sprintf(format, i))) })
 		}
 	}
-	fetch(0, 2)
-	eventually(t, "two are held", func() bool { return held.Load() == 2 })
-	fetch(2, 2+clientdoc.MaxQueue)
+	// Those who wait for one domain leave room for those who want others.
+	fetches("a%d.example.org", clientdoc.MaxDomainFetches+clientdoc.MaxQueue/4)
+	eventually(t, "two are held", func() bool { return held.Load() == 2 && f.Queued() == clientdoc.MaxQueue/4 })
+	got, err := fetch(t, f, p.idAt("one-too-many.example.org"))
+	wantUnavailable(t, got, err, "too many fetches are waiting")
+
+	fetches("a.example%d.com", clientdoc.FreshFetches-clientdoc.MaxDomainFetches+clientdoc.MaxQueue*3/4)
 	eventually(t, "the queue is full", func() bool { return f.Queued() == clientdoc.MaxQueue })
-	got, err := f.Fetch(t.Context(), p.id("one-too-many"))
+	got, err = fetch(t, f, p.idAt("one-too-many.example.net"))
 	wantUnavailable(t, got, err, "too many fetches are waiting")
 	close(release)
 	done.Wait()
