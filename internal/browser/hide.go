@@ -3,6 +3,7 @@ package browser
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -17,8 +18,11 @@ type hiddenKey struct{}
 // business of any other handler of the site. Those servers still find them with
 // [Cookies].
 func Hide(r *http.Request) *http.Request {
-	var hidden []*http.Cookie
 	lines := r.Header["Cookie"]
+	if !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, Prefix) }) {
+		return r
+	}
+	var hidden []*http.Cookie
 	kept := make([]string, 0, len(lines))
 	for _, line := range lines {
 		var rest []string
