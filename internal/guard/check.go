@@ -65,8 +65,8 @@ func (s *survey) check() error {
 			site = strings.Join(hosts, ", ")
 		}
 		if err := s.checkSite(s.server.Routes, hosts); err != nil {
-			return fmt.Errorf("%s: %w. Write `mcp_auth_guard` as a line of its own in the site, outside of handle and route, and if an `order` puts another directive first, "+
-				"`order mcp_auth_guard first` after it. In JSON, make it the first handler of the site's routes", site, err)
+			return fmt.Errorf("%s: %w. Put mcp_auth beside handle and route, with a matcher (`mcp_auth /mcp* …`), or write `mcp_auth_guard` as a line of its own in the site. "+
+				"If an `order` puts another directive first, add `order mcp_auth_guard first` below it. In JSON, make mcp_auth_guard the first handler of the site's routes", site, err)
 		}
 		if s.server.Errors == nil {
 			continue

@@ -23,7 +23,7 @@ const (
 // guard comes first, or the configuration is refused with the cure.
 func TestLayouts(t *testing.T) {
 	const (
-		line       = "Write `mcp_auth_guard` as a line of its own in the site"
+		line       = "or write `mcp_auth_guard` as a line of its own in the site"
 		errorsLine = "Write `mcp_auth_guard` as a line in the block of handle_errors"
 	)
 	for _, tt := range []struct{ name, caddyfile, want string }{
