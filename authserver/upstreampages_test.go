@@ -3,6 +3,7 @@ package authserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -16,12 +17,17 @@ type idp struct {
 	begin    error
 	finish   error
 	finished int
+	state    string // begins the state; empty for state-of-
 }
 
 func (*idp) Label() string { return "Company" }
 
 func (i *idp) Begin(_ context.Context, redirectURI string) (string, upstream.Pending, error) {
-	return "https://idp.example/authorize?redirect_uri=" + url.QueryEscape(redirectURI), upstream.Pending{State: "state-of-" + redirectURI[len(redirectURI)-5:]}, i.begin
+	state := i.state
+	if state == "" {
+		state = "state-of-"
+	}
+	return "https://idp.example/authorize?redirect_uri=" + url.QueryEscape(redirectURI), upstream.Pending{State: state + redirectURI[len(redirectURI)-5:]}, i.begin
 }
 
 func (i *idp) Finish(_ context.Context, _ string, p upstream.Pending, callback url.Values) (upstream.Identity, error) {
@@ -201,5 +207,26 @@ func TestUpstreamSignInWithALongState(t *testing.T) {
 				t.Errorf("%s is left over", name)
 			}
 		}
+	}
+}
+
+// Sign-ins that are never finished don't fill up the header that a server takes.
+func TestUpstreamSignInsNeverFinished(t *testing.T) {
+	t.Parallel()
+	s, provider := withUpstreams(t)
+	p := s.person()
+	for i := range 30 {
+		provider.state = fmt.Sprintf("state%d-", i)
+		p.get(p.get(request("desk", "https://desk.example/callback", "state", strings.Repeat("x", 300))).link(upstreamPath + "first"))
+		size := 0
+		for name, value := range p.jar {
+			size += len(name) + len(value) + 3
+		}
+		if size > 8<<10 {
+			t.Fatalf("after %d: %d bytes of cookies", i+1, size)
+		}
+	}
+	if got := p.get(callbackPath + "first?code=c&state=" + provider.state + "first").follow(); !got.button("allow") {
+		t.Errorf("the last one: got %d %s", got.status, got.text())
 	}
 }

@@ -177,6 +177,10 @@ type pendingSignIn struct {
 	SignIn   signIn           `json:"s"`
 }
 
+// maxPending bounds what a browser keeps of sign-ins at upstreams beside the
+// latest one, in bytes.
+const maxPending = 3 << 10
+
 func (h *Handler) callbackURL(u *Upstream) string { return h.Issuer + callbackPath + u.Name }
 
 // startUpstream sends the user to an upstream. They have seen for which client:
@@ -195,6 +199,8 @@ func (h *Handler) startUpstream(v *visit, u *Upstream) error {
 	if err != nil {
 		return err
 	}
+	// Of those that were begun in other tabs and never finished.
+	v.MakeRoom(upstreamCookie, maxPending)
 	if err := v.SetLongCookie(pendingCookie(pending.State), value, s.rest(h.now())); err != nil {
 		return h.upstreamFailed(v, u, fmt.Errorf("keeping the client's request: %w", err))
 	}

@@ -275,3 +275,35 @@ func TestLongCookie(t *testing.T) {
 		}
 	}
 }
+
+func TestMakeRoom(t *testing.T) {
+	t.Parallel()
+	for _, secure := range []bool{true, false} {
+		site, _, _ := newSite()
+		site.Secure = secure
+		other := *site
+		other.Issuer = "https://other.example"
+		j := jar{}
+		j.open(site, func(v *browser.Visit) {
+			v.SetCookie("mcp_auth_session", strings.Repeat("x", 3000), 0)
+			_ = v.SetLongCookie("mcp_auth_upstream_a", strings.Repeat("x", 5000), time.Hour)
+		})
+		j.open(&other, func(v *browser.Visit) { _ = v.SetLongCookie("mcp_auth_upstream_a", strings.Repeat("x", 1000), time.Hour) })
+		before := len(j)
+		j.open(site, func(v *browser.Visit) { v.MakeRoom("mcp_auth_upstream_", 6000) })
+		if len(j) != before {
+			t.Errorf("secure %t: there was room: %d cookies are left of %d", secure, len(j), before)
+		}
+		j.open(site, func(v *browser.Visit) { v.MakeRoom("mcp_auth_upstream_", 5000) })
+		j.open(site, func(v *browser.Visit) {
+			if v.LongCookie("mcp_auth_upstream_a") != "" || v.Cookie("mcp_auth_session") == "" || len(j) != before-2 {
+				t.Errorf("secure %t: the wrong ones made room: %d are left of %d", secure, len(j), before)
+			}
+		})
+		j.open(&other, func(v *browser.Visit) {
+			if v.LongCookie("mcp_auth_upstream_a") == "" {
+				t.Errorf("secure %t: another server's made room", secure)
+			}
+		})
+	}
+}

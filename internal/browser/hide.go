@@ -73,6 +73,13 @@ func Cookies(r *http.Request, name string) []*http.Cookie {
 	return cookies
 }
 
+// allCookies returns all cookies that the browser sent, those that [Hide] took out
+// included.
+func allCookies(r *http.Request) []*http.Cookie {
+	hidden, _ := r.Context().Value(hiddenKey{}).([]*http.Cookie)
+	return append(r.Cookies(), hidden...)
+}
+
 // isOurs reports whether one pair of a Cookie header has a name of ours.
 func isOurs(pair string) bool {
 	name, _, _ := strings.Cut(pair, "=")

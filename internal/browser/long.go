@@ -67,3 +67,27 @@ func partName(name string, i int) string {
 	}
 	return fmt.Sprintf("%s_part%d", name, i)
 }
+
+// MakeRoom has the browser forget all that it keeps under names that begin with
+// prefix, if that is more than limit bytes. More than a server takes of headers
+// would shut the browser out.
+func (v *Visit) MakeRoom(prefix string, limit int) {
+	total := 0
+	var found []string
+	for _, c := range allCookies(v.R) {
+		name, ok := strings.CutSuffix(c.Name, strings.TrimPrefix(v.site.cookieName(""), securePrefix))
+		if v.site.Secure {
+			name = strings.TrimPrefix(name, securePrefix)
+		}
+		if ok && strings.HasPrefix(name, prefix) {
+			total += len(c.Name) + len(c.Value)
+			found = append(found, name)
+		}
+	}
+	if total <= limit {
+		return
+	}
+	for _, name := range found {
+		v.RemoveCookie(name)
+	}
+}
