@@ -81,6 +81,7 @@ func (h *Handler) submitConsent(v *visit) error {
 		if err := v.endSession(); err != nil {
 			return notSignedOut(err)
 		}
+		s.Switch = true
 		return h.showSignIn(v, s, client, pages.SignIn{}, http.StatusOK)
 	}
 	return browser.ErrForm

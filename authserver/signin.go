@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/upstream"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
@@ -25,6 +26,29 @@ type signIn struct {
 	// own page.
 	Authorization *oauth.Authorization `json:"a,omitempty"`
 	Created       time.Time            `json:"t"`
+	// Switch says that the user wants to use another account.
+	Switch bool `json:"w,omitempty"`
+}
+
+// wish is what an upstream is asked for: who the client thinks the user is, and to
+// ask them if the client or they themselves want that. Otherwise an upstream that
+// knows the browser sends the same user back at once.
+func (s *signIn) wish() upstream.Wish {
+	var wish upstream.Wish
+	if a := s.Authorization; a != nil {
+		wish.LoginHint = a.LoginHint
+		switch {
+		case a.Prompts("login") || a.MaxAge != nil:
+			wish.Prompt = "login"
+		case a.Prompts("select_account"):
+			wish.Prompt = "select_account"
+		}
+	}
+	if s.Switch {
+		// Not the one that the client meant.
+		wish = upstream.Wish{Prompt: "select_account"}
+	}
+	return wish
 }
 
 // rest is how much of its time the sign-in has left.

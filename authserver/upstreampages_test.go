@@ -17,12 +17,14 @@ type idp struct {
 	begin    error
 	finish   error
 	finished int
+	wish     upstream.Wish
 	state    string // begins the state; empty for state-of-
 }
 
 func (*idp) Label() string { return "Company" }
 
-func (i *idp) Begin(_ context.Context, redirectURI string) (string, upstream.Pending, error) {
+func (i *idp) Begin(_ context.Context, redirectURI string, wish upstream.Wish) (string, upstream.Pending, error) {
+	i.wish = wish
 	state := i.state
 	if state == "" {
 		state = "state-of-"
@@ -228,5 +230,35 @@ func TestUpstreamSignInsNeverFinished(t *testing.T) {
 	}
 	if got := p.get(callbackPath + "first?code=c&state=" + provider.state + "first").follow(); !got.button("allow") {
 		t.Errorf("the last one: got %d %s", got.status, got.text())
+	}
+}
+
+// An upstream is told who the client thinks the user is, and to ask if the client
+// or the user wants that.
+func TestWish(t *testing.T) {
+	t.Parallel()
+	s, provider := withUpstreams(t)
+	for name, tt := range map[string]struct {
+		fields []string
+		want   upstream.Wish
+	}{
+		"nothing":        {nil, upstream.Wish{}},
+		"a hint":         {[]string{"login_hint", "ada@example.com"}, upstream.Wish{LoginHint: "ada@example.com"}},
+		"a sign-in":      {[]string{"prompt", "login"}, upstream.Wish{Prompt: "login"}},
+		"a recent one":   {[]string{"max_age", "60"}, upstream.Wish{Prompt: "login"}},
+		"a choice":       {[]string{"prompt", "select_account", "login_hint", "ada"}, upstream.Wish{LoginHint: "ada", Prompt: "select_account"}},
+		"only a consent": {[]string{"prompt", "consent"}, upstream.Wish{}},
+	} {
+		p := s.person()
+		p.get(p.get(request("desk", "https://desk.example/callback", tt.fields...)).link(upstreamPath + "first"))
+		if provider.wish != tt.want {
+			t.Errorf("%s: got %+v, want %+v", name, provider.wish, tt.want)
+		}
+	}
+	p := s.person()
+	page := p.get(request("desk", "https://desk.example/callback", "login_hint", "ada")).signIn("ada").press("decision", "switch")
+	p.get(page.link(upstreamPath + "first"))
+	if want := (upstream.Wish{Prompt: "select_account"}); provider.wish != want {
+		t.Errorf("another account: got %+v, want %+v", provider.wish, want)
 	}
 }

@@ -191,7 +191,7 @@ func (h *Handler) startUpstream(v *visit, u *Upstream) error {
 	if err := v.openStep(sealed.SignIn, v.R.URL.Query().Get("request"), &s); err != nil {
 		return err
 	}
-	to, pending, err := u.provider.Begin(v.Context(), h.callbackURL(u))
+	to, pending, err := u.provider.Begin(v.Context(), h.callbackURL(u), s.wish())
 	if err != nil {
 		return h.upstreamFailed(v, u, err)
 	}

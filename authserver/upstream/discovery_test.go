@@ -53,7 +53,7 @@ func TestBegin(t *testing.T) {
 	}
 	seen := make(map[string]bool)
 	for range 2 {
-		address, p, err := o.Begin(t.Context(), redirectURI)
+		address, p, err := o.Begin(t.Context(), redirectURI, upstream.Wish{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +119,7 @@ func TestProviderDown(t *testing.T) {
 			o := f.oidc(t, func(c *upstream.OIDCConfig) { c.Now = func() time.Time { return now } })
 			good := f.handlers[discoveryPath]
 			f.handle(discoveryPath, test.handler)
-			address, p, err := o.Begin(t.Context(), redirectURI)
+			address, p, err := o.Begin(t.Context(), redirectURI, upstream.Wish{})
 			checkRefused(t, upstream.Identity{}, err, "unavailable")
 			if address != "" || p != (upstream.Pending{}) {
 				t.Errorf("got %q and %+v with the error, want nothing", address, p)
@@ -152,7 +152,7 @@ func TestEndpointsRefused(t *testing.T) {
 			}
 			f := newOP(t)
 			f.metadata[name] = address
-			_, _, err := f.oidc(t, nil).Begin(t.Context(), redirectURI)
+			_, _, err := f.oidc(t, nil).Begin(t.Context(), redirectURI, upstream.Wish{})
 			if got := kind(err); got != "unavailable" || !strings.Contains(err.Error(), name) {
 				t.Errorf("%s %v: got %s (%v), want unavailable, naming it", name, address, got, err)
 			}
@@ -170,7 +170,7 @@ func TestMetadataKeptAndRefreshed(t *testing.T) {
 	o := f.oidc(t, func(c *upstream.OIDCConfig) { c.Now = func() time.Time { return *now.Load() } })
 	begin := func() string {
 		t.Helper()
-		address, _, err := o.Begin(t.Context(), redirectURI)
+		address, _, err := o.Begin(t.Context(), redirectURI, upstream.Wish{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -227,7 +227,7 @@ func TestOneDiscoveryForMany(t *testing.T) {
 				ctx, want = first, "unavailable"
 			}
 			wg.Go(func() {
-				if _, _, err := o.Begin(ctx, redirectURI); kind(err) != want {
+				if _, _, err := o.Begin(ctx, redirectURI, upstream.Wish{}); kind(err) != want {
 					t.Errorf("caller %d: got %v, want %s", i, err, want)
 				}
 			})

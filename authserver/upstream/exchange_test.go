@@ -86,7 +86,7 @@ func TestTimeout(t *testing.T) {
 				f.handle(path, hang)
 				o := f.oidc(t, nil)
 				began := time.Now()
-				address, p, err := o.Begin(context.Background(), redirectURI)
+				address, p, err := o.Begin(context.Background(), redirectURI, upstream.Wish{})
 				if err == nil {
 					f.authorize(t, address)
 					_, err = o.Finish(context.Background(), redirectURI, p, url.Values{"state": {p.State}, "code": {code}})
@@ -118,7 +118,7 @@ func TestTimeout(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			began := time.Now()
-			_, _, err := f.oidc(t, nil).Begin(ctx, redirectURI)
+			_, _, err := f.oidc(t, nil).Begin(ctx, redirectURI, upstream.Wish{})
 			checkRefused(t, upstream.Identity{}, err, "unavailable")
 			if got, want := time.Since(began), time.Second; got != want {
 				t.Errorf("got an end after %v, want %v", got, want)

@@ -255,7 +255,7 @@ func (f *fakeOP) authorize(t testing.TB, address string) url.Values {
 // signIn begins and finishes; callback, if not nil, changes what comes back.
 func (f *fakeOP) signIn(t testing.TB, o *upstream.OIDC, callback func(url.Values)) (upstream.Identity, error) {
 	t.Helper()
-	address, p, err := o.Begin(context.Background(), redirectURI)
+	address, p, err := o.Begin(context.Background(), redirectURI, upstream.Wish{})
 	if err != nil {
 		t.Fatalf("beginning: %v", err)
 	}

@@ -92,9 +92,12 @@ func (g *GitHub) oauth(redirectURI string) *oauth2.Config {
 }
 
 // Begin implements [Provider].
-func (g *GitHub) Begin(_ context.Context, redirectURI string) (string, Pending, error) {
+func (g *GitHub) Begin(_ context.Context, redirectURI string, wish Wish) (string, Pending, error) {
 	p, challenge := begin()
-	return g.oauth(redirectURI).AuthCodeURL(p.State, challenge), p, nil
+	if wish.Prompt != "" {
+		wish.Prompt = "select_account" // the only one that GitHub knows
+	}
+	return g.oauth(redirectURI).AuthCodeURL(p.State, append(wish.options("login"), challenge)...), p, nil
 }
 
 // Finish implements [Provider].

@@ -68,7 +68,7 @@ func (f *fakeGitHub) signIn(t *testing.T, needOrgs bool, callback func(url.Value
 	if err != nil {
 		t.Fatal(err)
 	}
-	address, p, err := g.Begin(t.Context(), redirectURI)
+	address, p, err := g.Begin(t.Context(), redirectURI, upstream.Wish{})
 	if err != nil {
 		t.Fatal(err)
 	}

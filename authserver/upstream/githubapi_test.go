@@ -34,7 +34,7 @@ func TestNewGitHub(t *testing.T) {
 			if g.Label() != test.label {
 				t.Errorf("%s: got the label %q, want %q", test.name, g.Label(), test.label)
 			}
-			if address, _, err := g.Begin(t.Context(), redirectURI); err != nil || !strings.HasPrefix(address, "https://github.com/login/oauth/authorize?") {
+			if address, _, err := g.Begin(t.Context(), redirectURI, upstream.Wish{}); err != nil || !strings.HasPrefix(address, "https://github.com/login/oauth/authorize?") {
 				t.Errorf("%s: got %q, %v, want an address of github.com", test.name, address, err)
 			}
 		}
@@ -140,7 +140,7 @@ func TestGitHubTimeout(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, p, err := g.Begin(t.Context(), redirectURI)
+		_, p, err := g.Begin(t.Context(), redirectURI, upstream.Wish{})
 		if err != nil {
 			t.Fatal(err)
 		}

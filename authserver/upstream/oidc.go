@@ -204,14 +204,14 @@ func (o *OIDC) oauth(p *provider, redirectURI string) *oauth2.Config {
 }
 
 // Begin implements [Provider].
-func (o *OIDC) Begin(ctx context.Context, redirectURI string) (string, Pending, error) {
+func (o *OIDC) Begin(ctx context.Context, redirectURI string, wish Wish) (string, Pending, error) {
 	provider, err := o.discover(ctx)
 	if err != nil {
 		return "", Pending{}, err
 	}
 	p, challenge := begin()
 	p.Nonce = oauth2.GenerateVerifier()
-	return o.oauth(provider, redirectURI).AuthCodeURL(p.State, challenge, oidc.Nonce(p.Nonce)), p, nil
+	return o.oauth(provider, redirectURI).AuthCodeURL(p.State, append(wish.options("login_hint"), challenge, oidc.Nonce(p.Nonce))...), p, nil
 }
 
 // Finish implements [Provider].

@@ -46,12 +46,36 @@ type Pending struct {
 	Verifier string `json:"v"`
 }
 
+// Wish is what the upstream is asked for beside who the user is. It may do
+// otherwise.
+type Wish struct {
+	// LoginHint is who the user probably is (OpenID Connect Core 1.0, section
+	// 3.1.2.1); it may be empty.
+	LoginHint string
+	// Prompt is login or select_account, for the user to be asked in any case; or
+	// empty.
+	Prompt string
+}
+
+// options are the parameters that say so; hint is what the upstream calls the
+// first.
+func (w Wish) options(hint string) []oauth2.AuthCodeOption {
+	var options []oauth2.AuthCodeOption
+	if w.LoginHint != "" {
+		options = append(options, oauth2.SetAuthURLParam(hint, w.LoginHint))
+	}
+	if w.Prompt != "" {
+		options = append(options, oauth2.SetAuthURLParam("prompt", w.Prompt))
+	}
+	return options
+}
+
 // Provider is somewhere that users sign in.
 type Provider interface {
 	// Label is what users call it.
 	Label() string
 	// Begin returns the URL to send the browser to.
-	Begin(ctx context.Context, redirectURI string) (authorizationURL string, p Pending, err error)
+	Begin(ctx context.Context, redirectURI string, wish Wish) (authorizationURL string, p Pending, err error)
 	// Finish returns who the user is that the parameters of the callback speak
 	// of. Its error is a [*DeniedError], an [*UnavailableError] or an
 	// [*InvalidError].

@@ -288,7 +288,9 @@ func TestMakeRoom(t *testing.T) {
 			v.SetCookie("mcp_auth_session", strings.Repeat("x", 3000), 0)
 			_ = v.SetLongCookie("mcp_auth_upstream_a", strings.Repeat("x", 5000), time.Hour)
 		})
-		j.open(&other, func(v *browser.Visit) { _ = v.SetLongCookie("mcp_auth_upstream_a", strings.Repeat("x", 1000), time.Hour) })
+		j.open(&other, func(v *browser.Visit) {
+			_ = v.SetLongCookie("mcp_auth_upstream_a", strings.Repeat("x", 1000), time.Hour)
+		})
 		before := len(j)
 		j.open(site, func(v *browser.Visit) { v.MakeRoom("mcp_auth_upstream_", 6000) })
 		if len(j) != before {

@@ -40,15 +40,15 @@ const ownForms = "; form-action 'self'"
 // parse reads a page: the frame, what pages share, and the page itself.
 func parse(page string) *template.Template {
 	return template.Must(template.New("frame.html").Funcs(template.FuncMap{
-		"style":    func() template.CSS { return template.CSS(style) },
-		"name":     name,
-		"appName":  appName,
-		"host":     host,
-		"detail":   detail,
-		"split":    splitHost,
-		"encoded":  isEncoded,
-		"day":      func(t time.Time) string { return t.UTC().Format("2 January 2006") },
-		"isoDay":   func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
+		"style":   func() template.CSS { return template.CSS(style) },
+		"name":    name,
+		"appName": appName,
+		"host":    host,
+		"detail":  detail,
+		"split":   splitHost,
+		"encoded": isEncoded,
+		"day":     func(t time.Time) string { return t.UTC().Format("2 January 2006") },
+		"isoDay":  func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
 	}).ParseFS(files, "html/frame.html", "html/client.html", "html/"+page))
 }
 

@@ -19,7 +19,7 @@ type writer interface {
 // hostile is a client that tries everything.
 var hostile = pages.Client{
 	Name:         `"><script>alert(1)</script>` + "\u202egpj.exe\u2066\x00\r\n" + `' onclick=x style=x {{.}} ` + strings.Repeat("long ", 100),
-		IDHost:       `evil.example"><b>`,
+	IDHost:       `evil.example"><b>`,
 	URI:          `https://evil.example/"><script>?javascript:`,
 	RedirectHost: "evil.example\u202e\n<i>",
 	Loopback:     true,
