@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/certmagic"
-
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
@@ -278,9 +276,19 @@ func isOtherSite(route caddyhttp.Route, hosts []string) (bool, error) {
 	}
 	return !slices.ContainsFunc(others, func(other string) bool {
 		return slices.ContainsFunc(hosts, func(host string) bool {
-			return strings.ContainsAny(host+other, "{") || certmagic.MatchWildcard(strings.ToLower(host), strings.ToLower(other))
+			return coversHost(other, host)
 		})
 	}), nil
+}
+
+// coversHost reports whether a host matcher matches all of what host, itself such
+// a matcher, does. A placeholder may stand for any host.
+func coversHost(matcher, host string) bool {
+	if strings.Contains(matcher+host, "{") {
+		return true
+	}
+	a, b := strings.Split(matcher, "."), strings.Split(host, ".")
+	return slices.EqualFunc(a, b, func(a, b string) bool { return a == "*" || strings.EqualFold(a, b) })
 }
 
 // hostsOf returns the hosts that a route is for; nil for all.

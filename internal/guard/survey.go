@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -78,7 +79,7 @@ func (s *survey) collect(routes caddyhttp.RouteList) error {
 
 // part is one handler of a route: JSON, or a module after that is provisioned.
 type part struct {
-	// name is the module's, without its namespace.
+	// name is the module's, without http.handlers.
 	name   string
 	raw    json.RawMessage
 	module any
@@ -112,13 +113,15 @@ func (p part) decode(v any) error {
 func (s *survey) partsOf(route caddyhttp.Route) ([]part, error) {
 	var parts []part
 	for _, raw := range route.HandlersRaw {
-		var named struct {
-			Name string `json:"handler"`
-		}
-		if err := json.Unmarshal(raw, &named); err != nil {
+		p := part{raw: raw}
+		// Into a map, as Caddy reads it: the fields of a struct ignore case.
+		var config map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &config); err != nil {
 			return nil, fmt.Errorf("handler: %w", err)
 		}
-		p := part{name: named.Name, raw: raw}
+		if err := json.Unmarshal(config["handler"], &p.name); err != nil {
+			return nil, fmt.Errorf("handler without a name: %w", err)
+		}
 		switch p.name {
 		case "subroute":
 			sub := new(caddyhttp.Subroute)
@@ -138,7 +141,7 @@ func (s *survey) partsOf(route caddyhttp.Route) ([]part, error) {
 		if !ok {
 			return nil, fmt.Errorf("%T is not a module", handler)
 		}
-		p := part{name: module.CaddyModule().ID.Name(), module: handler}
+		p := part{name: strings.TrimPrefix(string(module.CaddyModule().ID), "http.handlers."), module: handler}
 		switch handler := handler.(type) {
 		case *caddyhttp.Subroute:
 			p.routes = routesOf(handler)
