@@ -255,21 +255,28 @@ func TestLoginHint(t *testing.T) {
 // Where a browser is sent is never made of the path that it asked for.
 func TestLocations(t *testing.T) {
 	t.Parallel()
-	s := newTestSite(t)
-	p := s.person()
-	form := p.get(accountPath)
-	for _, path := range []string{"/oauth/%73ignin", "//evil.example/oauth/signin", "/oauth/signin/", "/oauth/signin;x", "/OAUTH/signin"} {
-		r := url.URL{Path: path}
-		got := func() (pg *shown) {
-			defer func() {
-				if recover() != nil {
-					pg = nil // it went to the next handler, of which there is none
-				}
-			}()
-			return p.do("POST", path, url.Values{"request": {form.field("request")}, "username": {"ada"}, "password": {testPassword}, "decision": {"signin"}})
-		}()
-		if got != nil && got.location != "" && !strings.HasPrefix(got.location, "/oauth/consent?request=") {
-			t.Errorf("%s: sent to %s", r.Path, got.location)
+	for _, base := range []string{"", "/as"} {
+		s := newTestSite(t, func(h *Handler) { h.Issuer += base })
+		p := s.person()
+		form := p.get(base + accountPath)
+		for path, want := range map[string]string{
+			"/oauth/signin":               base + "/oauth/consent?request=",
+			"/oauth/%73ignin":             base + "/oauth/consent?request=",
+			"/oauth/signin?x=//evil.test": base + "/oauth/consent?request=",
+			"//evil.example/oauth/signin": "",
+			"/oauth/signin/":              "",
+			"/oauth//signin":              "",
+			"/oauth/./signin":             "",
+			"/oauth/signin;x":             "",
+			"/OAUTH/signin":               "",
+		} {
+			got := p.do("POST", base+path, url.Values{"request": {form.field("request")}, "username": {"ada"}, "password": {testPassword}, "decision": {"signin"}})
+			if want == "" && got.status != 404 || !strings.HasPrefix(got.location, want) {
+				t.Errorf("%s: got %d, sent to %q, want %q", base+path, got.status, got.location, want)
+			}
+		}
+		if got := p.get(base + accountPath); !strings.Contains(got.text(), "You are signed in as Ada") {
+			t.Errorf("%s: got %s", base, got.text())
 		}
 	}
 }

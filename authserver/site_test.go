@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"golang.org/x/net/html"
 
@@ -181,7 +182,11 @@ func (p *person) do(method, path string, form url.Values, headers ...string) *sh
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	if err := p.ServeHTTP(w, r, nil); err != nil {
+	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(http.StatusNotFound)
+		return nil
+	})
+	if err := p.ServeHTTP(w, r, next); err != nil {
 		p.t.Fatal(err)
 	}
 	for _, c := range w.Result().Cookies() {

@@ -9,7 +9,7 @@ import (
 type Message struct {
 	// Site is the host of this server, shown in the title and on top.
 	Site string
-	// Title and Text say what happened.
+	// Title and Text say what happened. Text is cleaned.
 	Title, Text string
 	// Cure says what to do now; it may be empty.
 	Cure string

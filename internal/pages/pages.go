@@ -45,6 +45,7 @@ func parse(page string) *template.Template {
 		"appName": appName,
 		"host":    host,
 		"detail":  detail,
+		"prose":   prose,
 		"split":   splitHost,
 		"encoded": isEncoded,
 		"day":     func(t time.Time) string { return t.UTC().Format("2 January 2006") },

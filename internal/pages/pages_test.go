@@ -73,7 +73,7 @@ func everyPage() map[string]writer {
 		"account, hostile": pages.Account{Site: script, User: script, Email: script, Done: script, Token: script, Access: []pages.Access{{ID: script, Client: hostile, Server: pages.Server{URL: script}, Scopes: []pages.Scope{{Name: script}}}}},
 		"message":          pages.Message{Site: "auth.example", Title: "Too late", Text: "The request has expired.", Cure: "Start again.", Detail: "invalid_request: expired", Link: "/account", LinkLabel: "Your account"},
 		"message, empty":   pages.Message{Site: "auth.example", Title: "Done", Text: "You are signed out."},
-		"message, hostile": pages.Message{Site: script, Title: script, Text: script, Cure: script, Detail: script, Link: "/" + script, LinkLabel: script},
+		"message, hostile": pages.Message{Site: script, Title: script, Text: script + hostile.Name, Cure: script, Detail: script, Link: "/" + script, LinkLabel: script},
 	}
 }
 

@@ -15,6 +15,8 @@ const (
 	maxName = 80
 	// maxDetail is the same for small print.
 	maxDetail = 300
+	// maxProse is the same for a paragraph.
+	maxProse = 900
 	// maxHost is more than a host name with a port can have (RFC 1035,
 	// section 2.3.4).
 	maxHost = 262
@@ -33,6 +35,9 @@ func appName(s string) string {
 
 // name cleans what a client or a user is called.
 func name(s string) string { return cut(clean(s), maxName) }
+
+// prose cleans a text of ours that a stranger's words may be part of.
+func prose(s string) string { return cut(clean(s), maxProse) }
 
 // detail cleans small print and addresses.
 func detail(s string) string { return cut(clean(s), maxDetail) }
