@@ -98,6 +98,8 @@ type Handler struct {
 	// are replaced. Default: one is made and kept in the storage.
 	Secret string `json:"secret,omitempty"`
 
+	registrationSaid bool // while a Caddyfile is parsed
+
 	server   *oauth.Server
 	base     string // path of the issuer
 	secure   bool   // https

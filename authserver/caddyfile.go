@@ -81,8 +81,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if len(args) > 0 && (strings.HasPrefix(args[0], "/") || strings.HasPrefix(args[0], "@") || args[0] == "*") {
 		return d.Err("mcp_auth_server takes no matcher: it answers at its own addresses only")
 	}
-	if len(args) != 1 {
-		return d.Err("mcp_auth_server takes its issuer identifier, the address of this site, for example https://mcp.example.com")
+	if len(args) != 1 || args[0] == "" {
+		return d.Err("mcp_auth_server takes its issuer identifier, the address of this site, for example https://mcp.example.com" + option.Unset)
 	}
 	h.Issuer = args[0]
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
@@ -147,6 +147,9 @@ func (h *Handler) unmarshalGrace(d *caddyfile.Dispenser) error {
 }
 
 func (h *Handler) unmarshalScopes(d *caddyfile.Dispenser) error {
+	if len(h.Scopes) > 0 {
+		return d.Err("scopes is given twice: list everything in one")
+	}
 	args := d.RemainingArgs()
 	for _, name := range args {
 		h.Scopes = append(h.Scopes, Scope{Name: name})
@@ -161,7 +164,12 @@ func (h *Handler) unmarshalScopes(d *caddyfile.Dispenser) error {
 		h.Scopes = append(h.Scopes, scope)
 	}
 	if len(args) == 0 && !block {
-		return d.ArgErr()
+		return d.Err("scopes takes the names of scopes, or a block with a name and its description on each line" + option.Unset)
+	}
+	for _, scope := range h.Scopes {
+		if strings.Contains(scope.Name, ",") {
+			return d.Errf("scopes: separate scopes by blanks, not by commas: %q", scope.Name)
+		}
 	}
 	return nil
 }
@@ -240,7 +248,7 @@ func (h *Handler) unmarshalUpstream(d *caddyfile.Dispenser) error {
 		case "label":
 			err = option.Text(d, &u.Label)
 		case "scopes":
-			err = option.List(d, &u.Scopes)
+			err = option.Scopes(d, &u.Scopes)
 		case "base_url":
 			err = option.Text(d, &u.BaseURL)
 		case "api_url":
@@ -272,6 +280,9 @@ func (u *Upstream) unmarshalAllow(d *caddyfile.Dispenser) error {
 }
 
 func (h *Handler) unmarshalClients(d *caddyfile.Dispenser) error {
+	if len(h.Clients) > 0 {
+		return d.Err("clients is given twice: write all clients in one block")
+	}
 	if d.NextArg() {
 		return d.Err("clients takes a block: an identifier on each line, with a block of its own")
 	}
@@ -290,7 +301,7 @@ func (h *Handler) unmarshalClients(d *caddyfile.Dispenser) error {
 			case "secret":
 				err = option.Text(d, &c.Secret)
 			case "scopes":
-				err = option.List(d, &c.Scopes)
+				err = option.Scopes(d, &c.Scopes)
 			case "client_credentials":
 				err = option.Flag(d, &c.ClientCredentials)
 			case "introspection":
@@ -321,10 +332,14 @@ func (h *Handler) unmarshalRegistration(d *caddyfile.Dispenser) error {
 		return d.Err("registration is open, off, or redirect_uris and a list of them")
 	}
 	r := h.registration()
+	if h.registrationSaid {
+		return d.Err("registration is given twice: keep one")
+	}
+	h.registrationSaid = true
 	switch mode {
 	case "open", "off":
 		if d.NextArg() {
-			return d.ArgErr()
+			return d.Errf("registration %s takes nothing else", mode)
 		}
 		r.Off = mode == "off"
 		return nil

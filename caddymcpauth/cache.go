@@ -71,8 +71,11 @@ func (c *Cache) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		options++
 		var arg string
 		option := d.Val()
-		if !d.AllArgs(&arg) {
+		if option == "{" {
 			return d.ArgErr()
+		}
+		if !d.AllArgs(&arg) {
+			return d.Errf("%s takes one value"+" (is a {$VARIABLE} in its place unset?)", option)
 		}
 		switch option {
 		case "ttl":

@@ -1,8 +1,10 @@
 package caddymcpauth
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -13,6 +15,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 )
 
 func init() {
@@ -99,8 +102,11 @@ func (h *Handler) metadataPaths(id resource.Identifier) caddyhttp.MatchPath {
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the directive's name
 	args := d.RemainingArgs()
-	if len(args) != 1 {
-		return d.Err("mcp_auth takes the URL of the MCP server as clients dial it, for example https://mcp.example.com/mcp")
+	switch {
+	case len(args) == 0 || len(args) == 1 && args[0] == "":
+		return d.Err("mcp_auth takes the URL of the MCP server as clients dial it, for example https://mcp.example.com/mcp" + option.Unset)
+	case len(args) > 1:
+		return d.Errf("mcp_auth takes the URL of the MCP server as clients dial it, and nothing after it: what is %q? A matcher comes first, and begins with / or @", args[1])
 	}
 	h.Resource = args[0]
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
@@ -124,11 +130,11 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		h.Issuers = append(h.Issuers, iss)
 		return nil
 	case "scopes":
-		return listOption(d, &h.Scopes)
+		return option.Scopes(d, &h.Scopes)
 	case "scopes_supported":
-		return listOption(d, &h.ScopesSupported)
+		return option.Scopes(d, &h.ScopesSupported)
 	case "origins":
-		return listOption(d, &h.Origins)
+		return option.List(d, &h.Origins)
 	case "metadata":
 		return metadataOption(d, &h.Metadata, resource.ParseField)
 	case "scope_implies":
@@ -147,7 +153,7 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 	case "header":
 		var name, value string
 		if !d.AllArgs(&name, &value) || value == "" {
-			return d.Err("header takes a name and a value, for example: header X-User {http.auth.user.id}")
+			return d.Err("header takes a name and a value, for example: header X-User {http.auth.user.id}" + option.Unset)
 		}
 		if _, ok := h.Header[name]; ok {
 			return d.Errf("header %s is given twice", name)
@@ -158,13 +164,15 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		h.Header[name] = value
 		return nil
 	case "legacy_metadata":
-		return flagOption(d, &h.LegacyMetadata)
+		return option.Flag(d, &h.LegacyMetadata)
 	case "forward_token":
-		return flagOption(d, &h.ForwardToken)
+		return option.Flag(d, &h.ForwardToken)
 	default:
 		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, scope_implies, metadata, legacy_metadata, origins, header, forward_token)", d.Val())
 	}
 }
+
+const verifierNamespace = "http.mcp_auth.verifiers"
 
 // UnmarshalCaddyfile sets up the issuer from Caddyfile tokens. Syntax:
 //
@@ -178,19 +186,24 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 func (iss *Issuer) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the option's name
 	if !d.AllArgs(&iss.Issuer) || iss.Issuer == "" {
-		return d.Err("issuer takes one URL: the authorization server's issuer identifier, to the letter")
+		return d.Err("issuer takes one URL: the authorization server's issuer identifier, exactly as its metadata has it" + option.Unset)
+	}
+	if !strings.Contains(iss.Issuer, "{") {
+		if err := checkIssuer(iss.Issuer); err != nil {
+			return d.Errf("issuer: %v", err)
+		}
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		switch option := d.Val(); option {
+		switch word := d.Val(); word {
 		case "discovery":
 			if iss.Discovery != "" {
 				return d.Err("discovery is given twice")
 			}
 			if !d.AllArgs(&iss.Discovery) || iss.Discovery == "" {
-				return d.Err("discovery takes the URL of a metadata document, or off")
+				return d.Err("discovery takes the URL of a metadata document, or off" + option.Unset)
 			}
 		case "audience":
-			if err := listOption(d, &iss.Audience); err != nil {
+			if err := option.List(d, &iss.Audience); err != nil {
 				return err
 			}
 		case "cache":
@@ -206,42 +219,20 @@ func (iss *Issuer) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return err
 			}
 		default:
-			id := "http.mcp_auth.verifiers." + option
+			id := verifierNamespace + "." + word
 			if _, err := caddy.GetModule(id); err != nil {
-				return d.Errf("%s is neither an option of issuer (discovery, metadata, audience, cache) nor the name of a verifier", option)
+				return d.Errf("%s is neither an option of issuer (discovery, metadata, audience, cache) nor the name of a verifier (%s)", word, strings.Join(option.Modules(verifierNamespace), ", "))
 			}
 			module, err := caddyfile.UnmarshalModule(d, id)
 			if err != nil {
 				return err
 			}
-			iss.VerifiersRaw = append(iss.VerifiersRaw, caddyconfig.JSONModuleObject(module, "verifier", option, nil))
+			raw := caddyconfig.JSONModuleObject(module, "verifier", word, nil)
+			if slices.ContainsFunc(iss.VerifiersRaw, func(other json.RawMessage) bool { return bytes.Equal(other, raw) }) {
+				return option.Twice(d, word)
+			}
+			iss.VerifiersRaw = append(iss.VerifiersRaw, raw)
 		}
-	}
-	return nil
-}
-
-// flagOption reads an option that is there or not.
-func flagOption(d *caddyfile.Dispenser, flag *bool) error {
-	name := d.Val()
-	if d.NextArg() {
-		return d.ArgErr()
-	}
-	if *flag {
-		return d.Errf("%s is given twice", name)
-	}
-	*flag = true
-	return nil
-}
-
-// listOption reads an option that takes one or more words.
-func listOption(d *caddyfile.Dispenser, list *[]string) error {
-	name := d.Val()
-	if *list != nil {
-		return d.Errf("%s is given twice: list everything in one", name)
-	}
-	*list = d.RemainingArgs()
-	if len(*list) == 0 || slices.Contains(*list, "") {
-		return d.Errf("%s needs at least one value, and none may be empty", name)
 	}
 	return nil
 }
@@ -250,7 +241,7 @@ func listOption(d *caddyfile.Dispenser, list *[]string) error {
 func metadataOption(d *caddyfile.Dispenser, fields *map[string]any, parse func(string, []string) (any, error)) error {
 	args := d.RemainingArgs()
 	if len(args) < 2 || slices.Contains(args, "") {
-		return d.Err("metadata takes a field and its value, for example: metadata resource_name \"My server\"")
+		return d.Err("metadata takes a field and its value, for example: metadata resource_name \"My server\"" + option.Unset)
 	}
 	value, err := parse(args[0], args[1:])
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 )
 
 func init() {
@@ -108,27 +109,21 @@ func (v *GitHub) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 func (v *GitHub) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the verifier's name
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Errf("github takes no value, but a block: what is %q?", d.Val())
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		var err error
 		switch d.Val() {
 		case "endpoint":
-			err = textOption(d, &v.Endpoint)
+			err = option.Text(d, &v.Endpoint)
 		case "client_id":
-			err = textOption(d, &v.ClientID)
+			err = option.Text(d, &v.ClientID)
 		case "client_secret":
-			err = textOption(d, &v.ClientSecret)
+			err = option.Text(d, &v.ClientSecret)
 		case "token_prefix":
-			err = listOption(d, &v.TokenPrefix)
+			err = option.List(d, &v.TokenPrefix)
 		case "insecure_any_application":
-			if d.NextArg() {
-				return d.ArgErr()
-			}
-			if v.InsecureAnyApplication {
-				return d.Err("insecure_any_application is given twice")
-			}
-			v.InsecureAnyApplication = true
+			err = option.Flag(d, &v.InsecureAnyApplication)
 		default:
 			err = d.Errf("unrecognized option of github: %s (known: client_id, client_secret, endpoint, token_prefix, insecure_any_application)", d.Val())
 		}

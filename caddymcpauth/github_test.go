@@ -45,15 +45,15 @@ func TestGitHubErrors(t *testing.T) {
 	}
 	const application = "client_id a\nclient_secret hush-hush\n"
 	for _, test := range []struct{ name, site, adapting, provisioning string }{
-		{"argument", guestDoorOf("https://github.com", "github x"), "wrong argument count", ""},
+		{"argument", guestDoorOf("https://github.com", "github x"), "takes no value", ""},
 		{"unknown option", options("client a"), "unrecognized option of github: client (known: client_id, client_secret, endpoint, token_prefix, insecure_any_application)", ""},
 		{"client_id twice", options("client_id a\nclient_id b"), "client_id is given twice", ""},
 		{"client_secret twice", options("client_secret hush-hush\nclient_secret hush-hush"), "client_secret is given twice", ""},
 		{"client_secret empty", options(`client_secret ""`), "client_secret takes one value", ""},
 		{"endpoint twice", options("endpoint https://a.example.com\nendpoint https://a.example.com"), "endpoint is given twice", ""},
-		{"any application with an argument", options("insecure_any_application on"), "wrong argument count", ""},
+		{"any application with an argument", options("insecure_any_application on"), "takes no value", ""},
 		{"any application twice", options("insecure_any_application\ninsecure_any_application"), "insecure_any_application is given twice", ""},
-		{"bare", guestDoorOf("https://github.com", "github"), "", "verifier 0: no client_id: tokens of any application would pass, whoever it belongs to. Give client_id and client_secret of yours"},
+		{"bare", guestDoorOf("https://github.com", "github"), "", "github: no client_id: tokens of any application would pass, whoever it belongs to. Give client_id and client_secret of yours"},
 		{"no secret", options("client_id a"), "", "no client_secret"},
 		{"no id", options("client_secret hush-hush"), "", "no client_id"},
 		{"both", options(application + "insecure_any_application"), "", "insecure_any_application contradicts client_id and client_secret"},

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 )
 
 func init() {
@@ -216,29 +217,29 @@ func (v *Introspection) clientAuth(iss IssuerInfo) (token.ClientAuth, error) {
 func (v *Introspection) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the verifier's name
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Errf("introspection takes no value, but a block: what is %q?", d.Val())
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		var err error
 		switch d.Val() {
 		case "endpoint":
-			err = textOption(d, &v.Endpoint)
+			err = option.Text(d, &v.Endpoint)
 		case "client_id":
-			err = textOption(d, &v.ClientID)
+			err = option.Text(d, &v.ClientID)
 		case "client_secret":
-			err = textOption(d, &v.ClientSecret)
+			err = option.Text(d, &v.ClientSecret)
 		case "client_auth":
-			err = textOption(d, &v.ClientAuth)
+			err = option.Text(d, &v.ClientAuth)
 		case "private_key":
-			err = textOption(d, &v.PrivateKey)
+			err = option.Text(d, &v.PrivateKey)
 		case "key_id":
-			err = textOption(d, &v.KeyID)
+			err = option.Text(d, &v.KeyID)
 		case "token_prefix":
-			err = listOption(d, &v.TokenPrefix)
+			err = option.List(d, &v.TokenPrefix)
 		case "confirm_jwt":
-			err = flagOption(d, &v.ConfirmJWT)
+			err = option.Flag(d, &v.ConfirmJWT)
 		case "insecure_allow_missing_audience":
-			err = flagOption(d, &v.InsecureAllowMissingAudience)
+			err = option.Flag(d, &v.InsecureAllowMissingAudience)
 		case "leeway":
 			err = leewayOption(d, &v.Leeway)
 		default:

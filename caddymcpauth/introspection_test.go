@@ -102,13 +102,13 @@ func TestIntrospectionErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ name, site, adapting, provisioning string }{
-		{"argument", guestDoorOf(issuer, "introspection x"), "wrong argument count", ""},
+		{"argument", guestDoorOf(issuer, "introspection x"), "takes no value", ""},
 		{"unknown option", full("endpiont https://as.example.com/i"), "unrecognized option of introspection: endpiont (known: endpoint,", ""},
 		{"endpoint twice", full("endpoint https://as.example.com/i\nendpoint https://as.example.com/i"), "endpoint is given twice", ""},
 		{"client_id twice", full("client_id a"), "client_id is given twice", ""},
 		{"client_secret empty", bare(`client_secret ""`), "client_secret takes one value", ""},
 		{"confirm_jwt twice", full("confirm_jwt\nconfirm_jwt"), "confirm_jwt is given twice", ""},
-		{"confirm_jwt with an argument", full("confirm_jwt yes"), "wrong argument count", ""},
+		{"confirm_jwt with an argument", full("confirm_jwt yes"), "takes no value", ""},
 		{"leeway not a duration", full("leeway soon"), `leeway "soon" is not a duration such as 30s`, ""},
 		{"leeway twice", full("leeway 1s\nleeway 2s"), "leeway is given twice", ""},
 		{"leeway too long", full("leeway 10m"), "", "leeway 10m0s is not between 0 and 5m0s"},

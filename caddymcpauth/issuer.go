@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -91,13 +92,14 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (token.IssuerVe
 	}
 	out := token.IssuerVerifiers{Issuer: iss.Issuer}
 	for i, module := range modules.([]any) {
+		name := caddy.GetModuleName(module)
 		v, err := module.(Verifier).TokenVerifier(info)
 		if err != nil {
-			return none, fmt.Errorf("verifier %d: %w", i, err)
+			return none, fmt.Errorf("%s: %w", name, err)
 		}
 		cache, err := iss.acquireCache(info, state.turns, settings[i], module)
 		if err != nil {
-			return none, fmt.Errorf("verifier %d: %w", i, err)
+			return none, fmt.Errorf("%s: %w", name, err)
 		}
 		out.Verifiers = append(out.Verifiers, cache.Cached(v))
 	}
@@ -136,6 +138,9 @@ func (iss *Issuer) replacePlaceholders() error {
 		return errors.New("the issuer's URL is missing")
 	}
 	if err := replace("issuer", &iss.Issuer); err != nil {
+		return err
+	}
+	if err := checkIssuer(iss.Issuer); err != nil {
 		return err
 	}
 	if err := replace("discovery", &iss.Discovery); err != nil {
@@ -179,4 +184,23 @@ func fetchObserver(issuer string) func(string, error) {
 			)
 		}
 	}
+}
+
+// checkIssuer finds the mistakes that people make with issuer identifiers. They
+// are compared character by character, so what isn't one exactly, fits no token.
+func checkIssuer(issuer string) error {
+	if strings.Contains(issuer, "?") {
+		return fmt.Errorf("%q has a query, which no issuer identifier has (RFC 8414, section 2): write what the metadata says as \"issuer\"", issuer)
+	}
+	if before, after, ok := strings.Cut(issuer, "/.well-known/"); ok {
+		_, path, _ := strings.Cut(after, "/")
+		if path != "" {
+			before += "/" + path
+		}
+		return fmt.Errorf("%q is where metadata is, not the issuer: write what the metadata says as \"issuer\", which is probably %s; another place of the metadata is for `discovery`", issuer, before)
+	}
+	if strings.HasSuffix(issuer, ",") || strings.Contains(issuer, ",http") {
+		return fmt.Errorf("%q has a comma: write an `issuer` line for each", issuer)
+	}
+	return nil
 }

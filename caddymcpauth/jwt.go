@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 )
 
 func init() {
@@ -70,16 +71,13 @@ func (v *JWT) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 func (v *JWT) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the verifier's name
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Errf("jwt takes no value, but a block: what is %q?", d.Val())
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		switch d.Val() {
 		case "algorithms":
-			if v.Algorithms != nil {
-				return d.Errf("algorithms is given twice: list all names in one")
-			}
-			if v.Algorithms = d.RemainingArgs(); len(v.Algorithms) == 0 {
-				return d.ArgErr()
+			if err := option.List(d, &v.Algorithms); err != nil {
+				return err
 			}
 		case "leeway":
 			if err := leewayOption(d, &v.Leeway); err != nil {
@@ -98,7 +96,7 @@ func leewayOption(d *caddyfile.Dispenser, leeway *caddy.Duration) error {
 	}
 	var arg string
 	if !d.AllArgs(&arg) {
-		return d.ArgErr()
+		return d.Err("leeway takes a duration such as 30s" + option.Unset)
 	}
 	duration, err := caddy.ParseDuration(arg)
 	if err != nil || duration <= 0 {

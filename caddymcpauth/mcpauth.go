@@ -131,9 +131,6 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the handler. It asks no authorization server anything: they
 // may be down, or served by this very Caddy.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	if err := guard.Require(ctx); err != nil {
-		return err
-	}
 	var err error
 	if h.resource, err = parseResource(h.Resource); err != nil {
 		return fmt.Errorf("resource: %w", err)
@@ -152,6 +149,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		if value == "" {
 			return fmt.Errorf("header %s has no value", name)
 		}
+	}
+	if err := guard.Require(ctx); err != nil {
+		return err
 	}
 	if err := h.provisionIssuers(ctx); err != nil {
 		return err

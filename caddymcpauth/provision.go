@@ -29,6 +29,9 @@ func parseResource(raw string) (resource.Identifier, error) {
 func (h *Handler) provisionScopes() error {
 	check := func(what string, scopes []string) error {
 		for _, scope := range scopes {
+			if strings.Contains(scope, ",") { // legal, but nobody means it
+				return fmt.Errorf("%s: %q has a comma: list scopes one by one", what, scope)
+			}
 			if err := token.CheckScope(scope); err != nil {
 				return fmt.Errorf("%s: %w", what, err)
 			}

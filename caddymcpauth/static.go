@@ -107,7 +107,7 @@ func (k *StaticKey) apiKey() (token.APIKey, error) {
 func (v *Static) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the verifier's name
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Errf("static takes no value, but a block: what is %q?", d.Val())
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if d.Val() != "key" {

@@ -52,7 +52,7 @@ func TestStaticErrors(t *testing.T) {
 		return guestDoorOf("https://as.example.com", "static {\n"+lines+"\n}")
 	}
 	for _, test := range []struct{ name, site, adapting, provisioning string }{
-		{"argument", guestDoorOf("https://as.example.com", "static x"), "wrong argument count", ""},
+		{"argument", guestDoorOf("https://as.example.com", "static x"), "takes no value", ""},
 		{"bare", guestDoorOf("https://as.example.com", "static"), "static needs at least one key: `caddy mcp-auth new-key` prints a key and its line", ""},
 		{"unknown option", options("kye ci " + hash), "unrecognized option of static: kye (known: key)", ""},
 		{"no hash", options("key ci"), "key takes a name, the SHA-256 of the key, and its scopes", ""},
@@ -63,7 +63,7 @@ func TestStaticErrors(t *testing.T) {
 		{"claim without value", options("key ci " + hash + " {\nclaim team\n}"), "claim takes a name and a value, for example: claim team build", ""},
 		{"claim empty", options("key ci " + hash + " {\nclaim team \"\"\n}"), "claim takes a name and a value", ""},
 		{"claim twice", options("key ci " + hash + " {\nclaim team a\nclaim team b\n}"), "claim team is given twice", ""},
-		{"the key itself", options("key ci mcpk_hush-hush"), "", "verifier 0: key \"ci\": the hash is not a SHA-256, which has 64 hexadecimal digits: `caddy mcp-auth new-key` prints a key and its hash"},
+		{"the key itself", options("key ci mcpk_hush-hush"), "", "static: key \"ci\": the hash is not a SHA-256, which has 64 hexadecimal digits: `caddy mcp-auth new-key` prints a key and its hash"},
 		{"hash too short", options("key ci " + hash[:62]), "", "the hash is not a SHA-256"},
 		{"hash too long", options("key ci " + hash + "00"), "", "the hash is not a SHA-256"},
 		{"hash not hexadecimal", options("key ci " + strings.Repeat("g", 64)), "", "the hash is not a SHA-256"},

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 )
 
 func init() {
@@ -112,16 +113,16 @@ func sometimes(report func(error)) func(error) {
 func (v *Userinfo) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the verifier's name
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Errf("userinfo takes no value, but a block: what is %q?", d.Val())
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		switch d.Val() {
 		case "endpoint":
-			if err := textOption(d, &v.Endpoint); err != nil {
+			if err := option.Text(d, &v.Endpoint); err != nil {
 				return err
 			}
 		case "token_prefix":
-			if err := listOption(d, &v.TokenPrefix); err != nil {
+			if err := option.List(d, &v.TokenPrefix); err != nil {
 				return err
 			}
 		case "require":
@@ -149,18 +150,6 @@ func userinfoEndpoint(discovery Discovery) func(context.Context) (string, error)
 	return func(ctx context.Context) (string, error) {
 		return discovery.Endpoint(ctx, "userinfo_endpoint")
 	}
-}
-
-// textOption reads an option that takes one word.
-func textOption(d *caddyfile.Dispenser, text *string) error {
-	name := d.Val()
-	if *text != "" {
-		return d.Errf("%s is given twice", name)
-	}
-	if !d.AllArgs(text) || *text == "" {
-		return d.Errf("%s takes one value", name)
-	}
-	return nil
 }
 
 // replaceGlobal replaces the placeholders in the setting what. The value may be

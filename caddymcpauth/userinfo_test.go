@@ -127,7 +127,7 @@ func TestUserinfoErrors(t *testing.T) {
 		return guestDoorOf("https://as.example.com", "userinfo {\n"+lines+"\n}")
 	}
 	for _, test := range []struct{ name, site, adapting, provisioning string }{
-		{"argument", guestDoorOf("https://as.example.com", "userinfo x"), "wrong argument count", ""},
+		{"argument", guestDoorOf("https://as.example.com", "userinfo x"), "takes no value", ""},
 		{"unknown option", options("endpiont https://as.example.com/me"), "unrecognized option of userinfo: endpiont (known: endpoint, token_prefix, require)", ""},
 		{"endpoint twice", options("endpoint https://as.example.com/me\nendpoint https://as.example.com/me"), "endpoint is given twice", ""},
 		{"endpoint without value", options("endpoint"), "endpoint takes one value", ""},
@@ -136,7 +136,7 @@ func TestUserinfoErrors(t *testing.T) {
 		{"require without value", options("require hd"), "require takes a claim and the values that it may have, for example: require email_verified true", ""},
 		{"require with an empty value", options(`require hd ""`), "require takes a claim", ""},
 		{"require twice", options("require hd a\nrequire hd b"), "require hd is given twice: list all its values in one", ""},
-		{"endpoint not https", options("endpoint http://as.example.com/me"), "", "verifier 0: endpoint: not https"},
+		{"endpoint not https", options("endpoint http://as.example.com/me"), "", "userinfo: endpoint: not https"},
 		{"endpoint not a URL", options("endpoint as.example.com/me"), "", "endpoint: not an absolute URL: write it with https://"},
 		{"endpoint with an unset placeholder", options("endpoint {env.NOT_SET}"), "", "endpoint: "},
 		{"no discovery, no endpoint", guestDoorOf("https://as.example.com", "discovery off\nuserinfo"), "", "discovery is off, so the userinfo endpoint must be given: endpoint <url>"},

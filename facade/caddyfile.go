@@ -2,8 +2,10 @@ package facade
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
@@ -51,8 +53,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if len(args) > 0 && (strings.HasPrefix(args[0], "/") || strings.HasPrefix(args[0], "@") || args[0] == "*") {
 		return d.Err("mcp_auth_facade takes no matcher: what is not for it, it hands on")
 	}
-	if len(args) != 1 {
-		return d.Err("mcp_auth_facade takes the issuer identifier that clients see: that of the authorization server, for example https://auth.example.com/o")
+	if len(args) != 1 || args[0] == "" {
+		return d.Err("mcp_auth_facade takes the issuer identifier that clients see: that of the authorization server, for example https://auth.example.com/o" + option.Unset)
 	}
 	h.Issuer = args[0]
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
@@ -90,6 +92,9 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		}
 		return pair(d, &h.Scopes, "scope map takes the scope as clients know it, and what the server calls it")
 	case "consent":
+		if h.Consent != "" {
+			return option.Twice(d, "consent")
+		}
 		if err := option.Text(d, &h.Consent); err != nil || h.Consent != consentUpstream {
 			return d.Err("consent takes `upstream`: the server behind asks its users for consent per client. Without it the façade does, where clients share an identifier")
 		}
@@ -101,8 +106,8 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 
 func (h *Handler) unmarshalMetadata(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
-	if len(args) < 2 {
-		return d.Err("metadata takes a field and its value or values")
+	if len(args) < 2 || slices.Contains(args, "") {
+		return d.Err("metadata takes a field and its value or values" + option.Unset)
 	}
 	name, values := args[0], args[1:]
 	if name == "issuer" || name == "registration_endpoint" && h.RegistrarRaw != nil {
@@ -130,6 +135,9 @@ func (h *Handler) unmarshalRegister(d *caddyfile.Dispenser) error {
 		return d.Err("register takes how: `static <client_id>`, `logto`, or `forward`")
 	}
 	name := d.Val()
+	if _, err := caddy.GetModule("http.mcp_auth.registrars." + name); err != nil {
+		return d.Errf("there is no registrar %s (known: %s)", name, strings.Join(option.Modules("http.mcp_auth.registrars"), ", "))
+	}
 	module, err := caddyfile.UnmarshalModule(d, "http.mcp_auth.registrars."+name)
 	if err != nil {
 		return err

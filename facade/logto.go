@@ -364,9 +364,9 @@ func (l *Logto) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "resource":
 			err = option.Text(d, &l.Resource)
 		case "user_scopes":
-			err = option.List(d, &l.UserScopes)
+			err = option.Scopes(d, &l.UserScopes)
 		case "resource_scopes":
-			err = option.List(d, &l.ResourceScopes)
+			err = option.Scopes(d, &l.ResourceScopes)
 		default:
 			err = d.Errf("unrecognized option of logto: %s (known: endpoint, token_endpoint, client_id, client_secret, resource, user_scopes, resource_scopes)", word)
 		}

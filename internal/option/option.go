@@ -3,19 +3,31 @@
 package option
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
+
+// Unset ends the errors about a value that isn't there: Caddy replaces {$NAME}
+// before anything is parsed, by nothing if there is no such environment variable.
+const Unset = " (is a {$VARIABLE} in its place unset?)"
 
 // Text reads an option's only value.
 func Text(d *caddyfile.Dispenser, to *string) error {
 	option := d.Val()
 	if *to != "" {
-		return d.Errf("%s is given twice", option)
+		return Twice(d, option)
 	}
-	if !d.AllArgs(to) || *to == "" {
-		return d.Errf("%s takes one value", option)
+	args := d.RemainingArgs()
+	switch {
+	case len(args) == 0 || len(args) == 1 && args[0] == "":
+		return d.Errf("%s takes one value, and has none"+Unset, option)
+	case len(args) > 1:
+		return d.Errf("%s takes one value, not %d: write one with blanks in quotes", option, len(args))
 	}
+	*to = args[0]
 	return nil
 }
 
@@ -23,21 +35,53 @@ func Text(d *caddyfile.Dispenser, to *string) error {
 func Flag(d *caddyfile.Dispenser, to *bool) error {
 	option := d.Val()
 	if d.NextArg() {
-		return d.Errf("%s takes no value", option)
+		return d.Errf("%s takes no value: it is there or not", option)
+	}
+	if *to {
+		return Twice(d, option)
 	}
 	*to = true
 	return nil
 }
 
-// List reads an option's values, and adds them to those there are.
+// List reads an option's values, one or more.
 func List(d *caddyfile.Dispenser, to *[]string) error {
 	option := d.Val()
-	args := d.RemainingArgs()
-	if len(args) == 0 {
-		return d.Errf("%s takes one value or more", option)
+	if *to != nil {
+		return d.Errf("%s is given twice: list everything in one", option)
 	}
-	*to = append(*to, args...)
+	args := d.RemainingArgs()
+	if len(args) == 0 || slices.Contains(args, "") {
+		return d.Errf("%s needs at least one value, and none may be empty"+Unset, option)
+	}
+	for _, arg := range args {
+		if strings.HasSuffix(arg, ",") || strings.Contains(arg, ",http") {
+			return d.Errf("%s: separate values by blanks, not by commas: %q", option, arg)
+		}
+	}
+	*to = args
 	return nil
+}
+
+// Scopes reads the names of scopes, one or more. Commas are legal in them, but
+// nobody means that.
+func Scopes(d *caddyfile.Dispenser, to *[]string) error {
+	option := d.Val()
+	if err := List(d, to); err != nil {
+		return err
+	}
+	for _, scope := range *to {
+		if strings.Contains(scope, ",") {
+			return d.Errf("%s: separate scopes by blanks, not by commas: %q", option, scope)
+		}
+	}
+	return nil
+}
+
+// Twice is the error for an option that is there already. The second would
+// replace the first, or be added to it; neither can be told from the Caddyfile.
+func Twice(d *caddyfile.Dispenser, option string) error {
+	return d.Errf("%s is given twice: keep one", option)
 }
 
 // Duration reads an option's only value, a time longer than none.
@@ -45,10 +89,10 @@ func Duration(d *caddyfile.Dispenser, to *caddy.Duration) error {
 	option := d.Val()
 	var arg string
 	if *to != 0 {
-		return d.Errf("%s is given twice", option)
+		return Twice(d, option)
 	}
 	if !d.AllArgs(&arg) {
-		return d.Errf("%s takes a duration such as 15m or 30d", option)
+		return d.Errf("%s takes a duration such as 15m or 30d"+Unset, option)
 	}
 	duration, err := caddy.ParseDuration(arg)
 	if err != nil || duration <= 0 {
@@ -56,4 +100,13 @@ func Duration(d *caddyfile.Dispenser, to *caddy.Duration) error {
 	}
 	*to = caddy.Duration(duration)
 	return nil
+}
+
+// Modules returns the names of the modules that a namespace has.
+func Modules(namespace string) []string {
+	var names []string
+	for _, info := range caddy.GetModules(namespace) {
+		names = append(names, info.ID.Name())
+	}
+	return names
 }
