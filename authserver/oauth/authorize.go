@@ -155,11 +155,21 @@ func (s *Server) Authorize(ctx context.Context, query string) (*Authorization, *
 // names: because of the operator, or by its own fault.
 func (s *Server) wrongRedirect(c *Client, uri string, cause error) *Error {
 	if reason, ok := errors.AsType[*registration.NotAllowedError](s.config.Registration.Allows(uri)); ok && c.Kind != PreRegistered {
-		return notAllowed(reason)
+		return notAllowed(uri, reason)
 	}
-	e := invalidRequest("The redirect_uri is not one that the client registered.")
+	e := invalidRequest("The redirect_uri" + named(uri) + " is not one that the client registered.")
 	e.Cause = cause
 	return e
+}
+
+// named returns uri, to be put after a word for it in a description: whoever has to
+// compare it to what is registered needs to see it. A text that is no URI isn't
+// repeated: a page of ours would say what its author likes.
+func named(uri string) string {
+	if uri == "" || strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return ""
+	}
+	return " " + registration.Quoted(uri)
 }
 
 // judgeRequest judges what the client may be told of.

@@ -124,3 +124,42 @@ func TestRegistrationMethods(t *testing.T) {
 		}
 	}
 }
+
+// A redirect URI that is refused is named, for the developer and in the log; a text
+// that is none isn't put on a page.
+func TestRefusedRedirectURIIsNamed(t *testing.T) {
+	t.Parallel()
+	listed := func(c *Config) { c.Registration.RedirectURIs = []string{"https://other.example/cb"} }
+	f := newFixture(t)
+	id := ask(t, f.Server, RegisterPath, "application/json", `{"redirect_uris":["`+testRedirect+`"],"token_endpoint_auth_method":"none"}`).ID
+	for _, test := range []struct {
+		name, client, redirect string
+		change                 func(*Config)
+		want                   string
+	}{
+		{"not registered", "app", "https://evil.example/cb", nil, "The redirect_uri 'https://evil.example/cb' is not one that the client registered."},
+		{"a quotation mark", "app", `https://evil.example/"`, nil, "The redirect_uri 'https://evil.example/'' is not one"},
+		{"a backslash", "app", `https://evil.example\\x`, nil, "The redirect_uri 'https://evil.example//x' is not one"},
+		{"long", "app", "https://evil.example/" + strings.Repeat("x", 500), nil, "xxx...' is not one"},
+		{"a sentence", "app", "Your account is locked. Call 555.", nil, "The redirect_uri is not one that the client registered."},
+		{"another script", "app", "https://évil.example/", nil, "The redirect_uri is not one that the client registered."},
+		{"none", "backend", "", func(c *Config) { c.Clients[1].RedirectURIs = append(c.Clients[1].RedirectURIs, testRedirect+"/2") }, "The redirect_uri is not one that the client registered."},
+		{"not allowed any longer", id, testRedirect, listed, "doesn't allow the client's redirect URI '" + testRedirect + "'."},
+		{"a scheme that isn't allowed", id, privateURI, nil, "doesn't allow the client's redirect URI '" + privateURI + "'."},
+	} {
+		s := f.Server
+		if test.change != nil {
+			s = f.again(test.change)
+		}
+		query := testQuery("client_id", test.client, "redirect_uri", test.redirect)
+		_, _, err := s.Authorize(t.Context(), query.Encode())
+		refused, _ := errors.AsType[*AuthorizationError](err)
+		if refused == nil || refused.RedirectTo != "" || !strings.Contains(refused.Err.Description, test.want) {
+			t.Errorf("%s: got %v, want %q", test.name, err, test.want)
+			continue
+		}
+		if strings.ContainsAny(refused.Err.Description, "\"\\") {
+			t.Errorf("%s: %q can't be an error_description", test.name, refused.Err.Description)
+		}
+	}
+}

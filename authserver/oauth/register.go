@@ -156,21 +156,23 @@ func (s *Server) stillAllowed(c *Client) error {
 	if s.config.Registration.Off {
 		return invalidClient("This server accepts only clients that its operator has registered.", nil)
 	}
-	var refused error
+	var refused *Error
 	c.RedirectURIs = slices.DeleteFunc(c.RedirectURIs, func(uri string) bool {
 		err := s.config.Registration.Allows(uri)
-		refused = errors.Join(refused, err)
+		if err != nil {
+			refused = notAllowed(uri, err)
+		}
 		return err != nil
 	})
-	if len(c.RedirectURIs) == 0 {
-		return notAllowed(refused)
+	if len(c.RedirectURIs) == 0 && refused != nil {
+		return refused
 	}
 	return nil
 }
 
 // notAllowed is the refusal of a redirect URI that the operator hasn't allowed.
-func notAllowed(reason error) *Error {
-	return invalidClient("The operator of this server doesn't allow the client's redirect URI.", fmt.Errorf("redirect URI %w", reason))
+func notAllowed(uri string, reason error) *Error {
+	return invalidClient("The operator of this server doesn't allow the client's redirect URI"+named(uri)+".", fmt.Errorf("redirect URI %s %w", registration.Quoted(uri), reason))
 }
 
 // isDocument reports whether a client identifier is the URL of a Client ID

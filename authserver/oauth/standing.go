@@ -59,9 +59,7 @@ func (s *Server) standing(ctx context.Context, c *Client, g *grant) (*standing, 
 // neither the store nor the network.
 func (s *Server) permitted(c *Client, redirect, audience string, scopes []string) (string, []string, *Error) {
 	if _, err := c.redirectURI(redirect); redirect == "" || err != nil {
-		e := invalidRequest("The redirect_uri is not one that the client registered.")
-		e.Cause = err
-		return "", nil, e
+		return "", nil, s.wrongRedirect(c, redirect, err)
 	}
 	i := slices.IndexFunc(s.config.Resources, func(known string) bool { return resource.Same(known, audience) })
 	if i < 0 {
