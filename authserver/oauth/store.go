@@ -15,8 +15,8 @@ import (
 // there, whole, after a crash, and for every server on the same store. A record
 // of another issuer is not there.
 type Store interface {
-	// Load returns the record at key. The error is [fs.ErrNotExist] if there is
-	// none.
+	// Load returns the record at key. The error is [fs.ErrNotExist] only if there
+	// certainly is none: a token would be said to be inactive.
 	Load(ctx context.Context, key string) ([]byte, error)
 	Store(ctx context.Context, key string, record []byte) error
 	// Delete removes the record at key, or every record below it. It is no
@@ -30,7 +30,8 @@ type Store interface {
 }
 
 // storeTimeout bounds a request's work on the store, so that a store that hangs
-// makes for errors. A lock that a killed process held is free after 10 s.
+// makes for errors. A lock that a killed process held is free after 10 s at the
+// latest, on any storage.
 const storeTimeout = 20 * time.Second
 
 // hashed returns the form in which a name that strangers may choose, or that

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 
 	"github.com/caddyserver/certmagic"
@@ -17,21 +19,36 @@ func (r *Records) Lock(ctx context.Context, name string) (unlock func(), err err
 	// issuer in it, so servers don't wait for each other.
 	sum := sha256.Sum256([]byte(r.key(name)))
 	name = "mcp_auth_" + hex.EncodeToString(sum[:16])
-	// Within the process waiting is done in memory: the file system storage looks
-	// only once a second whether a lock is free.
+	// Within the process waiting is done in memory: storages look only now and then
+	// whether a lock is free.
 	unlockProcess, err := processLocks.lock(ctx, identity(r.storage)+name)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.storage.Lock(ctx, name); err != nil {
+	unlockStorage, err := lockStorage(ctx, r.storage, name)
+	if err != nil {
 		unlockProcess()
 		return nil, err
 	}
 	return func() {
-		// What could not be unlocked gets stale by itself.
-		_ = r.storage.Unlock(context.WithoutCancel(ctx), name)
+		unlockStorage()
 		unlockProcess()
 	}, nil
+}
+
+// lockStorage waits until no other process holds the lock name.
+func lockStorage(ctx context.Context, s certmagic.Storage, name string) (unlock func(), err error) {
+	if file, ok := s.(*certmagic.FileStorage); ok {
+		unlock, err := lockFile(ctx, filepath.Join(file.Path, "locks", "mcp_auth"), name)
+		if !errors.Is(err, errNoLocks) {
+			return unlock, err
+		}
+	}
+	if err := s.Lock(ctx, name); err != nil {
+		return nil, err
+	}
+	// What could not be unlocked gets stale by itself.
+	return func() { _ = s.Unlock(context.WithoutCancel(ctx), name) }, nil
 }
 
 // identity returns what tells storages apart. After a reload there is another

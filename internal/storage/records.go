@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync/atomic"
 
 	"github.com/caddyserver/certmagic"
 )
@@ -22,6 +23,8 @@ type Records struct {
 	storage certmagic.Storage
 	issuer  string
 	prefix  string
+	// seen says that the marker has been there.
+	seen atomic.Bool
 }
 
 // New returns the records of the server with the identifier issuer. They lie
@@ -46,9 +49,20 @@ var ErrDamaged = errors.New("the record is damaged")
 func (r *Records) key(key string) string { return path.Join(r.prefix, key) }
 
 // Load returns the record at key, which is JSON. Its error is [fs.ErrNotExist] if
-// there is none: a record of another server, or one that was stored at another
-// key, is not there. It is [ErrDamaged] if the record can't be read.
-func (r *Records) Load(ctx context.Context, key string) ([]byte, error) {
+// there certainly is none: a record of another server, or one that was stored at
+// another key, is not there. It is [ErrDamaged] if the record can't be read. Any
+// other error means that this could not be found out.
+func (r *Records) Load(ctx context.Context, key string) (record []byte, err error) {
+	err = r.certain(ctx, func() (err error) {
+		record, err = r.read(ctx, key)
+		return err
+	})
+	return record, err
+}
+
+// read returns the record at key as the storage says, whether or not that can be
+// believed.
+func (r *Records) read(ctx context.Context, key string) ([]byte, error) {
 	b, err := r.storage.Load(ctx, r.key(key))
 	if err != nil {
 		return nil, err
@@ -65,6 +79,13 @@ func (r *Records) Load(ctx context.Context, key string) ([]byte, error) {
 
 // Store stores record, which is JSON, at key.
 func (r *Records) Store(ctx context.Context, key string, record []byte) error {
+	if err := r.marked(ctx); err != nil {
+		return err
+	}
+	return r.write(ctx, key, record)
+}
+
+func (r *Records) write(ctx context.Context, key string, record []byte) error {
 	b, err := json.Marshal(&envelope{r.issuer, key, record})
 	if err != nil {
 		return err
@@ -74,6 +95,9 @@ func (r *Records) Store(ctx context.Context, key string, record []byte) error {
 
 // Delete removes the record at key. It is no error if there is none.
 func (r *Records) Delete(ctx context.Context, key string) error {
+	if err := r.marked(ctx); err != nil {
+		return err
+	}
 	err := r.storage.Delete(ctx, r.key(key))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -82,17 +106,27 @@ func (r *Records) Delete(ctx context.Context, key string) error {
 }
 
 // List returns the keys of all records below prefix, which may be none.
-func (r *Records) List(ctx context.Context, prefix string) ([]string, error) {
+func (r *Records) List(ctx context.Context, prefix string) (keys []string, err error) {
+	err = r.certain(ctx, func() (err error) {
+		if keys, err = r.list(ctx, prefix); err == nil && len(keys) == 0 {
+			return fs.ErrNotExist
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return keys, err
+}
+
+func (r *Records) list(ctx context.Context, prefix string) ([]string, error) {
 	var found []string
 	var err error
 	// A record that goes away meanwhile makes the file system's walk fail.
 	for range 5 {
 		found, err = r.storage.List(ctx, r.key(prefix), true)
-		if !errors.Is(err, fs.ErrNotExist) {
+		if !errors.Is(err, fs.ErrNotExist) || !r.storage.Exists(ctx, r.key(prefix)) {
 			break
-		}
-		if !r.storage.Exists(ctx, r.key(prefix)) {
-			return nil, nil
 		}
 	}
 	if err != nil {
@@ -103,14 +137,23 @@ func (r *Records) List(ctx context.Context, prefix string) ([]string, error) {
 		if isTemporary(key) {
 			continue
 		}
-		info, err := r.storage.Stat(ctx, key)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsTerminal {
+		record := strings.TrimPrefix(strings.TrimPrefix(key, r.prefix), "/")
+		if record == markerKey {
 			continue
 		}
-		if err != nil {
+		var info certmagic.KeyInfo
+		err := r.certain(ctx, func() (err error) {
+			info, err = r.storage.Stat(ctx, key)
+			return err
+		})
+		switch {
+		case errors.Is(err, fs.ErrNotExist), err == nil && !info.IsTerminal:
+			// It was removed meanwhile, or is a folder.
+		case err != nil:
 			return nil, err
+		default:
+			keys = append(keys, record)
 		}
-		keys = append(keys, strings.TrimPrefix(strings.TrimPrefix(key, r.prefix), "/"))
 	}
 	return keys, nil
 }
