@@ -107,23 +107,17 @@ func shownClient(c *oauth.Client, redirectURI string) pages.Client {
 	if name == "" && c.Kind == oauth.PreRegistered {
 		name = c.ID
 	}
-	shown := pages.Client{
+	return pages.Client{
 		Name:         name,
 		IDHost:       c.DocumentHost(),
 		URI:          c.URI,
 		RedirectHost: registration.RedirectTarget(redirectURI),
 		Trusted:      c.Kind == oauth.PreRegistered,
+		// Also of a client that has other addresses besides: any program here can
+		// pose as it, by this one.
+		Loopback:      registration.LeadsToProgram(redirectURI),
+		PrivateScheme: registration.IsPrivateScheme(redirectURI),
 	}
-	switch {
-	case registration.LeadsToWebSite(redirectURI):
-	case registration.IsPrivateScheme(redirectURI):
-		shown.PrivateScheme = true
-	default:
-		// Also of a client that has other addresses besides: any program here
-		// can pose as it, by this one.
-		shown.Loopback = true
-	}
-	return shown
 }
 
 func (h *Handler) shownScopes(names []string) []pages.Scope {

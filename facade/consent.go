@@ -188,11 +188,12 @@ func (h *Handler) showConsent(w http.ResponseWriter, r *http.Request, a *authori
 	}
 	h.count(atAuthorization, "asked")
 	pages.Leave{
-		Site:         h.site,
-		RedirectHost: registration.RedirectTarget(redirect),
-		Loopback:     registration.IsLoopback(redirect),
-		Action:       h.base + consentPath,
-		Request:      keys.Seal(sealed.Question, b),
+		Site:          h.site,
+		RedirectHost:  registration.RedirectTarget(redirect),
+		Loopback:      registration.LeadsToProgram(redirect),
+		PrivateScheme: registration.IsPrivateScheme(redirect),
+		Action:        h.base + consentPath,
+		Request:       keys.Seal(sealed.Question, b),
 	}.Write(w, http.StatusOK)
 	return nil
 }

@@ -39,3 +39,7 @@ func IsPrivateScheme(uri string) bool {
 	u, err := url.Parse(uri)
 	return err == nil && u.Scheme != "https" && u.Scheme != "http"
 }
+
+// LeadsToProgram reports whether uri, which has passed [CheckRedirectURI], leads to
+// a program that listens on the user's own computer, by http or https.
+func LeadsToProgram(uri string) bool { return !LeadsToWebSite(uri) && !IsPrivateScheme(uri) }

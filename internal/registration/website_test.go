@@ -26,3 +26,28 @@ func TestLeadsToWebSite(t *testing.T) {
 		}
 	}
 }
+
+// Every address leads to exactly one of the three.
+func TestWhereAddressesLead(t *testing.T) {
+	t.Parallel()
+	for uri, want := range map[string]string{
+		"https://claude.ai/callback":          "web site",
+		"https://192.0.2.1/callback":          "web site",
+		"http://127.0.0.1:3000/callback":      "program",
+		"http://[::1]/callback":               "program",
+		"http://localhost/callback":           "program",
+		"https://localhost:8443/callback":     "program",
+		"https://127.1/callback":              "program",
+		"cursor://anysphere.cursor-mcp/oauth": "scheme",
+		"com.example.app:/callback":           "scheme",
+		"https://u@claude.ai/":                "program", // in doubt
+		"://":                                 "program",
+	} {
+		got := map[bool]string{true: "web site"}[LeadsToWebSite(uri)] +
+			map[bool]string{true: "program"}[LeadsToProgram(uri)] +
+			map[bool]string{true: "scheme"}[IsPrivateScheme(uri)]
+		if got != want {
+			t.Errorf("%s: got %q, want %s", uri, got, want)
+		}
+	}
+}
