@@ -5,11 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
-	"runtime"
 	"slices"
 	"time"
 
@@ -261,16 +261,6 @@ func (d documents) Destruct() error {
 	return nil
 }
 
-// serverState is what a reload must not forget: who guessed passwords, and how
-// many are being checked.
-type serverState struct {
-	throttle  *throttle
-	passwords chan struct{}
-}
-
-// Destruct implements [caddy.Destructor].
-func (serverState) Destruct() error { return nil }
-
 var (
 	statePool     = caddy.NewUsagePool()
 	documentsPool = caddy.NewUsagePool()
@@ -278,17 +268,14 @@ var (
 
 func (h *Handler) acquireState() error {
 	value, _, err := statePool.LoadOrNew(h.Issuer, func() (caddy.Destructor, error) {
-		return &serverState{
-			throttle:  newThrottle(h.now),
-			passwords: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
-		}, nil
+		return newServerState(h.now), nil
 	})
 	if err != nil {
 		return err
 	}
 	h.state = value.(*serverState)
 	issuer := h.Issuer
-	h.release = append(h.release, func() { _, _ = statePool.Delete(issuer) })
+	h.release = append(h.release, h.state.guesses.AddUsers(slices.Sorted(maps.Keys(h.users))), func() { _, _ = statePool.Delete(issuer) })
 	return nil
 }
 

@@ -130,7 +130,14 @@ func (h *Handler) fail(v *visit, err error) {
 		}
 	}
 	status := http.StatusBadRequest
+	throttled, isThrottled := errors.AsType[*throttledError](err)
 	switch {
+	case isThrottled:
+		status = throttled.status
+		throttled.setHeader(v.W.Header())
+		page.Title = "Too many people are signing in"
+		page.Text = "You were not signed in, and nothing was changed."
+		page.Cure = "Wait " + count(throttled.seconds(), "second") + ", then start again from your application."
 	case errors.Is(err, errStep):
 		page.Title = "This sign-in has expired"
 		page.Text = "It was started more than 30 minutes ago, or in another browser. Signing in needs cookies."

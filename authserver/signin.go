@@ -1,8 +1,8 @@
 package authserver
 
 import (
+	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -175,20 +175,25 @@ func (h *Handler) signIn(v *visit) error {
 	if len(h.Users) == 0 {
 		return errStep
 	}
-	address := clientAddress(v.Context())
-	if wait := h.state.throttle.wait(address, username); wait > 0 {
-		seconds := int(math.Ceil(wait.Seconds()))
-		v.W.Header().Set("Retry-After", fmt.Sprint(seconds))
-		return again(http.StatusTooManyRequests, "throttled", "Too many attempts. Wait "+count(seconds, "second")+", then try again.")
+	browser, known := v.Known(username)
+	if !known {
+		browser = ""
 	}
-	user, err := h.checkPassword(v.Context(), username, password)
+	user, err := h.state.signInWith(v.Context(), username, browser, func() (*User, error) { return h.checkPassword(username, password) })
+	if e, ok := errors.AsType[*throttledError](err); ok {
+		e.setHeader(v.W.Header())
+		sentence := "Too many attempts. Wait " + count(e.seconds(), "second") + ", then try again."
+		if e.status == http.StatusServiceUnavailable {
+			sentence = "Too many people are signing in. Wait " + count(e.seconds(), "second") + ", then try again."
+		}
+		return again(e.status, "throttled", sentence)
+	}
 	if err != nil {
 		return err
 	}
 	if user == nil {
 		return again(http.StatusUnauthorized, "wrong", "The user name or the password is wrong.")
 	}
-	h.state.throttle.succeeded(address, username)
 	signIns.WithLabelValues(h.Issuer, "password", "ok").Inc()
 	if err := v.remember(user.Username); err != nil {
 		return err

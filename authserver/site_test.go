@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,17 +56,17 @@ func newTestSite(t *testing.T, change ...func(*Handler)) *site {
 		site:         "mcp.example.com",
 		secure:       true,
 		logger:       zap.NewNop(),
-		state:        &serverState{passwords: make(chan struct{}, 1)},
 	}
 	for _, c := range change {
 		c(s.Handler)
 	}
-	s.state.throttle = newThrottle(s.now)
+	s.state = newServerState(s.now)
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	t.Cleanup(cancel)
 	if err := s.provisionUsers(ctx); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(s.state.guesses.AddUsers(slices.Collect(maps.Keys(s.users))))
 	config := oauth.Config{
 		Secret: siteSecret{},
 		Issuer: s.Issuer, Resources: s.Resources, Store: s.store, Now: s.now, Welcome: s.welcome, Registration: registration.Policy(*s.Registration),

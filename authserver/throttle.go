@@ -2,14 +2,61 @@ package authserver
 
 import (
 	"context"
-	"strings"
-	"sync"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/network"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 )
+
+const (
+	// maxWaitingPasswords is how many passwords wait to be checked, and
+	// passwordWait for how long: it leaves time for the check itself, and for the
+	// page.
+	maxWaitingPasswords = 32
+	passwordWait        = 20 * time.Second
+
+	// maxAtUpstreams is how many users are coming back from upstreams at a time,
+	// each of which makes for requests there, and maxWaitingAtUpstreams how many
+	// wait for that, for upstreamWait at most.
+	maxAtUpstreams        = 16
+	maxWaitingAtUpstreams = 64
+	upstreamWait          = 10 * time.Second
+
+	// busyPause is when to come back if there are too many.
+	busyPause = 5 * time.Second
+)
+
+// serverState is what a reload must not forget: who guessed passwords, and what
+// work strangers have caused.
+type serverState struct {
+	guesses *throttle.Guesses
+	// passwords are slots for checking one, which takes a processor a good part
+	// of a second: one per processor but one, so that guesses don't take the
+	// machine away from those who are signed in.
+	passwords *throttle.Slots
+	// returns and upstreams are for users who come back from an upstream, or say
+	// that they do: it is asked in our name.
+	returns   *throttle.Buckets
+	upstreams *throttle.Slots
+}
+
+func newServerState(now func() time.Time) *serverState {
+	return &serverState{
+		guesses:   throttle.NewGuesses(now),
+		passwords: throttle.NewSlots(max(1, runtime.GOMAXPROCS(0)-1), maxWaitingPasswords, 0),
+		returns:   throttle.NewBuckets(throttle.Rate{Burst: 60, Every: time.Second}, now),
+		upstreams: throttle.NewSlots(maxAtUpstreams, maxWaitingAtUpstreams, 0),
+	}
+}
+
+// Destruct implements [caddy.Destructor].
+func (*serverState) Destruct() error { return nil }
 
 // clientAddress returns where the request of ctx comes from. What it is, behind a
 // proxy, is the server's option trusted_proxies.
@@ -18,123 +65,70 @@ func clientAddress(ctx context.Context) string {
 	return address
 }
 
-const (
-	// freeFailures is how many failed sign-ins cost nothing: people mistype.
-	freeFailures = 5
-	// maxPause is the longest pause between two attempts.
-	maxPause = time.Minute
-	// forgetFailures is how long nothing must fail for all to be forgotten.
-	forgetFailures = 15 * time.Minute
-	// maxThrottled bounds how many addresses and users are remembered.
-	maxThrottled = 10_000
-)
-
-// throttle slows down the guessing of passwords: after some failures, each
-// further one doubles the pause before the next attempt counts. It goes by the
-// address and the user name together, and more patiently by each alone: one
-// address that tries many names, many addresses that try one.
-type throttle struct {
-	now func() time.Time
-
-	mu      sync.Mutex
-	records map[string]*failures
+// throttledError says that the client has to wait.
+type throttledError struct {
+	wait time.Duration
+	// status is 429 if the client's network asks for too much, or 503 if all
+	// together do.
+	status int
 }
 
-type failures struct {
-	count int
-	last  time.Time
-	until time.Time
+func (e *throttledError) Error() string {
+	return fmt.Sprintf("too many attempts: wait %d s", e.seconds())
 }
 
-func newThrottle(now func() time.Time) *throttle {
-	return &throttle{now: now, records: make(map[string]*failures)}
+func (e *throttledError) seconds() int { return int(math.Ceil(e.wait.Seconds())) }
+
+// setHeader tells the client when to come back.
+func (e *throttledError) setHeader(h http.Header) { h.Set("Retry-After", fmt.Sprint(e.seconds())) }
+
+// busy returns what an error of [throttle.Slots] means for the client.
+func busy(err error) error {
+	if e, ok := errors.AsType[*throttle.BusyError](err); ok && e.Own {
+		return &throttledError{busyPause, http.StatusTooManyRequests}
+	}
+	return &throttledError{busyPause, http.StatusServiceUnavailable}
 }
 
-// counter is something that failures are counted under.
-type counter struct {
-	key string
-	// free is how many failures cost nothing.
-	free int
-	// forgiven says that a success makes all of them forgotten.
-	forgiven bool
+// signInWith has check look at a password, when it is the client's turn. What
+// check says counts: guesses are slowed down. browser names a browser that the
+// user has signed in with before; empty for others. The error is a
+// [*throttledError], or check's.
+func (s *serverState) signInWith(ctx context.Context, username, browser string, check func() (*User, error)) (*User, error) {
+	address := clientAddress(ctx)
+	attempt, wait := s.guesses.Try(address, username, browser)
+	if attempt == nil {
+		return nil, &throttledError{wait, http.StatusTooManyRequests}
+	}
+	waiting, cancel := context.WithTimeout(ctx, passwordWait)
+	defer cancel()
+	release, err := s.passwords.TakeAs(waiting, throttle.Claim{From: address, Rank: attempt.Rank})
+	if err != nil {
+		attempt.Withdraw()
+		return nil, busy(err)
+	}
+	defer release()
+	user, err := check()
+	switch {
+	case err != nil:
+		attempt.Withdraw()
+	case user != nil:
+		attempt.Succeeded()
+	}
+	return user, err
 }
 
-// countersOf returns what an attempt is counted under. The user's own is
-// patient, or a stranger could keep anybody from signing in; the address's stays
-// after a success, for one good account is no licence to try others.
-func countersOf(address, username string) []counter {
-	from := network.Of(address)
-	if len(username) > 100 {
-		username = username[:100]
+// comeBack waits until a user who comes back from an upstream may be asked about
+// there. The error is a [*throttledError].
+func (s *serverState) comeBack(ctx context.Context) (release func(), err error) {
+	address := clientAddress(ctx)
+	if wait := s.returns.Take(address); wait > 0 {
+		return nil, &throttledError{wait, http.StatusTooManyRequests}
 	}
-	username = strings.ToLower(username)
-	return []counter{
-		{from + " " + username, freeFailures, true},
-		{from, 4 * freeFailures, false},
-		{" " + username, 10 * freeFailures, true},
+	ctx, cancel := context.WithTimeout(ctx, upstreamWait)
+	defer cancel()
+	if release, err = s.upstreams.Take(ctx, address); err != nil {
+		return nil, busy(err)
 	}
-}
-
-// wait returns how long the attempt has to wait; zero if it may be made. The
-// attempt then counts as failed until [throttle.succeeded] is called, so that
-// those made at the same time count too.
-func (t *throttle) wait(address, username string) time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := t.now()
-	counters := countersOf(address, username)
-	var wait time.Duration
-	for _, c := range counters {
-		if f := t.records[c.key]; f != nil && now.Before(f.until) {
-			wait = max(wait, f.until.Sub(now))
-		}
-	}
-	if wait > 0 {
-		return wait
-	}
-	for _, c := range counters {
-		f := t.records[c.key]
-		if f == nil || now.Sub(f.last) > forgetFailures {
-			if f == nil && len(t.records) >= maxThrottled {
-				t.makeRoom(now)
-			}
-			f = new(failures)
-			t.records[c.key] = f
-		}
-		f.count++
-		f.last = now
-		if over := f.count - c.free; over >= 0 {
-			f.until = now.Add(min(maxPause, time.Second<<min(over, 10)))
-		}
-	}
-	return 0
-}
-
-// succeeded takes back what the attempt was counted for.
-func (t *throttle) succeeded(address, username string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, c := range countersOf(address, username) {
-		if c.forgiven {
-			delete(t.records, c.key)
-		} else if f := t.records[c.key]; f != nil {
-			f.count--
-		}
-	}
-}
-
-// makeRoom forgets what is over, or failing that, anything: a flood of invented
-// names must not fill the memory.
-func (t *throttle) makeRoom(now time.Time) {
-	for key, f := range t.records {
-		if now.Sub(f.last) > forgetFailures {
-			delete(t.records, key)
-		}
-	}
-	for key := range t.records {
-		if len(t.records) < maxThrottled/2 {
-			return
-		}
-		delete(t.records, key)
-	}
+	return release, nil
 }

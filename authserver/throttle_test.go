@@ -1,108 +1,151 @@
 package authserver
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"sync"
+	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/upstream"
 )
 
-func newTestThrottle() (*throttle, func(time.Duration)) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	return newThrottle(func() time.Time { return now }), func(d time.Duration) { now = now.Add(d) }
+// from returns a context of a request from an address.
+func from(ctx context.Context, address string) context.Context {
+	return context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any{caddyhttp.ClientIPVarKey: address})
 }
 
-func TestThrottle(t *testing.T) {
-	t.Parallel()
-	th, pass := newTestThrottle()
-	for i := range freeFailures {
-		if wait := th.wait("192.0.2.1", "ada"); wait != 0 {
-			t.Fatalf("attempt %d waits %s", i, wait)
-		}
-	}
-	for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
-		wait := th.wait("192.0.2.1", "Ada") // names differ in case only
-		if wait != want*time.Second {
-			t.Fatalf("pause %d is %s, want %ds", i, wait, want)
-		}
-		pass(wait)
-		if wait := th.wait("192.0.2.1", "ada"); wait != 0 {
-			t.Fatalf("after pause %d there is another of %s", i, wait)
-		}
-	}
-	if wait := th.wait("192.0.2.2", "ada"); wait != 0 {
-		t.Errorf("another address waits %s for the first one's failures", wait)
-	}
-	pass(forgetFailures + time.Second)
-	if wait := th.wait("192.0.2.1", "ada"); wait != 0 {
-		t.Errorf("nothing is forgotten: %s", wait)
+func wantThrottled(t *testing.T, name string, err error, status int) {
+	t.Helper()
+	if e, ok := errors.AsType[*throttledError](err); !ok || e.status != status || e.seconds() <= 0 {
+		t.Errorf("%s: got %v, want to wait, with %d", name, err, status)
 	}
 }
 
-func TestThrottleByEachAlone(t *testing.T) {
+// What is guessed at, and how that is slowed down, is tested in internal/throttle.
+func TestSignInWith(t *testing.T) {
 	t.Parallel()
-	for name, attempt := range map[string]func(int) (address, username string){
-		"one address, many names": func(i int) (string, string) { return "192.0.2.1", fmt.Sprint("user", i) },
-		"one network of IPv6":     func(i int) (string, string) { return fmt.Sprintf("2001:db8::%x", i+1), fmt.Sprint("user", i) },
-		"the same, as IPv4 in IPv6": func(i int) (string, string) {
-			return []string{"192.0.2.1", "::ffff:192.0.2.1"}[i%2], fmt.Sprint("user", i)
-		},
-		"many addresses, one name":        func(i int) (string, string) { return fmt.Sprintf("192.0.2.%d", i%250), "ada" },
-		"one address that isn't readable": func(i int) (string, string) { return "unix", fmt.Sprint("user", i) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			th, _ := newTestThrottle()
-			for i := range 100 {
-				if th.wait(attempt(i)) > 0 {
-					if i < freeFailures {
-						t.Errorf("waits after %d attempts", i)
-					}
-					return
+	ada := &User{Username: "ada"}
+	right := func() (*User, error) { return ada, nil }
+	wrong := func() (*User, error) { return nil, nil }
+	broken := func() (*User, error) { return nil, errors.New("out of order") }
+	newState := func() *serverState {
+		s := newServerState(func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) })
+		s.guesses.AddUsers([]string{"ada"})
+		return s
+	}
+	here := from(t.Context(), "192.0.2.1")
+
+	s := newState()
+	for range 5 {
+		if user, err := s.signInWith(here, "ada", "", wrong); user != nil || err != nil {
+			t.Fatalf("a free attempt: %v, %v", user, err)
+		}
+	}
+	_, err := s.signInWith(here, "ada", "", right)
+	wantThrottled(t, "the sixth", err, http.StatusTooManyRequests)
+	if user, err := s.signInWith(here, "ada", "a browser of hers", right); user != ada || err != nil {
+		t.Errorf("a known browser: %v, %v", user, err)
+	}
+	if user, err := s.signInWith(from(t.Context(), "198.51.100.1"), "ada", "", right); user != ada || err != nil {
+		t.Errorf("another network: %v, %v", user, err)
+	}
+
+	s = newState()
+	for range 100 { // what could not be found out is no failure, nor is a success
+		if _, err := s.signInWith(here, "ada", "", broken); err == nil {
+			t.Fatal("no error")
+		}
+		if user, err := s.signInWith(here, "ada", "", right); user != ada || err != nil {
+			t.Fatalf("got %v, %v", user, err)
+		}
+	}
+}
+
+// While passwords are checked as fast as they can be, a full queue refuses at once,
+// and networks take turns.
+func TestPasswordsWaitTheirTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServerState(time.Now)
+		slow := func() (*User, error) { time.Sleep(time.Second); return nil, nil }
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		statuses := make(map[int]int)
+		answers := make(chan int, 200)
+		for i := range 200 {
+			go func() {
+				_, err := s.signInWith(from(ctx, fmt.Sprintf("2001:db8:0:%x::1", i)), fmt.Sprint("user", i), "", slow)
+				e, _ := errors.AsType[*throttledError](err)
+				if e == nil {
+					e = &throttledError{status: 401}
 				}
-			}
-			t.Error("nobody slows it down")
-		})
-	}
+				answers <- e.status
+			}()
+		}
+		synctest.Wait()
+		for len(answers) > 0 {
+			statuses[<-answers]++
+		}
+		if statuses[401] != 0 || statuses[429] == 0 || statuses[503] != 0 || s.passwords.Waiting() > maxWaitingPasswords {
+			t.Errorf("at once: %v, %d wait", statuses, s.passwords.Waiting())
+		}
+		asked := time.Now()
+		if _, err := s.signInWith(from(ctx, "198.51.100.1"), "ada", "", slow); err != nil {
+			t.Errorf("another network: %v", err)
+		}
+		if took := time.Since(asked); took > 2*time.Second {
+			t.Errorf("another network waits %s, want its turn to be next", took)
+		}
+		time.Sleep(time.Minute)
+	})
 }
 
-func TestThrottleSuccess(t *testing.T) {
+func TestComeBackIsThrottled(t *testing.T) {
 	t.Parallel()
-	for _, address := range []string{"192.0.2.1", "2001:db8::1"} {
-		th, _ := newTestThrottle()
-		for range 50 { // somebody who knows their password
-			if wait := th.wait(address, "ada"); wait != 0 {
-				t.Fatalf("%s: a good user waits %s", address, wait)
-			}
-			th.succeeded(address, "ada")
-		}
-		// One good account is no licence to try others.
-		slowed := false
-		for i := range 4*freeFailures + 2 {
-			slowed = th.wait(address, fmt.Sprint("user", i)) > 0
-			if th.wait(address, "ada") == 0 {
-				th.succeeded(address, "ada")
-			}
-		}
-		if !slowed {
-			t.Errorf("%s: signing in in between makes guessing free", address)
+	s := newServerState(func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) })
+	passed := 0
+	var err error
+	for range 100 {
+		var release func()
+		if release, err = s.comeBack(from(t.Context(), "192.0.2.1")); err == nil {
+			passed++
+			release()
 		}
 	}
+	if passed != 60 {
+		t.Errorf("%d pass, want 60", passed)
+	}
+	wantThrottled(t, "the next", err, http.StatusTooManyRequests)
+	for i := range maxAtUpstreams {
+		if _, err := s.comeBack(from(t.Context(), fmt.Sprintf("10.0.%d.1", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = s.comeBack(from(ctx, "198.51.100.1"))
+	wantThrottled(t, "all are at work", err, http.StatusServiceUnavailable)
 }
 
-func TestThrottleIsBounded(t *testing.T) {
+// A stranger who says again and again that they come back from an upstream has it
+// asked so often and no more.
+func TestUpstreamIsAskedSoOften(t *testing.T) {
 	t.Parallel()
-	th, _ := newTestThrottle()
-	var wg sync.WaitGroup
-	for worker := range 4 {
-		wg.Go(func() {
-			for i := range 10_000 {
-				th.wait(fmt.Sprintf("10.%d.%d.%d", worker, i/250, i%250), fmt.Sprint("user", i))
-			}
-		})
+	s, provider := withUpstreams(t)
+	provider.finish = &upstream.InvalidError{Err: errors.New("no such code")}
+	p := s.person()
+	page := p.get(request(s.register("App", webSite), webSite))
+	var got *shown
+	for range 70 {
+		p.get(page.link(upstreamPath + "first"))
+		got = p.get(firstCallback)
 	}
-	wg.Wait()
-	if len(th.records) > maxThrottled {
-		t.Errorf("%d records, want at most %d", len(th.records), maxThrottled)
+	if provider.finished != 60 || got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" {
+		t.Errorf("asked %d times, want 60; then %d %s", provider.finished, got.status, got.text())
 	}
 }

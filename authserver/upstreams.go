@@ -237,7 +237,12 @@ func (h *Handler) upstreamCallback(v *visit, u *Upstream) error {
 	if was.Upstream != u.Name {
 		return errStep // an answer of another one's
 	}
+	release, err := h.state.comeBack(v.Context())
+	if err != nil {
+		return err
+	}
 	id, err := u.provider.Finish(v.Context(), h.callbackURL(u), was.Pending, callback)
+	release()
 	if err == nil && len(id.Subject) > maxUserText {
 		err = fmt.Errorf("the user's subject is longer than %d bytes", maxUserText) // OpenID Connect Core 1.0, section 2: 255
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/network"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 )
 
@@ -65,8 +64,9 @@ const (
 	// time, by all its verifiers together.
 	maxQuestions = 32
 
-	// maxOfNetwork is how many of them may be about tokens that one address (a
-	// /64 in IPv6) sent: a token that takes an issuer long holds its place long.
+	// maxOfNetwork is how many of them may be about tokens that one network (a
+	// /24, or a /48 in IPv6) sent: a token that takes an issuer long holds its
+	// place long.
 	maxOfNetwork = maxQuestions / 2
 
 	// maxWaiting is how many may wait.
@@ -82,7 +82,7 @@ func newTurns() issuerTurns {
 
 // Take implements [token.Turns].
 func (t issuerTurns) Take(ctx context.Context, client string) (release func(), err error) {
-	return t.TakeAs(ctx, throttle.Claim{From: client, For: network.Of(client)})
+	return t.TakeAs(ctx, throttle.Claim{From: client, For: throttle.Network(client)})
 }
 
 // Destruct implements [caddy.Destructor].

@@ -1,10 +1,15 @@
 package facade
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // A cookie has room for so many answers; the oldest go.
@@ -47,37 +52,49 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 }
 
-func TestLimits(t *testing.T) {
+// How many registrations pass, by whom; what is not tested here is tested in
+// internal/throttle.
+func TestRegistrationIsThrottled(t *testing.T) {
 	t.Parallel()
-	l := newLimits()
-	passed := func(n int, address func(int) string) (passed int) {
-		for i := range n {
-			if l.wait(address(i)) == 0 {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s := newSite(t, "upstream http://127.0.0.1:1/o\nregister static mcp-public {\nredirect_uris https://a.example/cb\n}")
+	s.limits = newLimits(func() time.Time { return now })
+	register := func(address string) *httptest.ResponseRecorder {
+		r := request("POST", "/o/oauth/register", `{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"none"}`, "Content-Type", "application/json")
+		return s.do(r.WithContext(context.WithValue(r.Context(), caddyhttp.VarsCtxKey, map[string]any{caddyhttp.ClientIPVarKey: address})))
+	}
+	for _, tt := range []struct {
+		name    string
+		address func(i int) string
+		want    int
+	}{
+		{"an address", func(int) string { return "192.0.2.1" }, 20},
+		{"a /64", func(i int) string { return fmt.Sprintf("2001:db8:1::%x", i) }, 20},
+		{"a /56", func(i int) string { return fmt.Sprintf("2001:db8:2:%x::1", i) }, 40},
+		{"a /48", func(i int) string { return fmt.Sprintf("2001:db8:3:%x::1", i<<8) }, 80},
+		{"a /24", func(i int) string { return fmt.Sprintf("198.51.100.%d", i) }, 80},
+		{"no address", func(int) string { return "" }, 20},
+	} {
+		passed := 0
+		for i := range 100 {
+			w := register(tt.address(i))
+			switch w.Code {
+			case http.StatusCreated:
 				passed++
+			case http.StatusTooManyRequests:
+				if w.Header().Get("Retry-After") == "" {
+					t.Errorf("%s: no Retry-After", tt.name)
+				}
+			default:
+				t.Fatalf("%s: got %d %s", tt.name, w.Code, w.Body)
 			}
 		}
-		return passed
-	}
-	one := func(address string) func(int) string { return func(int) string { return address } }
-	// The clock goes on meanwhile: one more may pass.
-	for name, address := range map[string]func(int) string{
-		"one address":                    one("192.0.2.1"),
-		"one network of IPv6":            func(i int) string { return fmt.Sprintf("2001:db8::%x", i) },
-		"an address and its IPv6 form":   func(i int) string { return []string{"192.0.2.2", "::ffff:192.0.2.2"}[i%2] },
-		"no address at all, which is so": one(""),
-	} {
-		if got := passed(3*registrationBurst, address); got < registrationBurst || got > registrationBurst+1 {
-			t.Errorf("%s: %d pass, want %d", name, got, registrationBurst)
+		if passed != tt.want {
+			t.Errorf("%s: %d pass, want %d", tt.name, passed, tt.want)
 		}
 	}
-	if got := passed(100, func(i int) string { return fmt.Sprintf("198.51.100.%d", i) }); got != 100 {
-		t.Errorf("a hundred addresses: %d pass", got)
-	}
-	if wait := l.wait("192.0.2.1"); wait <= 0 || wait > registrationEvery {
-		t.Errorf("has to wait %s, want at most %s", wait, registrationEvery)
-	}
-	passed(3*maxAddresses, func(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255) })
-	if len(l.addresses) > maxAddresses {
-		t.Errorf("%d addresses are remembered, want %d at most", len(l.addresses), maxAddresses)
+	now = now.Add(registrationEvery)
+	if w := register("192.0.2.1"); w.Code != http.StatusCreated {
+		t.Errorf("after the wait: got %d", w.Code)
 	}
 }

@@ -70,7 +70,7 @@ func newSite(t *testing.T, options string) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.Cleanup() })
-	h.limits = newLimits() // those of the issuer are all tests'
+	h.limits = newLimits(h.now) // those of the issuer are all tests'
 	return &site{Handler: h, t: t, behind: new(behind)}
 }
 

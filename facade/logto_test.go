@@ -55,7 +55,7 @@ func newTenant(t *testing.T) *tenant {
 
 func (l *tenant) register(body string) (int, map[string]any) {
 	l.t.Helper()
-	l.limits = newLimits()
+	l.limits = newLimits(l.now)
 	w := l.do(request("POST", "/o/oauth/register", body, "Content-Type", "application/json"))
 	var answer map[string]any
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {

@@ -138,7 +138,7 @@ var (
 func (*limits) Destruct() error { return nil }
 
 func (h *Handler) provisionDiscovery() error {
-	limitsValue, _, err := limitsPool.LoadOrNew(h.Issuer, func() (caddy.Destructor, error) { return newLimits(), nil })
+	limitsValue, _, err := limitsPool.LoadOrNew(h.Issuer, func() (caddy.Destructor, error) { return newLimits(h.now), nil })
 	if err != nil {
 		return err
 	}

@@ -1,22 +1,21 @@
 package facade
 
 import (
+	"context"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
-	"golang.org/x/time/rate"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/network"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 )
 
 const registerPath = "/oauth/register"
@@ -36,11 +35,14 @@ func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) erro
 		writeError(w, http.StatusMethodNotAllowed, "invalid_request", "Clients register with POST.")
 		return nil
 	}
-	if wait := h.limits.wait(clientAddress(r)); wait > 0 {
+	tooMany := func(wait time.Duration) {
 		h.count(atRegistration, "too_many")
-		logRefusal(r.Context(), "temporarily_unavailable", errors.New("too many registrations from this address"))
+		logRefusal(r.Context(), "temporarily_unavailable", errors.New("too many registrations from this network"))
 		header.Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-		writeError(w, http.StatusTooManyRequests, "temporarily_unavailable", "Too many registrations from this address: wait a little.")
+		writeError(w, http.StatusTooManyRequests, "temporarily_unavailable", "Too many registrations from this network: wait a little.")
+	}
+	if wait := h.limits.registrations.Take(clientAddress(r)); wait > 0 {
+		tooMany(wait)
 		return nil
 	}
 	answer, err := h.register(r)
@@ -55,6 +57,10 @@ func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) erro
 			h.logger.Warn("the authorization server doesn't register clients", zap.Error(operator))
 		}
 		writeError(w, http.StatusBadRequest, refused.Code, refused.Description)
+		return nil
+	}
+	if busy, ok := errors.AsType[*throttle.BusyError](err); ok && busy.Own {
+		tooMany(registrationEvery)
 		return nil
 	}
 	h.count(atRegistration, "temporarily_unavailable")
@@ -93,6 +99,13 @@ func (h *Handler) register(r *http.Request) (map[string]any, error) {
 			}
 		}
 	}
+	wait, cancel := context.WithTimeout(r.Context(), registrationWait)
+	defer cancel()
+	release, err := h.limits.atServer.Take(wait, clientAddress(r))
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	return h.registrar.Register(r.Context(), &ClientMetadata{
 		RedirectURIs:            m.RedirectURIs,
 		TokenEndpointAuthMethod: m.TokenEndpointAuthMethod,
@@ -116,35 +129,24 @@ const (
 	// them again and again.
 	registrationBurst = 20
 	registrationEvery = 3 * time.Second
-	// maxAddresses bounds how many addresses are remembered.
-	maxAddresses = 10_000
+
+	// maxRegistrations is how many clients are being registered at the server at
+	// a time, and registrationQueue how many wait for that, for registrationWait
+	// at most. Networks take turns.
+	maxRegistrations  = 8
+	registrationQueue = 64
+	registrationWait  = 10 * time.Second
 )
 
-// limits slows down those who register many clients.
+// limits slow down those who register many clients.
 type limits struct {
-	mu        sync.Mutex
-	addresses map[string]*rate.Limiter
+	registrations *throttle.Buckets
+	atServer      *throttle.Slots
 }
 
-func newLimits() *limits { return &limits{addresses: make(map[string]*rate.Limiter)} }
-
-// wait returns how long the address has to wait; zero if it may register now.
-func (l *limits) wait(address string) time.Duration {
-	address = network.Of(address)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	limiter := l.addresses[address]
-	if limiter == nil {
-		if len(l.addresses) >= maxAddresses {
-			clear(l.addresses) // a flood: begin anew rather than grow
-		}
-		limiter = rate.NewLimiter(rate.Every(registrationEvery), registrationBurst)
-		l.addresses[address] = limiter
+func newLimits(now func() time.Time) *limits {
+	return &limits{
+		registrations: throttle.NewBuckets(throttle.Rate{Burst: registrationBurst, Every: registrationEvery}, now),
+		atServer:      throttle.NewSlots(maxRegistrations, registrationQueue, 0),
 	}
-	reservation := limiter.Reserve()
-	if wait := reservation.Delay(); wait > 0 {
-		reservation.Cancel()
-		return wait
-	}
-	return 0
 }

@@ -43,7 +43,7 @@ func newRegistering(t *testing.T) *registering {
 
 func (r *registering) register(body string) (int, map[string]any) {
 	r.t.Helper()
-	r.limits = newLimits()
+	r.limits = newLimits(r.now)
 	w := r.do(request("POST", "/o/oauth/register", body, "Content-Type", "application/json"))
 	var answer map[string]any
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {

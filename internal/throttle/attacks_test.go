@@ -93,7 +93,11 @@ func (w *world) signIn(address, username string, known, right bool, done func(ou
 	if done == nil {
 		done = func(outcome) {}
 	}
-	a, wait := w.guesses.Try(address, username, known)
+	browser := ""
+	if known {
+		browser = "ada's"
+	}
+	a, wait := w.guesses.Try(address, username, browser)
 	if a == nil {
 		done(outcome{wait: wait})
 		return

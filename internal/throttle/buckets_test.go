@@ -38,6 +38,20 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
+func TestNetwork(t *testing.T) {
+	t.Parallel()
+	seen := make(map[string]string)
+	for address, same := range map[string]string{
+		"192.0.2.1": "192.0.2.255", "192.0.3.1": "::ffff:192.0.3.9", "2001:db8:1::": "2001:db8:1:ffff::1", "2001:db8:2::": "2001:db8:2::", "": "@", "0.0.0.0": "0.0.0.1", "::": "::1",
+	} {
+		name := Network(address)
+		if other, ok := seen[name]; ok || name != Network(same) {
+			t.Errorf("%s: got %s, as %q; %s: got %s", address, name, other, same, Network(same))
+		}
+		seen[name] = address
+	}
+}
+
 func TestBuckets(t *testing.T) {
 	t.Parallel()
 	rate := Rate{Burst: 20, Every: 3 * time.Second}

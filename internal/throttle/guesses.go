@@ -24,6 +24,10 @@ const (
 	forgetFailures = 6 * time.Hour
 	forgetAnywhere = time.Hour
 
+	// maxBrowsers is how many browsers that have signed in are remembered as
+	// failing, of a user's. Only the user can make more of them.
+	maxBrowsers = 64
+
 	// nameSlots is how many counters the names share, and maxAtName how many
 	// networks each remembers that is not a user's.
 	nameSlots = 1024
@@ -51,7 +55,7 @@ var (
 // the guesses stay bounded.
 //
 // A browser that the user has signed in with before is under none of this. It has
-// a counter that only such browsers move.
+// a counter of its own.
 //
 // Names are spread over a fixed number of counters, by a keyed hash, whether or
 // not there is such a user: nothing tells names that exist from others. No two
@@ -64,7 +68,7 @@ type Guesses struct {
 
 	mu       sync.Mutex
 	names    []*name
-	users    map[string]*name
+	users    map[string]*user
 	anywhere [65]*table[*standing] // by prefix length
 }
 
@@ -72,7 +76,13 @@ type Guesses struct {
 type name struct {
 	bucket *bucket
 	failed *table[*failures]
-	known  failures // of browsers that have signed in before
+	known  *table[*failures] // of browsers that the user has signed in with
+}
+
+// user is a name that exists, with a counter that no other user has.
+type user struct {
+	*name
+	configurations int // that name the user
 }
 
 // failures are those of a network.
@@ -96,7 +106,7 @@ func NewGuesses(now func() time.Time) *Guesses {
 		now:   now,
 		hash:  func(s string) uint64 { return maphash.String(seed, s) },
 		names: make([]*name, nameSlots),
-		users: make(map[string]*name),
+		users: make(map[string]*user),
 	}
 	for _, bits := range []int{0, 24, 32, 48, 56, 64} {
 		g.anywhere[bits] = newTable[*standing](maxRecords)
@@ -104,40 +114,50 @@ func NewGuesses(now func() time.Time) *Guesses {
 	return g
 }
 
-// SetUsers tells the names that exist. What is known of those that existed
-// before stays.
-func (g *Guesses) SetUsers(names []string) {
+// AddUsers tells names that exist, until release is called: several
+// configurations may name the same ones.
+func (g *Guesses) AddUsers(names []string) (release func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	users := make(map[string]*name, len(names))
-	taken := make(map[*name]bool, len(names))
 	for _, n := range names {
-		if had := g.users[fold(n)]; had != nil {
-			users[fold(n)] = had
-			taken[had] = true
+		u := g.users[fold(n)]
+		if u == nil {
+			u = &user{name: g.free(g.hash(fold(n)))}
+			u.failed.max = 0 // the user's guesses bound them
+			g.users[fold(n)] = u
 		}
+		u.configurations++
 	}
-	for _, n := range names {
-		if users[fold(n)] != nil {
-			continue
-		}
-		var slot *name
-		for probe := range uint64(len(g.names)) {
-			if slot = g.slot(g.hash(fold(n)) + probe); !taken[slot] {
-				break
+	return sync.OnceFunc(func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for _, n := range names {
+			u := g.users[fold(n)]
+			if u.configurations--; u.configurations == 0 {
+				u.failed.max = maxAtName
+				delete(g.users, fold(n))
 			}
 		}
-		users[fold(n)] = slot
-		taken[slot] = true
-	}
-	g.users = users
-	for _, slot := range g.names {
-		if slot != nil {
-			slot.failed.max = maxAtName
+	})
+}
+
+// free returns the first counter from hash on that is no user's; a further one,
+// if all are.
+func (g *Guesses) free(hash uint64) *name {
+	for probe := range uint64(len(g.names)) {
+		n := g.slot(hash + probe)
+		if n.failed.max > 0 {
+			return n
 		}
 	}
-	for _, slot := range users {
-		slot.failed.max = 0 // the user's guesses bound them
+	return g.newName()
+}
+
+func (g *Guesses) newName() *name {
+	return &name{
+		bucket: newBucket(userRate, g.now()),
+		failed: newTable[*failures](maxAtName),
+		known:  newTable[*failures](maxBrowsers),
 	}
 }
 
@@ -148,11 +168,7 @@ func fold(username string) string { return strings.ToLower(username) }
 func (g *Guesses) slot(hash uint64) *name {
 	i := int(hash % uint64(len(g.names)))
 	if g.names[i] == nil {
-		g.names[i] = &name{
-			bucket: newBucket(userRate, g.now()),
-			failed: newTable[*failures](maxAtName),
-			known:  failures{forget: forgetAnywhere},
-		}
+		g.names[i] = g.newName()
 	}
 	return g.names[i]
 }
@@ -166,24 +182,30 @@ type Attempt struct {
 
 	guesses  *Guesses
 	name     *name
-	known    bool
-	networks []network // unless known
+	browser  network   // the known browser's, as if it were one; else zero
+	networks []network // unless the browser is known
 }
 
 // Try returns an attempt to sign in by that name from that address; or nil, and
-// how long it has to wait. The browser is known if that user has signed in with
-// it before.
-func (g *Guesses) Try(address, username string, known bool) (*Attempt, time.Duration) {
+// how long it has to wait. The browser is one that the user by that name has
+// signed in with before, by a name of its own; empty if it isn't known as one.
+func (g *Guesses) Try(address, username, browser string) (*Attempt, time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
-	n := g.users[fold(username)]
-	if n == nil {
-		n, known = g.slot(g.hash(fold(username))), false
+	var n *name
+	if u := g.users[fold(username)]; u != nil {
+		n = u.name
+	} else {
+		n, browser = g.slot(g.hash(fold(username))), ""
 	}
-	if known && n.known.wait(2*freeFailures, now) == 0 {
-		n.known.add(now)
-		return &Attempt{guesses: g, name: n, known: true}, 0
+	var own time.Duration // the browser's pause
+	if browser != "" {
+		of := network{prefix: g.hash(browser)}
+		if own = n.known.records[of].wait(2*freeFailures, now); own == 0 {
+			count(n.known, of, forgetAnywhere, now)
+			return &Attempt{guesses: g, name: n, browser: of}, 0
+		}
 	}
 	a := &Attempt{guesses: g, name: n, networks: networks(address)}
 	// From the narrowest network on: a wide one yields to narrow ones inside of
@@ -204,20 +226,15 @@ func (g *Guesses) Try(address, username string, known bool) (*Attempt, time.Dura
 		anywhere = max(anywhere, s.since(now)/of.share())
 	}
 	wait = max(wait, n.bucket.wait(reserve(userRate, here), now))
-	if known {
-		wait = min(wait, n.known.wait(2*freeFailures, now))
+	if browser != "" {
+		wait = min(wait, own)
 	}
 	if wait > 0 {
 		return nil, wait // and nothing is remembered: refusals fill no memory
 	}
 	a.Rank = 1 + min(anywhere, freeAnywhere)
 	for _, of := range a.networks {
-		f := n.failed.records[of]
-		if f == nil {
-			f = &failures{forget: forgetFailures}
-			n.failed.put(of, f, now)
-		}
-		f.add(now)
+		count(n.failed, of, forgetFailures, now)
 		s := g.anywhere[of.bits].records[of]
 		if s == nil {
 			s = &standing{failures: failures{forget: forgetAnywhere}}
@@ -247,8 +264,8 @@ func (a *Attempt) Succeeded() {
 	g := a.guesses
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if a.known {
-		a.name.known.count = 0
+	if a.networks == nil {
+		delete(a.name.known.records, a.browser)
 		return
 	}
 	forgiven := 1
@@ -263,8 +280,8 @@ func (a *Attempt) Withdraw() {
 	g := a.guesses
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if a.known {
-		a.name.known.count = max(0, a.name.known.count-1)
+	if a.networks == nil {
+		uncount(a.name.known, a.browser, 1)
 		return
 	}
 	a.takeBack(1)
@@ -274,11 +291,7 @@ func (a *Attempt) Withdraw() {
 func (a *Attempt) takeBack(failed int) {
 	g := a.guesses
 	for _, of := range a.networks {
-		if f := a.name.failed.records[of]; f != nil {
-			if f.count -= failed; f.count <= 0 {
-				delete(a.name.failed.records, of)
-			}
-		}
+		uncount(a.name.failed, of, failed)
 		s := g.anywhere[of.bits].records[of]
 		if s == nil {
 			continue
@@ -291,6 +304,23 @@ func (a *Attempt) takeBack(failed int) {
 		}
 	}
 	a.name.bucket.giveBack()
+}
+
+func count(t *table[*failures], of network, forget time.Duration, now time.Time) {
+	f := t.records[of]
+	if f == nil {
+		f = &failures{forget: forget}
+		t.put(of, f, now)
+	}
+	f.add(now)
+}
+
+func uncount(t *table[*failures], of network, n int) {
+	if f := t.records[of]; f != nil {
+		if f.count -= n; f.count <= 0 {
+			delete(t.records, of)
+		}
+	}
 }
 
 func (f *failures) add(now time.Time) {

@@ -15,13 +15,13 @@ func newGuesses(c *clock, users ...string) *Guesses {
 		_, _ = h.Write([]byte(s))
 		return h.Sum64()
 	}
-	g.SetUsers(users)
+	g.AddUsers(users)
 	return g
 }
 
 // try returns how long a stranger's attempt waits; it fails if it is made.
 func try(g *Guesses, address, username string) time.Duration {
-	_, wait := g.Try(address, username, false)
+	_, wait := g.Try(address, username, "")
 	return wait
 }
 
@@ -98,7 +98,7 @@ func TestSuccess(t *testing.T) {
 		c := newClock()
 		g := newGuesses(c, "ada")
 		for range 2000 { // a user who knows their password
-			a, wait := g.Try(address, "ada", false)
+			a, wait := g.Try(address, "ada", "")
 			if wait != 0 {
 				t.Fatalf("%s: a good user waits %s", address, wait)
 			}
@@ -107,7 +107,7 @@ func TestSuccess(t *testing.T) {
 		for range freeFailures - 1 {
 			try(g, address, "ada")
 		}
-		a, _ := g.Try(address, "ada", false)
+		a, _ := g.Try(address, "ada", "")
 		a.Succeeded()
 		if wait := try(g, address, "ada"); wait != 0 {
 			t.Errorf("%s: failures before a success count: %s", address, wait)
@@ -116,7 +116,7 @@ func TestSuccess(t *testing.T) {
 		slowed := false
 		for i := range freeAnywhere + 2 {
 			slowed = try(g, address, fmt.Sprint("user", i)) > 0
-			if a, wait := g.Try(address, "ada", false); wait == 0 {
+			if a, wait := g.Try(address, "ada", ""); wait == 0 {
 				a.Succeeded()
 			}
 		}
@@ -131,11 +131,11 @@ func TestWithdraw(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	g := newGuesses(c, "ada")
-	for _, known := range []bool{false, true} {
+	for _, browser := range []string{"", "browser"} {
 		for range 2000 {
-			a, wait := g.Try("192.0.2.1", "ada", known)
+			a, wait := g.Try("192.0.2.1", "ada", browser)
 			if wait != 0 {
-				t.Fatalf("known %t: waits %s", known, wait)
+				t.Fatalf("%q waits %s", browser, wait)
 			}
 			a.Withdraw()
 		}
@@ -171,27 +171,30 @@ func TestKnownBrowser(t *testing.T) {
 	if try(g, "203.0.113.1", "ada") == 0 {
 		t.Fatal("ten thousand networks leave guesses for a new one: nothing is shown")
 	}
-	a, wait := g.Try("192.0.2.1", "ada", true)
+	a, wait := g.Try("192.0.2.1", "ada", "browser")
 	if wait != 0 || a.Rank != 0 {
 		t.Fatalf("a known browser waits %s", wait)
 	}
 	a.Succeeded()
 	passed := 0
 	for range 100 {
-		if _, wait := g.Try("192.0.2.1", "ada", true); wait == 0 {
+		if _, wait := g.Try("192.0.2.1", "ada", "browser"); wait == 0 {
 			passed++
 		}
 	}
 	if passed != 2*freeFailures {
 		t.Errorf("a known browser has %d guesses at once, want %d", passed, 2*freeFailures)
 	}
-	if _, wait := g.Try("192.0.2.1", "bob", true); wait != 0 {
-		t.Errorf("another user's known browser waits %s", wait)
+	if _, wait := g.Try("192.0.2.1", "ada", "another"); wait != 0 {
+		t.Errorf("another browser that is known waits %s", wait)
+	}
+	if _, wait := g.Try("192.0.2.1", "bob", "browser"); wait != 0 {
+		t.Errorf("the browser waits %s for its failures at another user", wait)
 	}
 	// There is no such user: nothing is known of them.
 	passed = 0
 	for i := range 100 {
-		if _, wait := g.Try("198.51.100.1", fmt.Sprint("nobody", i), true); wait == 0 {
+		if _, wait := g.Try("198.51.100.1", fmt.Sprint("nobody", i), "browser"); wait == 0 {
 			passed++
 		}
 	}
@@ -206,9 +209,9 @@ func TestKnownBrowserAsStranger(t *testing.T) {
 	t.Parallel()
 	g := newGuesses(newClock(), "ada")
 	for range 1000 {
-		_, _ = g.Try("192.0.2.1", "ada", true)
+		_, _ = g.Try("192.0.2.1", "ada", "browser")
 	}
-	if _, wait := g.Try("198.51.100.1", "ada", true); wait != 0 {
+	if _, wait := g.Try("198.51.100.1", "ada", "browser"); wait != 0 {
 		t.Errorf("waits %s", wait)
 	}
 }
@@ -257,21 +260,23 @@ func TestUserRecords(t *testing.T) {
 	}
 }
 
-func TestSetUsers(t *testing.T) {
+func TestAddUsers(t *testing.T) {
 	t.Parallel()
-	c := newClock()
-	g := newGuesses(c)
+	g := newGuesses(newClock())
 	g.hash = func(string) uint64 { return 7 } // all the same
-	g.SetUsers([]string{"ada", "bob"})
-	if g.users["ada"] == g.users["bob"] {
+	release := g.AddUsers([]string{"ada", "bob"})
+	if g.users["ada"].name == g.users["bob"].name {
 		t.Error("two users share a counter")
 	}
-	bob := g.users["bob"]
+	bob := g.users["bob"].name
 	for range freeFailures {
 		try(g, "192.0.2.1", "bob")
 	}
-	g.SetUsers([]string{"carol", "Bob"})
-	if g.users["bob"] != bob || g.users["carol"] == bob {
+	// A reload.
+	g.AddUsers([]string{"carol", "Bob"})
+	release()
+	release() // once is what counts
+	if g.users["bob"].name != bob || g.users["carol"].name == bob || bob.failed.max != 0 {
 		t.Error("a user's counter is not kept when the users change")
 	}
 	if try(g, "192.0.2.1", "bob") == 0 {
@@ -284,5 +289,18 @@ func TestSetUsers(t *testing.T) {
 	for i := range 2 * nameSlots {
 		many = append(many, fmt.Sprint("user", i))
 	}
-	g.SetUsers(many) // more than there are counters: shared, but no panic
+	release = g.AddUsers(many) // more than there are counters
+	seen := make(map[*name]bool)
+	for _, u := range g.users {
+		if seen[u.name] {
+			t.Fatal("two users share a counter")
+		}
+		seen[u.name] = true
+	}
+	release()
+	for i, n := range g.names {
+		if owned := n == g.users["bob"].name || n == g.users["carol"].name; n != nil && (n.failed.max == 0) != owned {
+			t.Errorf("counter %d: a user's %t", i, !owned)
+		}
+	}
 }

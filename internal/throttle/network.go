@@ -14,6 +14,7 @@ package throttle
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 )
 
@@ -45,6 +46,14 @@ func networks(address string) []network {
 	}
 	v6 := binary.BigEndian.Uint64(b[:])
 	return []network{{v6, 64}, {v6 >> 8, 56}, {v6 >> 16, 48}}
+}
+
+// Network returns a name of the widest network of an address, for [Claim.For]: a
+// network may hold only so many slots, then, also while nobody else wants them.
+func Network(address string) string {
+	list := networks(address)
+	widest := list[len(list)-1]
+	return fmt.Sprintf("%x/%d", widest.prefix, widest.bits)
 }
 
 // share returns how many single addresses a network counts as.

@@ -34,7 +34,7 @@ type Slots struct {
 // node is a network that holds slots or waits for some.
 type node struct {
 	held, waiting int
-	// turn is when it joined, or was last given a slot.
+	// turn is when it joined, or last gave or was given a slot.
 	turn uint64
 }
 
@@ -168,8 +168,10 @@ func (s *Slots) release(p *place) {
 	if s.groups[p.claim.For]--; s.groups[p.claim.For] <= 0 {
 		delete(s.groups, p.claim.For)
 	}
+	s.turn++
 	for _, n := range p.nodes {
 		n.held--
+		n.turn = s.turn // behind those who came while it was at work
 	}
 	s.forget(p)
 	s.grant()
