@@ -69,7 +69,7 @@ func (v *visit) sessionID() (oauth.SessionID, error) {
 	return id, err
 }
 
-// startSession signs the user in, in place of whoever was signed in before.
+// startSession signs the user in, in place of the user who was signed in before.
 func (v *visit) startSession(user oauth.User) error {
 	if err := v.endSession(); err != nil {
 		return err

@@ -68,7 +68,7 @@ func TestSessionOfAChangedUser(t *testing.T) {
 	}
 }
 
-// A new sign-in ends the session before it, whoever's it was.
+// A new sign-in ends the session before it, of any user.
 func TestSignInReplacesTheSession(t *testing.T) {
 	t.Parallel()
 	s := newTestSite(t)
@@ -150,8 +150,8 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// A browser in which a user has signed in is known for a year, whoever is signed
-// in, and gets nothing by it.
+// A browser in which a user has signed in is known for a year, also to
+// other users, and gets nothing by it.
 func TestKnown(t *testing.T) {
 	t.Parallel()
 	s := newTestSite(t)

@@ -60,6 +60,9 @@ func (h *Handler) submitConsent(v *visit) error {
 		return err
 	}
 	s := &q.SignIn
+	if s.Authorization == nil {
+		return errStep
+	}
 	client, err := h.server.Client(v.Context(), s.Authorization)
 	if err != nil {
 		return err

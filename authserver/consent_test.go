@@ -118,8 +118,8 @@ func TestServerName(t *testing.T) {
 	}
 }
 
-// A consent is remembered for clients that somebody vouches for: their web site,
-// or the operator. Others are asked for a click each time.
+// A consent is remembered for clients that can be recognized, by their web site or
+// by the operator. Others are asked for a click each time.
 func TestRememberedConsent(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -119,7 +119,7 @@ func TestUpstreamFailures(t *testing.T) {
 		{"away at the end", nil, &upstream.UnavailableError{Err: errAway}, nil, 503, "Try again in a minute."},
 		{"refused", nil, &upstream.DeniedError{Code: "access_denied"}, nil, 403, "The sign-in was refused"},
 		{"nonsense", nil, &upstream.InvalidError{Err: errAway}, nil, 400, "does not belong to this sign-in"},
-		{"nobody's friend", nil, nil, func(i *idp) { i.id.Email = "eve@evil.example" }, 403, "you are eve@evil.example. That account has no access"},
+		{"an address that no rule allows", nil, nil, func(i *idp) { i.id.Email = "eve@evil.example" }, 403, "you are eve@evil.example. That account has no access"},
 		{"not verified", nil, nil, func(i *idp) { i.id.EmailVerified = false }, 403, "has no access"},
 		{"a subject without end", nil, nil, func(i *idp) { i.id.Subject = strings.Repeat("x", maxUserText+1) }, 400, "does not belong"},
 	} {

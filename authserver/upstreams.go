@@ -33,20 +33,25 @@ type Upstream struct {
 	// The issuer identifier of an OpenID provider.
 	Issuer string `json:"issuer,omitempty"`
 
-	// The OAuth client of this server there. Placeholders are replaced.
-	ClientID     string `json:"client_id"`
+	// The identifier of the OAuth client that this server is there. Placeholders
+	// are replaced. Required.
+	ClientID string `json:"client_id"`
+
+	// The secret of that client. Placeholders are replaced. Required.
 	ClientSecret string `json:"client_secret"`
 
 	// Scopes to ask for. Default: what is needed.
 	Scopes []string `json:"scopes,omitempty"`
 
-	// Where GitHub is, for GitHub Enterprise. Default: https://github.com and
-	// https://api.github.com.
+	// Where GitHub is, for GitHub Enterprise Server. Default: https://github.com.
 	BaseURL string `json:"base_url,omitempty"`
-	APIURL  string `json:"api_url,omitempty"`
 
-	// Who may sign in: one rule that matches is enough. Required, for whoever
-	// has an account there is not yet a friend.
+	// Where the API of GitHub is. Default: https://api.github.com; that of GitHub
+	// Enterprise Server is /api/v3 below base_url.
+	APIURL string `json:"api_url,omitempty"`
+
+	// Who may sign in: one rule that matches is enough. Required: having an
+	// account there does not by itself grant access.
 	Allow []AllowRule `json:"allow"`
 
 	provider upstream.Provider

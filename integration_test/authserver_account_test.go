@@ -105,6 +105,24 @@ func (p *person) copied(site string) *person {
 	return &person{p.t, &other}
 }
 
+// The pages call the MCP server what its front door calls it.
+func TestEmbeddedServerNamesTheServer(t *testing.T) {
+	t.Parallel()
+	c := startEmbedded(t, strings.Replace(embedded, "\t\tissuer SITE\n", "\t\tissuer SITE\n\t\tmetadata resource_name \"Acme files\"\n", 1))
+	a := c.register(t, callback)
+	p := c.person(t)
+	signIn := p.get(a.authorizationURL())
+	for step, text := range map[string]string{"sign-in": signIn.text(), "consent": p.signIn(signIn, "demo").text()} {
+		if !strings.Contains(text, "Acme files") || !strings.Contains(text, c.URL+"/mcp") {
+			t.Errorf("%s: %s", step, text)
+		}
+	}
+	c.reload(strings.ReplaceAll(embedded, "CAFILE", c.CA))
+	if got := p.get(a.authorizationURL()).text(); strings.Contains(got, "Acme files") || !strings.Contains(got, strings.TrimPrefix(c.URL, "https://")+"/mcp") {
+		t.Errorf("after a reload without the name: %s", got)
+	}
+}
+
 // Passwords are hashed as Caddy does it, with either of its algorithms.
 func TestEmbeddedServerPasswords(t *testing.T) {
 	t.Parallel()

@@ -12,8 +12,8 @@ import (
 // room.
 const maxSessions = 50
 
-// SessionID names a browser's session. Whoever has it is signed in: it is to be
-// kept by that browser alone.
+// SessionID names a browser's session. It signs the user in: that browser
+// alone is to keep it.
 type SessionID struct {
 	Subject string `json:"u"`
 	ID      string `json:"i"`

@@ -27,7 +27,7 @@ type Consent struct {
 	// because the client can't be told from others.
 	Again bool
 	// Action is where the form is sent (POST), with the fields request and
-	// decision: allow, deny, or switch to sign in as somebody else.
+	// decision: allow, deny, or switch to use another account.
 	Action string
 	// Request is the hidden field of that name.
 	Request string

@@ -10,7 +10,7 @@ import (
 
 // hostParts is a host in the parts that it is shown in. Domain is the part that
 // says whose it is: the name that can be registered. The names before it are
-// chosen freely by whoever has registered it.
+// chosen freely by its owner.
 type hostParts struct{ Before, Domain, After string }
 
 // splitHost finds the parts of host[:port]. An address, or a host that has no
@@ -52,7 +52,7 @@ func isASCII(s string) bool {
 }
 
 // Homepage gives the parts of a link to the client's home page, or nil if there
-// is none that can be shown. Anybody can name any address as their own: it is
+// is none that can be shown. A client can name any address as its own: it is
 // shown only if users are sent back to the same host, which the page names
 // anyway.
 func (c Client) Homepage() *url.URL {

@@ -167,7 +167,7 @@ func (p page) wellFormed(t *testing.T) {
 }
 
 // balanced checks that every element is closed where the template means it to
-// be: the parser above mends what isn't.
+// be: the parser above closes what isn't.
 func (p page) balanced(t *testing.T) {
 	t.Helper()
 	void := []string{"meta", "input", "br"}
