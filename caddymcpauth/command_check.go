@@ -142,13 +142,21 @@ func printReport(w io.Writer, report *check.Report) error {
 	failures, warnings := report.Count(discovery.Error), report.Count(discovery.Warning)
 	switch {
 	case failures > 0:
-		p.printf("\n%d failed, %d warnings\n", failures, warnings)
+		p.printf("\n%d failed, %s\n", failures, count(warnings, "warning"))
 	case warnings > 0:
-		p.printf("\nit works, with %d warnings\n", warnings)
+		p.printf("\nit works, with %s\n", count(warnings, "warning"))
 	default:
 		p.printf("\neverything is as it should be\n")
 	}
 	return p.err
+}
+
+// count is n of something.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // printer writes until the first error.

@@ -17,7 +17,8 @@ var (
 		"resource_metadata": regexp.MustCompile(`(?i)[\s,]resource_metadata="([^"]*)"`),
 		"scope":             regexp.MustCompile(`(?i)[\s,]scope="([^"]*)"`),
 	}
-	bareParam = regexp.MustCompile(`(?i)[\s,](resource_metadata|scope)=[^"\s]`)
+	bareParam   = regexp.MustCompile(`(?i)[\s,](resource_metadata|scope)=[^"\s]`)
+	spacedParam = regexp.MustCompile(`(?i)[\s,](resource_metadata|scope)(\s+=|=\s)`)
 )
 
 // param returns the quoted parameter name of a challenge.
@@ -40,8 +41,14 @@ func (w *walker) challenge(id resource.Identifier, header http.Header) (metadata
 	case all == "":
 		w.fail(step, "challenge_missing", "the 401 has no WWW-Authenticate header", "send WWW-Authenticate: Bearer resource_metadata=\"…\", scope=\"…\" with it (RFC 9728, section 5.1)")
 		return ""
+	case strings.EqualFold(scheme, "Basic") && !strings.Contains(strings.ToLower(all), "bearer "):
+		w.fail(step, "challenge_not_bearer", "the challenge is Basic: a password is asked for before mcp_auth gets to see the request",
+			"leave the paths out of basic_auth: basic_auth @rest, with @rest not path "+pathOf(id)+"* "+resource.WellKnown+"*; a request has one Authorization header, and it can't be both")
+		return ""
 	case !strings.EqualFold(scheme, "Bearer"):
 		w.fail(step, "challenge_not_bearer", "the first challenge is "+discovery.Quote(scheme)+": clients look at that only", "send the Bearer challenge first")
+	case spacedParam.MatchString(all):
+		w.fail(step, "challenge_not_quoted", "a parameter of the challenge has blanks around its =, which clients don't read", `write it without blanks: resource_metadata="…"`)
 	case bareParam.MatchString(all):
 		w.fail(step, "challenge_not_quoted", "a parameter of the challenge is not in quotes, which clients don't read", "quote every parameter of the challenge")
 	default:
@@ -65,4 +72,9 @@ func (w *walker) challenge(id resource.Identifier, header http.Header) (metadata
 		w.ok(step, "challenge_no_scope", "no scope: clients ask for all of scopes_supported, or for none")
 	}
 	return metadata
+}
+
+// pathOf is the path of a resource.
+func pathOf(id resource.Identifier) string {
+	return strings.TrimPrefix(id.MetadataPath(), resource.WellKnown)
 }

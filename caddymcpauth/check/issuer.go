@@ -69,9 +69,36 @@ func (w *walker) discover(ctx context.Context, issuer string) (*discovery.Metada
 		w.ok(step, "server_metadata_found", "at %s%s", where, note)
 		return m, a.header
 	}
-	w.fail(step, "server_metadata_not_found", "no metadata: "+strings.Join(tried, "; "),
-		"serve RFC 8414 or OpenID Connect metadata in one of these places; clients don't know where to sign in")
+	cure := "serve RFC 8414 or OpenID Connect metadata in one of these places; clients don't know where to sign in"
+	if named := w.issuerBelow(ctx, issuer); named != "" {
+		cure = "name the issuer exactly as its metadata does: " + discovery.Quote(named)
+	}
+	w.fail(step, "server_metadata_not_found", "no metadata: "+strings.Join(tried, "; "), cure)
 	return nil, nil
+}
+
+// belowOrigin are paths below which servers have their issuer: Logto, Auth0's and
+// Okta's custom servers, Django OAuth Toolkit.
+var belowOrigin = []string{"/oidc", "/", "/oauth2/default", "/o"}
+
+// issuerBelow returns the issuer that is meant where its origin is given.
+func (w *walker) issuerBelow(ctx context.Context, issuer string) string {
+	for _, path := range belowOrigin {
+		guess := strings.TrimSuffix(issuer, "/") + path
+		locations, err := discovery.Locations(guess)
+		if err != nil || guess == issuer {
+			continue
+		}
+		for _, location := range locations {
+			var doc struct {
+				Issuer string `json:"issuer"`
+			}
+			if w.read(ctx, location, &doc) == nil && doc.Issuer == guess {
+				return guess
+			}
+		}
+	}
+	return ""
 }
 
 // says is what an answer says of itself if it is an OAuth error (RFC 6749,

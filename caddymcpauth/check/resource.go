@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -28,9 +29,17 @@ type resourceMetadata struct {
 
 // resource walks from an MCP server, which has answered post already.
 func (w *walker) resource(ctx context.Context, id resource.Identifier, post *answer) {
-	w.challenged(http.MethodPost, post, nil)
 	get, err := w.probe(ctx, http.MethodGet, id.String())
+	w.methods = map[string]*answer{http.MethodPost: post, http.MethodGet: get}
+	w.challenged(http.MethodPost, post, nil)
 	w.challenged(http.MethodGet, get, err)
+	w.otherForms(ctx, id, post)
+	if post.status != http.StatusUnauthorized && pathOf(id) == "" {
+		if issuer := w.issuerBelow(ctx, id.String()); issuer != "" {
+			w.warn("target", "issuer_below", "this is the origin of an authorization server, whose issuer is "+discovery.Quote(issuer), "check that URL, and write it where an issuer is asked for")
+			return
+		}
+	}
 	named := ""
 	if post.status == http.StatusUnauthorized {
 		named = w.challenge(id, post.header)
@@ -64,17 +73,60 @@ func (w *walker) challenged(method string, a *answer, err error) {
 		w.fail(step, code, "no answer: "+cause(err), "answer every request without a token with 401 and a challenge, at once")
 	case a.status == http.StatusUnauthorized:
 		w.ok(step, strings.ToLower(method)+"_challenged", "401")
+	case a.status >= 300 && a.status < 400 && w.toItself(a.header.Get("Location")):
+		w.fail(step, code, fmt.Sprintf("%d to itself, without end", a.status),
+			"see which of the servers on the way redirects: most often one redirects http to https behind another that ends TLS and speaks http to it; tell it that it is behind a proxy, or turn its redirects off")
 	case a.status >= 300 && a.status < 400:
 		w.fail(step, code, fmt.Sprintf("%d to %s", a.status, discovery.Quote(a.header.Get("Location"))),
 			"have clients dial the address that works: many don't follow redirects, and none may take a token along")
 	case a.status == http.StatusMethodNotAllowed:
 		w.fail(step, code, "405 comes before 401", "challenge every method without a token, whether it is allowed or not: some clients, mcp-remote and Codex among them, begin with GET")
+	case a.status == http.StatusOK && a.nothing():
+		w.fail(step, code, "200 with nothing in it: Caddy answers so where none of its handlers is for the path", "check the URL, letter by letter, and the matchers of the server's Caddyfile")
 	case a.status >= 200 && a.status < 300:
-		w.fail(step, code, fmt.Sprintf("%d: anybody may use this server", a.status), "protect it: put mcp_auth before it, with a matcher that covers this path, or none")
+		w.fail(step, code, fmt.Sprintf("%d: anybody may use this server", a.status), w.openCure())
 	case a.status == http.StatusNotFound:
 		w.fail(step, code, "404: there is nothing at this URL", "check the URL, and a slash at its end")
 	default:
 		w.fail(step, code, fmt.Sprintf("%d instead of 401", a.status), "see the server's log; clients begin to sign in at 401 only")
+	}
+}
+
+// toItself reports whether a redirect leads to where it comes from.
+func (w *walker) toItself(location string) bool {
+	from, err := url.Parse(w.about)
+	if err != nil {
+		return false
+	}
+	to, err := from.Parse(location)
+	return err == nil && location != "" && resource.Origin(to) == resource.Origin(from) && to.EscapedPath() == from.EscapedPath() && to.RawQuery == from.RawQuery
+}
+
+// openCure says what to do about a server that answers without a token.
+func (w *walker) openCure() string {
+	for _, a := range w.methods {
+		if a != nil && a.status == http.StatusUnauthorized {
+			return "the matcher of mcp_auth asks for more than the path, such as a method or a header: have it match the path only"
+		}
+	}
+	return "protect it: put mcp_auth before it, with a matcher that covers this path, or none; if it has one, a `uri`, `rewrite` or `handle_path` may change the path before mcp_auth sees it, or `respond` or `reverse_proxy` come before it in a `route`: " +
+		"`caddy validate` warns of that"
+}
+
+// otherForms looks at requests that differ from the first in what a matcher may
+// ask for. A server that challenges that one has to challenge these.
+func (w *walker) otherForms(ctx context.Context, id resource.Identifier, post *answer) {
+	if post.status != http.StatusUnauthorized {
+		return
+	}
+	for _, form := range []struct{ what, method, address, cure string }{
+		{"DELETE", http.MethodDelete, id.String(), "the matcher of mcp_auth asks for more than the path, such as a method: have it match the path only"},
+		{"what is below it", http.MethodPost, strings.TrimSuffix(id.String(), "/") + "/x", "have the matcher of mcp_auth cover what is below the resource too, as in mcp_auth /mcp*"},
+	} {
+		a, err := w.probe(ctx, form.method, form.address)
+		if err == nil && a.status >= 200 && a.status < 300 && !a.nothing() {
+			w.fail(form.what, "not_challenged", fmt.Sprintf("%s %s without token: %d", form.method, discovery.Quote(form.address), a.status), form.cure)
+		}
 	}
 }
 
@@ -87,6 +139,19 @@ func (w *walker) resourceMetadata(ctx context.Context, id resource.Identifier, n
 	doc, err := w.readResourceMetadata(ctx, wellKnown)
 	if err == nil {
 		w.ok(step, "resource_metadata_found", "at %s", discovery.Quote(wellKnown))
+	} else if named == id.Origin()+resource.WellKnown {
+		// Clients that go by the challenge find it, and the others look there
+		// when there is nothing in the place for the path.
+		if atRoot, rootErr := w.readResourceMetadata(ctx, named); rootErr == nil {
+			w.ok(step, "resource_metadata_found", "at %s, as the challenge says", discovery.Quote(named))
+			return atRoot
+		}
+		w.fail(step, "resource_metadata_not_found", fmt.Sprintf("neither at %s nor at %s: %s", discovery.Quote(wellKnown), discovery.Quote(named), cause(err)),
+			"serve the metadata at the first of them: the well-known string, then the path of the resource (RFC 9728, section 3.1)")
+		return nil
+	} else if elsewhere, ok := errors.AsType[*discovery.RedirectError](err); ok {
+		w.fail(step, "resource_metadata_not_found", fmt.Sprintf("%s: redirected to %s, another origin, where clients don't follow", discovery.Quote(wellKnown), discovery.Quote(elsewhere.Origin)),
+			"serve the metadata on the resource's own origin: with mcp_auth, leave "+resource.WellKnown+"* out of the redirect, and put mcp_auth before it")
 	} else {
 		w.fail(step, "resource_metadata_not_found", fmt.Sprintf("%s: %s", discovery.Quote(wellKnown), cause(err)),
 			"serve the metadata there as well: the well-known string, then the path of the resource (RFC 9728, section 3.1); some clients look nowhere else")

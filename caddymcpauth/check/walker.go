@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -42,6 +43,8 @@ type walker struct {
 	about   string
 	// local says that the way began on this machine.
 	local bool
+	// methods are the resource's answers to requests without a token.
+	methods map[string]*answer
 }
 
 func newWalker(target string, id resource.Identifier, config Config) *walker {
@@ -66,8 +69,14 @@ func newWalker(target string, id resource.Identifier, config Config) *walker {
 // server may be a stream that never ends.
 type answer struct {
 	status int
+	length int64 // -1 if it isn't known
 	header http.Header
 	body   []byte
+}
+
+// nothing reports whether there is nothing in the answer.
+func (a *answer) nothing() bool {
+	return a.length == 0 && a.header.Get("Content-Type") == ""
 }
 
 // probe sends what a client sends that has no token yet, and follows no
@@ -114,7 +123,7 @@ func (w *walker) send(ctx context.Context, client *http.Client, method, address 
 		return nil, err
 	}
 	defer resp.Body.Close()
-	a := &answer{status: resp.StatusCode, header: resp.Header}
+	a := &answer{status: resp.StatusCode, length: resp.ContentLength, header: resp.Header}
 	if limit == 0 {
 		return a, nil
 	}
@@ -158,18 +167,39 @@ func (w *walker) read(ctx context.Context, address string, v any) error {
 	return json.Unmarshal(a.body, v)
 }
 
-// unreachable reports that there is nobody to talk to.
+// unreachable reports that there is nothing to talk to.
 func (w *walker) unreachable(err error) {
-	cure := "see that the server runs and can be reached from here; --timeout gives it longer"
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		cure = "clients refuse it as well unless they trust that authority; to go on here, name its root certificate with --ca " +
+	w.fail("connect", "unreachable", "no answer: "+cause(err), connectCure(err))
+}
+
+// connectCure says what to do about an error of connecting.
+func connectCure(err error) string {
+	var alert tls.AlertError
+	var operation *net.OpError
+	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
+	_, isUnknown := errors.AsType[x509.UnknownAuthorityError](err)
+	_, isHost := errors.AsType[x509.HostnameError](err)
+	_, isDNS := errors.AsType[*net.DNSError](err)
+	switch {
+	case isUnknown:
+		return "clients refuse it as well unless they trust that authority; to go on here, name its root certificate with --ca " +
 			"(of Caddy's own authority: pki/authorities/local/root.crt in its data directory)"
-	} else if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		cure = "get a certificate for this host name"
-	} else if _, ok := errors.AsType[*net.DNSError](err); ok {
-		cure = "see that the host name is right and in the DNS"
+	case isHost:
+		return "get a certificate for this host name"
+	case isInvalid && invalid.Reason == x509.Expired:
+		return "renew the certificate, or set the clock of this machine: the certificate has expired or isn't valid yet; Caddy renews its own if it can be reached from outside and its storage is writable"
+	case isInvalid:
+		return "get a certificate that is for servers, from an authority that clients trust"
+	case isDNS:
+		return "see that the host name is right and in the DNS"
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "there is no TLS at this port: dial the port that has it, or write http:// if the server is on this machine"
+	case errors.As(err, &alert), errors.As(err, &operation) && operation.Op == "remote error":
+		return "the server refuses the TLS handshake: see that it has a certificate for this host name (Caddy gets one for the names in its Caddyfile, and logs why it can't), and doesn't ask clients for certificates of their own"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there: see that the server runs, and on this port"
 	}
-	w.fail("connect", "unreachable", "no answer: "+cause(err), cure)
+	return "see that the server runs and can be reached from here; --timeout gives it longer"
 }
 
 // maxCause bounds what is shown of an error.

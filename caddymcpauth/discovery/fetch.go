@@ -55,10 +55,16 @@ func sameOriginOnly(req *http.Request, via []*http.Request) error {
 		return errors.New("too many redirects")
 	}
 	if resource.Origin(req.URL) != resource.Origin(via[0].URL) {
-		return fmt.Errorf("refusing redirect to another origin, %s", resource.Origin(req.URL))
+		return &RedirectError{Origin: resource.Origin(req.URL)}
 	}
 	return nil
 }
+
+// RedirectError says that a document would be on another origin, where nobody
+// follows.
+type RedirectError struct{ Origin string }
+
+func (e *RedirectError) Error() string { return "refusing redirect to another origin, " + e.Origin }
 
 // throttledError is an answer other than 200 that says when to come again. It
 // is a type of its own so that errors.As finds it among the refusals of several
