@@ -60,6 +60,10 @@ type Consent struct {
 	// see [Server.Consents].
 	Scopes map[string][]string `json:"-"`
 
+	// Grants are the identifiers of what was granted by this consent, the newest
+	// last. Those that are not among them have ended, see [Server.admit].
+	Grants []string `json:"grants,omitempty"`
+
 	Created time.Time `json:"created"`
 	Used    time.Time `json:"used"`
 }

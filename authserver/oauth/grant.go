@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -157,7 +158,7 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 	case !isVerifier(verifier) || !verifies(verifier, record.Challenge):
 		return nil, invalidGrant("The code_verifier doesn't match the code_challenge.")
 	}
-	st, err := s.standing(ctx, c, &g)
+	st, err := s.standing(ctx, c, "", &g)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +166,81 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 		return nil, err
 	}
 	g.Created = s.now()
-	return s.issue(ctx, record.Grant, &g, st, st.scopes, "")
+	out, err := s.issue(ctx, record.Grant, &g, st, st.scopes, "")
+	if err != nil {
+		return nil, err
+	}
+	// The record is there by now: a grant without one counts as ended.
+	if err := s.admit(ctx, record.Grant, &g); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// maxGrants bounds the live grants of one user and client. The newest are kept: a
+// client that begins again and again, because it forgets its tokens, gets along
+// with the last, and one that is installed on several computers with a few.
+const maxGrants = 20
+
+// admit puts a new grant on the list of its consent, without which it is none, and
+// ends the oldest if there are too many.
+func (s *Server) admit(ctx context.Context, id string, g *grant) error {
+	ended, err := s.list(ctx, id, g)
+	if err != nil {
+		return err
+	}
+	for _, id := range ended {
+		// They have ended already; what can't be removed now is swept.
+		_ = s.revokeGrant(ctx, id)
+	}
+	return nil
+}
+
+// list puts a grant on the list of its consent, and returns those that are no
+// longer on it. It removes no grant itself: a refresh locks its grant first and
+// then the consent.
+func (s *Server) list(ctx context.Context, id string, g *grant) (ended []string, err error) {
+	key := consentKey(g.User.Subject, g.ClientID)
+	unlock, err := s.lock(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	c, err := s.consent(ctx, g.User.Subject, g.ClientID)
+	switch {
+	case err != nil:
+		return nil, err
+	case c == nil || c.ID != g.Consent:
+		return nil, invalidGrant("The user has taken the client's access away.")
+	}
+	c.Grants = append(c.Grants, id)
+	if len(c.Grants) > maxGrants {
+		// Those that have ended make room before those that live.
+		live, err := s.liveGrants(ctx, c.Grants)
+		if err != nil {
+			return nil, err
+		}
+		live = live[max(0, len(live)-maxGrants):]
+		ended = slices.DeleteFunc(c.Grants, func(id string) bool { return slices.Contains(live, id) })
+		c.Grants = live
+	}
+	return ended, s.store(ctx, key, c)
+}
+
+// liveGrants returns those of the grants that haven't ended.
+func (s *Server) liveGrants(ctx context.Context, ids []string) ([]string, error) {
+	var live []string
+	for _, id := range ids {
+		var g grant
+		found, err := s.load(ctx, grantKey(id), &g)
+		if err != nil {
+			return nil, err
+		}
+		if found && s.now().Before(s.grantExpires(&g)) {
+			live = append(live, id)
+		}
+	}
+	return live, nil
 }
 
 // revokeGrant ends a grant. The lock is for a refresh under way, which would

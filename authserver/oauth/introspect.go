@@ -91,7 +91,7 @@ func (s *Server) grantToday(ctx context.Context, id, client string, answer map[s
 	if err != nil {
 		return nil, err
 	}
-	st, err := s.standing(ctx, c, &g)
+	st, err := s.standing(ctx, c, id, &g)
 	if err != nil {
 		return nil, err
 	}

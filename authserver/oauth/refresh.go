@@ -102,7 +102,7 @@ func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event 
 		}
 		return nil, invalidGrant("The refresh token has been used before.")
 	}
-	st, err := s.standing(ctx, c, &g)
+	st, err := s.standing(ctx, c, id, &g)
 	if err != nil {
 		return nil, err
 	}

@@ -22,11 +22,11 @@ type standing struct {
 // as today's configuration, the user's consent, and the user's own right to be
 // here go. Whatever is given or said because of a grant goes by it, and by
 // nothing else: a configuration that narrows binds what was granted before, at
-// once. The client is c as it is today.
+// once. The client is c as it is today. The grant's id is empty before it begins.
 //
 // The error is [invalidGrant] if nothing is left. The grant stays stored: an
 // operator who takes a change back gets back what there was.
-func (s *Server) standing(ctx context.Context, c *Client, g *grant) (*standing, error) {
+func (s *Server) standing(ctx context.Context, c *Client, id string, g *grant) (*standing, error) {
 	audience, scopes, refused := s.permitted(c, g.Redirect, g.Resource, g.Scopes)
 	switch {
 	case refused != nil:
@@ -46,6 +46,9 @@ func (s *Server) standing(ctx context.Context, c *Client, g *grant) (*standing, 
 		return nil, err
 	case consent == nil || consent.ID != g.Consent:
 		return nil, invalidGrant("The user has taken the client's access away.")
+	}
+	if id != "" && !slices.Contains(consent.Grants, id) {
+		return nil, invalidGrant("The user has signed in to the client many times since.")
 	}
 	if err := s.welcome(ctx, g.User); err != nil {
 		return nil, err
