@@ -9,9 +9,10 @@ import (
 type Message struct {
 	// Site is the host of this server, shown in the title and on top.
 	Site string
-	// Title and Text say what happened. Text is cleaned.
+	// Title and Text say what happened.
 	Title, Text string
-	// Cure says what to do now; it may be empty.
+	// Cure says what to do now; it may be empty. A name of a stranger may be part of
+	// all three: they are cleaned.
 	Cure string
 	// Detail is small print for those who can read it, such as an OAuth error
 	// code with its description; it may be empty. It is cleaned, for it may
