@@ -2,6 +2,7 @@ package caddymcpauth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,13 +27,13 @@ const (
 // refused.
 func explainCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "explain [--config <file> [--adapter <name>]] [--resource <url>]",
+		Use:   "explain [--config <file> [--adapter <name>]] [--resource <url>] [--json]",
 		Short: "Says why a token is accepted or refused",
 		Long: `
 Reads an access token from stdin, judges it as the mcp_auth of a configuration
 would, and says step by step why it would be accepted or refused. The token is not
-printed, nor is anything that it says of itself before that is verified, but for
-its issuer, when it expires, and which kind of token it is.
+printed, nor is anything that it says of itself before that is verified, except
+its issuer, its audience, when it expires, and which kind of token it is.
 
 The authorization servers are asked what the front door would ask them, with its
 credentials. The running Caddy, if there is one, has no part in it. Placeholders
@@ -52,12 +53,16 @@ applies of 0, 3 and 1 is the code.
 
 --resource
     Judges by the mcp_auth of this resource only.
+
+--json
+    Prints the explanation as JSON: a list with an object for each mcp_auth.
 `,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			file, _ := cmd.Flags().GetString("config")
 			adapter, _ := cmd.Flags().GetString("adapter")
 			only, _ := cmd.Flags().GetString("resource")
+			asJSON, _ := cmd.Flags().GetBool("json")
 			if file == "-" {
 				return usageError(cmd, errors.New("--config can't be stdin: that is for the token"))
 			}
@@ -82,16 +87,28 @@ applies of 0, 3 and 1 is the code.
 
 			p := printer{w: cmd.OutOrStdout()}
 			var accepted, unknown bool
+			var all []*explanation
 			for i, e := range explainers {
-				if i > 0 {
-					p.printf("\n")
+				x := e.explain(ctx, raw)
+				all = append(all, x)
+				if !asJSON {
+					if i > 0 {
+						p.printf("\n")
+					}
+					x.print(&p)
 				}
-				switch e.explain(ctx, &p, raw) {
+				switch x.Status {
 				case http.StatusOK:
 					accepted = true
 				case http.StatusServiceUnavailable:
 					unknown = true
 				}
+			}
+			if asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				enc.SetEscapeHTML(false)
+				p.err = enc.Encode(all)
 			}
 			switch {
 			case p.err != nil:
@@ -108,6 +125,7 @@ applies of 0, 3 and 1 is the code.
 	cmd.Flags().StringP("config", "c", "", "The configuration")
 	cmd.Flags().StringP("adapter", "a", "", "The name of the configuration's adapter")
 	cmd.Flags().StringP("resource", "r", "", "Judge by the mcp_auth of this resource only")
+	cmd.Flags().Bool("json", false, "Print the explanation as JSON")
 	cmd.SetFlagErrorFunc(usageError)
 	return cmd
 }

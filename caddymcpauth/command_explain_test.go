@@ -1,6 +1,7 @@
 package caddymcpauth_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,5 +106,75 @@ func TestExplainCommandUsage(t *testing.T) {
 		if code != 2 || out != "" || !strings.Contains(stderr, tc.want) {
 			t.Errorf("%s: got %d, %q and %q, want 2, nothing and %q", tc.name, code, out, stderr, tc.want)
 		}
+	}
+}
+
+// What is wrong comes with what to do about it.
+func TestExplainCures(t *testing.T) {
+	t.Parallel()
+	issuer, other := newIssuer(t), newIssuer(t)
+	site := "http://mcp.example.com {\n" + frontDoor(issuer.Issuer(), "scopes read") + "\n}\n"
+	for _, tc := range []struct{ name, stdin, detail, cure string }{
+		{"audience", issuer.Mint(map[string]any{"aud": "https://other.example.com"}), `but "https://other.example.com"`, "put " + testResource + " into aud"},
+		{"audiences", issuer.Mint(map[string]any{"aud": []string{"account", "a\nb"}}), `but "account", "a\nb"`, "`audience` in the block of the issuer"},
+		{"no audience", issuer.Mint(map[string]any{"aud": nil}), "the token has none", "into aud"},
+		{"expired", issuer.Mint(map[string]any{"exp": 1}), "expired", "set the clocks"},
+		{"clock ahead", issuer.Mint(map[string]any{"iat": 1 << 33}), "iat lies", "set the clocks of this machine and of the authorization server"},
+		{"not yet", issuer.Mint(map[string]any{"nbf": 1 << 33}), "nbf lies", "leeway"},
+		{"issuer", other.Mint(nil), "not configured", "slash at the end included"},
+		{"signature", issuer.Mint(nil)[:40] + "x", "", "->"},
+		{"scope", issuer.Mint(map[string]any{"scope": "write"}), "missing read", "take it out of `scopes`"},
+		{"opaque", "abcdefghijkl", "no verifier takes opaque tokens", "introspection or userinfo"},
+		{"quoted", `"abc"`, "characters", "without quotes"},
+	} {
+		_, out, stderr := explain(t, site, tc.stdin)
+		if !strings.Contains(out, tc.detail) || !strings.Contains(out, tc.cure) && tc.name != "signature" {
+			t.Errorf("%s: got\n%s%s\nwant in it %q and %q", tc.name, out, stderr, tc.detail, tc.cure)
+		}
+	}
+}
+
+func TestExplainJSON(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	site := "http://mcp.example.com {\n" + frontDoor(issuer.Issuer(), "scopes read") + "\n}\n"
+	for _, tc := range []struct {
+		name, token string
+		code        int
+		status      int
+		subject     string
+	}{
+		{"accepted", issuer.Mint(nil), 0, 200, "user-1"},
+		{"refused", issuer.Mint(map[string]any{"aud": "x"}), 1, 401, ""},
+	} {
+		code, out, _ := explain(t, site, tc.token, "--json")
+		var got []struct {
+			Resource string
+			Status   int
+			Subject  string
+			Steps    []struct{ Rule, Outcome, Detail, Cure string }
+		}
+		if err := json.Unmarshal([]byte(out), &got); err != nil || len(got) != 1 {
+			t.Fatalf("%s: got %v and %s", tc.name, err, out)
+		}
+		if code != tc.code || got[0].Resource != testResource || got[0].Status != tc.status || got[0].Subject != tc.subject || len(got[0].Steps) < 5 {
+			t.Errorf("%s: got %d and %+v", tc.name, code, got[0])
+		}
+		for _, s := range got[0].Steps {
+			if s.Outcome == "FAIL" && s.Cure == "" {
+				t.Errorf("%s: %+v has no cure", tc.name, s)
+			}
+		}
+	}
+}
+
+// A good token that a second door would refuse isn't called accepted.
+func TestExplainOverlap(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	site := "http://mcp.example.com {\nmcp_auth /mcp* " + testResource + " {\nissuer " + issuer.Issuer() + "\n}\nmcp_auth https://mcp.example.com {\nissuer " + issuer.Issuer() + "\n}\nrespond ok\n}\n"
+	code, out, stderr := explain(t, site, issuer.Mint(nil))
+	if code != 1 || !strings.Contains(out, "FAIL  layout") || strings.Contains(out, "accepted") {
+		t.Errorf("got %d and\n%s%s", code, out, stderr)
 	}
 }

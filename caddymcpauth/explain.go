@@ -13,10 +13,12 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/routing"
 )
 
 // explainer retells how a handler judges a token.
@@ -24,6 +26,9 @@ type explainer struct {
 	*Handler
 	// verifiers are the names of the verifiers of each issuer.
 	verifiers [][]string
+	// findings and broken are about where the handler stands.
+	findings []layoutFinding
+	broken   error
 }
 
 // loadExplainers provisions the handlers of a configuration, those of one
@@ -63,6 +68,7 @@ func loadExplainers(config []byte, only string) ([]explainer, context.CancelFunc
 		if e.verifiers, err = verifierNames(raw); err != nil {
 			return nil, nil, err
 		}
+		e.findings, e.broken = layoutIn(ctx, config, e.Handler)
 		resources = append(resources, e.Resource)
 		if only == "" || resource.Same(only, e.Resource) {
 			list = append(list, e)
@@ -78,6 +84,38 @@ func loadExplainers(config []byte, only string) ([]explainer, context.CancelFunc
 		return nil, nil, err
 	}
 	return list, cancel, nil
+}
+
+// layoutIn looks at where a handler stands in a configuration, of which only the
+// matchers are set up for that.
+func layoutIn(ctx caddy.Context, config []byte, h *Handler) ([]layoutFinding, error) {
+	var parsed struct {
+		Apps struct {
+			HTTP struct {
+				Servers map[string]json.RawMessage `json:"servers"`
+			} `json:"http"`
+		} `json:"apps"`
+	}
+	if json.Unmarshal(config, &parsed) != nil {
+		return nil, nil
+	}
+	var findings []layoutFinding
+	for _, name := range slices.Sorted(maps.Keys(parsed.Apps.HTTP.Servers)) {
+		server := new(caddyhttp.Server)
+		if json.Unmarshal(parsed.Apps.HTTP.Servers[name], server) != nil {
+			continue
+		}
+		tree, err := routing.New(ctx, server)
+		if err != nil {
+			continue // Caddy itself will say what is wrong with the routes
+		}
+		found, err := h.layout(tree)
+		if err != nil {
+			return nil, err
+		}
+		findings = append(findings, found...)
+	}
+	return findings, nil
 }
 
 // findHandlers returns the different mcp_auth handlers in a configuration,
@@ -134,64 +172,148 @@ func verifierNames(handler json.RawMessage) ([][]string, error) {
 	return names, nil
 }
 
-// explain prints how the handler judges the token raw, and returns the status
-// that a client would get; 200 stands for whatever the next handler answers.
-func (e explainer) explain(ctx context.Context, p *printer, raw string) int {
-	p.printf("MCP server %s\n\n", e.Resource)
-	t, ref := e.judge(ctx, p, raw)
-	if ref == nil {
-		ref = e.explainScopes(p, t)
-	}
-	if ref == nil {
-		p.printf("\naccepted: the request goes on, for user %s\n", discovery.Quote(t.Subject))
-		return http.StatusOK
-	}
-	verdict := "refused"
-	if ref.status == http.StatusServiceUnavailable {
-		verdict = "could not find out"
-	}
-	p.printf("\n%s: the client gets %d %s: %s\n", verdict, ref.status, ref.code, ref.sentence)
-	return ref.status
+// explanation is how a front door judges a token.
+type explanation struct {
+	Resource string       `json:"resource"`
+	Steps    []token.Step `json:"steps"`
+	// Status is what the client gets; 200 stands for whatever the next handler
+	// answers.
+	Status   int    `json:"status"`
+	Error    string `json:"error,omitempty"`
+	Sentence string `json:"error_description,omitempty"`
+	// Subject is the user, if the token is accepted.
+	Subject string `json:"subject,omitempty"`
 }
 
-func (e explainer) judge(ctx context.Context, p *printer, raw string) (*token.Token, *refusal) {
+func (x *explanation) add(steps ...token.Step) { x.Steps = append(x.Steps, steps...) }
+
+// explain judges the token raw as the handler does.
+func (e explainer) explain(ctx context.Context, raw string) *explanation {
+	x := &explanation{Resource: e.Resource, Status: http.StatusOK}
+	t, ref := e.judge(ctx, x, raw)
+	if ref == nil {
+		ref = e.explainScopes(x, t)
+	}
+	for _, f := range e.findings {
+		x.add(token.Step{Rule: "layout", Outcome: token.Unknown, Detail: f.message, Cure: f.cure})
+	}
+	if e.broken != nil && ref == nil {
+		x.add(token.Step{Rule: "layout", Outcome: token.Failed, Detail: e.broken.Error(), Cure: "give each mcp_auth a matcher of its own, so that no request meets two"})
+		ref = refuseNoCredentials()
+	}
+	if ref == nil {
+		x.Subject = t.Subject
+		return x
+	}
+	x.Status, x.Error, x.Sentence = ref.status, ref.code, ref.sentence
+	return x
+}
+
+// print writes the explanation for people.
+func (x *explanation) print(p *printer) {
+	p.printf("MCP server %s\n\n", x.Resource)
+	for _, s := range x.Steps {
+		p.line(string(s.Outcome), s.Rule, s.Detail)
+		if s.Cure != "" {
+			p.line("", "", "-> "+s.Cure)
+		}
+	}
+	switch x.Status {
+	case http.StatusOK:
+		p.printf("\naccepted: the request goes on, for user %s\n", discovery.Quote(x.Subject))
+	case http.StatusServiceUnavailable:
+		p.printf("\ncould not find out: the client gets %d %s: %s\n", x.Status, x.Error, x.Sentence)
+	default:
+		p.printf("\nrefused: the client gets %s: %s\n", strings.TrimSpace(fmt.Sprint(x.Status, " ", x.Error)), x.Sentence)
+	}
+}
+
+func (e explainer) judge(ctx context.Context, x *explanation, raw string) (*token.Token, *refusal) {
 	if !tokenCharacters(e.issuers).make(raw) {
-		p.step(token.Step{Rule: "form", Outcome: token.Failed, Detail: "not a bearer token: it has characters that can't be in one"})
+		x.add(token.Step{
+			Rule: "form", Outcome: token.Failed, Detail: "not a bearer token: it has characters that can't be in one",
+			Cure: "give the access token alone, without quotes and line breaks",
+		})
 		return nil, refuseRequest("malformed")
 	}
 	presented, err := token.Present(raw)
-	p.steps(token.ExplainForm(raw, presented, err))
+	x.add(token.ExplainForm(raw, presented, err)...)
 	if err != nil {
 		return nil, refuseToken(err)
 	}
 	answers, t, err := e.issuers.Explain(ctx, presented)
 	if jws := presented.JWS; jws != nil && !slices.ContainsFunc(e.issuers, func(iss token.IssuerVerifiers) bool { return iss.Issuer == jws.Issuer }) {
-		p.step(token.Step{Rule: "issuer", Outcome: token.Failed, Detail: fmt.Sprintf("iss is %s, which is not configured; configured are %q", discovery.Quote(jws.Issuer), e.issuerNames())})
+		x.add(token.Step{
+			Rule: "issuer", Outcome: token.Failed, Detail: fmt.Sprintf("iss is %s, which is not configured; configured are %q", discovery.Quote(jws.Issuer), e.issuerNames()),
+			Cure: e.cure(token.UnknownIssuer),
+		})
 		return nil, refuseToken(err)
 	}
 	now := time.Now()
 	for i, answer := range answers {
 		if issuer := e.issuers[answer.Issuer].Issuer; i == 0 || answers[i-1].Issuer != answer.Issuer {
-			p.step(token.Step{Rule: "issuer", Outcome: token.Passed, Detail: issuer})
+			x.add(token.Step{Rule: "issuer", Outcome: token.Passed, Detail: issuer})
+		}
+		cure := ""
+		if inv, ok := errors.AsType[*token.InvalidError](answer.Err); ok {
+			cure = e.cure(inv.Reason)
+		} else if answer.Err != nil {
+			cure = "see that the authorization server runs and can be reached from here: caddy mcp-auth check " + e.issuers[answer.Issuer].Issuer
 		}
 		name := e.verifiers[answer.Issuer][answer.Verifier]
-		if name != "jwt" || presented.JWS == nil {
-			p.step(token.ExplainVerdict(name, answer.Token, answer.Err, now))
-			continue
+		steps := []token.Step{token.ExplainVerdict(name, answer.Token, answer.Err, now)}
+		if name == "jwt" && presented.JWS != nil {
+			steps = token.ExplainJWT(presented, answer.Err, now)
+			for i := range steps {
+				steps[i].Rule = "jwt: " + steps[i].Rule
+			}
 		}
-		steps := token.ExplainJWT(presented, answer.Err, now)
 		for i := range steps {
-			steps[i].Rule = "jwt: " + steps[i].Rule
+			if steps[i].Outcome == token.Failed || steps[i].Outcome == token.Unknown {
+				steps[i].Cure = cure
+			}
 		}
-		p.steps(steps)
+		x.add(steps...)
 	}
 	if err != nil {
 		if len(answers) == 0 {
-			p.step(token.ExplainVerdict("verifier", nil, err, now))
+			step := token.ExplainVerdict("verifier", nil, err, now)
+			step.Cure = "add a verifier for such tokens to the issuer: introspection or userinfo for opaque ones, jwt for signed JWTs"
+			x.add(step)
 		}
 		return nil, refuseToken(err)
 	}
 	return t, nil
+}
+
+// cure says what to do about a token that was refused for a reason.
+func (e explainer) cure(reason token.Reason) string {
+	switch reason {
+	case token.WrongAudience:
+		return "have the authorization server put " + e.Resource + " into aud: clients ask for it with the parameter resource (RFC 8707), some servers have a setting for audiences; if it can't, name what it puts there with `audience` in the block of the issuer"
+	case token.Expired:
+		return "get a new token; if it is new, set the clocks of this machine and of the authorization server"
+	case token.NotYetValid:
+		return "set the clocks of this machine and of the authorization server; `leeway` of jwt forgives a few seconds"
+	case token.UnknownIssuer:
+		return "write `issuer` exactly as the token has it, a slash at the end included, if that is your authorization server"
+	case token.WrongAlgorithm:
+		return "have the authorization server sign with an asymmetric algorithm, such as ES256 or RS256, that `algorithms` of jwt allows"
+	case token.WrongType:
+		return "send an access token: not an ID token, and not a refresh token"
+	case token.UnknownKey:
+		return "see that the token was signed by this authorization server, and that its jwks_uri has the key"
+	case token.BadSignature:
+		return "copy the whole token; if it is whole, it was not signed by this authorization server"
+	case token.SenderConstrained:
+		return "have the client ask for a token that isn't bound to a key"
+	case token.BadClaims:
+		return "have the authorization server put exp and sub into its access tokens (RFC 9068, section 2.2)"
+	case token.Inactive:
+		return "get a new token: this one has expired, was revoked, or is of another authorization server"
+	default:
+		return "get a new token from the authorization server"
+	}
 }
 
 func (e explainer) issuerNames() (names []string) {
@@ -201,7 +323,7 @@ func (e explainer) issuerNames() (names []string) {
 	return names
 }
 
-func (e explainer) explainScopes(p *printer, t *token.Token) *refusal {
+func (e explainer) explainScopes(x *explanation, t *token.Token) *refusal {
 	var missing []string
 	for _, scope := range e.Scopes {
 		if !e.hierarchy.Satisfied(t.Scopes, []string{scope}) {
@@ -211,20 +333,15 @@ func (e explainer) explainScopes(p *printer, t *token.Token) *refusal {
 	granted := "granted " + discovery.Quote(strings.Join(t.Scopes, " "))
 	switch {
 	case len(missing) > 0:
-		p.step(token.Step{Rule: "scopes", Outcome: token.Failed, Detail: "missing " + strings.Join(missing, " ") + "; " + granted})
+		x.add(token.Step{
+			Rule: "scopes", Outcome: token.Failed, Detail: "missing " + strings.Join(missing, " ") + "; " + granted,
+			Cure: "have the client ask for it, and the authorization server grant it to this user and client; or take it out of `scopes`",
+		})
 		return refuseScope()
 	case len(e.Scopes) == 0:
-		p.step(token.Step{Rule: "scopes", Outcome: token.Passed, Detail: "none needed; " + granted})
+		x.add(token.Step{Rule: "scopes", Outcome: token.Passed, Detail: "none needed; " + granted})
 	default:
-		p.step(token.Step{Rule: "scopes", Outcome: token.Passed, Detail: granted})
+		x.add(token.Step{Rule: "scopes", Outcome: token.Passed, Detail: granted})
 	}
 	return nil
-}
-
-func (p *printer) step(s token.Step) { p.line(string(s.Outcome), s.Rule, s.Detail) }
-
-func (p *printer) steps(steps []token.Step) {
-	for _, s := range steps {
-		p.step(s)
-	}
 }

@@ -38,19 +38,25 @@ func (h *Handler) checkLayout(ctx caddy.Context) error {
 	if err != nil {
 		return nil // one of the routes is wrong; its own provisioning says what it is
 	}
+	findings, err := h.layout(tree)
+	for _, f := range findings {
+		ctx.Logger().Warn(f.message, zap.String("resource", h.Resource), zap.String("cure", f.cure))
+	}
+	return err
+}
+
+// layout looks at the doors of this resource among the routes of a server.
+func (h *Handler) layout(tree *routing.Tree) ([]layoutFinding, error) {
 	l := layout{tree: tree, resource: h.resource}
 	for _, door := range tree.Doors {
 		if door.Resource == h.Resource {
 			l.self = door
 			if err := l.check(); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	for _, f := range l.findings {
-		ctx.Logger().Warn(f.message, zap.String("resource", h.Resource), zap.String("cure", f.cure))
-	}
-	return nil
+	return l.findings, nil
 }
 
 // layout is a door in its place.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -26,13 +27,15 @@ const (
 	NotReached Outcome = "-"
 )
 
-// Step is one thing that was looked at. Neither member has the token or, with the
-// exception of iss, which is quoted, anything that it says of itself and that
-// could be chosen freely.
+// Step is one thing that was looked at. No member has the token or, with the
+// exception of iss and aud, which are quoted, anything that it says of itself and
+// that could be chosen freely.
 type Step struct {
-	Rule    string
-	Outcome Outcome
-	Detail  string
+	Rule    string  `json:"rule"`
+	Outcome Outcome `json:"outcome"`
+	Detail  string  `json:"detail,omitempty"`
+	// Cure says what to do about it.
+	Cure string `json:"cure,omitempty"`
 }
 
 // wellKnown lists values of alg and typ that are worth showing, for they say what
@@ -55,19 +58,19 @@ func shown(value string) string {
 // ExplainForm says what the form of raw is. err is what [Present] returned.
 func ExplainForm(raw string, p *Presented, err error) []Step {
 	if err != nil {
-		return []Step{{"form", Failed, detail(err)}}
+		return []Step{{Rule: "form", Outcome: Failed, Detail: detail(err)}}
 	}
 	if p.JWS == nil && strings.Count(raw, ".") == 4 {
-		return []Step{{"form", Passed, "an encrypted JWT (JWE), which only its issuer can read: have it sign access tokens only, or ask it with introspection or userinfo"}}
+		return []Step{{Rule: "form", Outcome: Passed, Detail: "an encrypted JWT (JWE), which only its issuer can read: have it sign access tokens only, or ask it with introspection or userinfo"}}
 	}
 	if p.JWS == nil {
-		return []Step{{"form", Passed, fmt.Sprintf("opaque, %d characters", len(raw))}}
+		return []Step{{Rule: "form", Outcome: Passed, Detail: fmt.Sprintf("opaque, %d characters", len(raw))}}
 	}
 	kid := "none given"
 	if p.JWS.KeyID != "" {
 		kid = "given"
 	}
-	return []Step{{"form", Passed, fmt.Sprintf("a signed JWT: alg %s, typ %s, kid %s", shown(p.JWS.Algorithm), shown(p.JWS.Type), kid)}}
+	return []Step{{Rule: "form", Outcome: Passed, Detail: fmt.Sprintf("a signed JWT: alg %s, typ %s, kid %s", shown(p.JWS.Algorithm), shown(p.JWS.Type), kid)}}
 }
 
 // The rules of [JWT], in the order in which it applies them.
@@ -109,6 +112,9 @@ func ExplainJWT(p *Presented, err error, now time.Time) []Step {
 		case !reached:
 			step.Outcome = NotReached
 		}
+		if rule == ruleAudience && step.Outcome == Failed {
+			step.Detail += ", but " + shownAudience(p.JWS.claims.audience)
+		}
 		if rule == ruleExpiry && step.Outcome != Failed && !p.JWS.claims.expiry.IsZero() {
 			step.Detail = relative(p.JWS.claims.expiry, now)
 		}
@@ -116,9 +122,30 @@ func ExplainJWT(p *Presented, err error, now time.Time) []Step {
 	}
 	if broken != "" && reached {
 		// A reason that none of the rules gives.
-		steps = append(steps, Step{"verdict", Failed, detail(err)})
+		steps = append(steps, Step{Rule: "verdict", Outcome: Failed, Detail: detail(err)})
 	}
 	return steps
+}
+
+// shownAudience is the audience of a token that nobody vouches for: quoted and cut
+// off, for whoever made the token wrote it.
+func shownAudience(audience []string) string {
+	const maxValues, maxLength = 5, 200
+	if len(audience) == 0 {
+		return "the token has none"
+	}
+	var quoted []string
+	for i, value := range audience {
+		if i == maxValues {
+			quoted = append(quoted, "…")
+			break
+		}
+		if len(value) > maxLength {
+			value = value[:maxLength] + "…"
+		}
+		quoted = append(quoted, strconv.QuoteToASCII(value))
+	}
+	return strings.Join(quoted, ", ")
 }
 
 // brokenRule says which rule a refusal of a [JWT] is about.
@@ -160,13 +187,13 @@ func ExplainVerdict(rule string, t *Token, err error, now time.Time) Step {
 	inv, refused := errors.AsType[*InvalidError](err)
 	switch {
 	case refused:
-		return Step{rule, Failed, strings.TrimSuffix(string(inv.Reason)+": "+inv.Detail, ": ")}
+		return Step{Rule: rule, Outcome: Failed, Detail: strings.TrimSuffix(string(inv.Reason)+": "+inv.Detail, ": ")}
 	case err != nil || t == nil:
-		return Step{rule, Unknown, detail(err)}
+		return Step{Rule: rule, Outcome: Unknown, Detail: detail(err)}
 	case t.Expiry.IsZero():
-		return Step{rule, Passed, "good; when it expires isn't known"}
+		return Step{Rule: rule, Outcome: Passed, Detail: "good; when it expires isn't known"}
 	default:
-		return Step{rule, Passed, "good; " + relative(t.Expiry, now)}
+		return Step{Rule: rule, Outcome: Passed, Detail: "good; " + relative(t.Expiry, now)}
 	}
 }
 
