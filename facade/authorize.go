@@ -61,7 +61,7 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, g *guarded, 
 		reading.SetNoBody(r)
 	}
 	h.repaired(r, g.label, a.repairs)
-	return next.ServeHTTP(w, r)
+	return next.ServeHTTP(h.onAnswer(w, r, a), r)
 }
 
 // readAuthorization reads and repairs a request, or refuses one that could be

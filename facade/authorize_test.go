@@ -2,6 +2,7 @@ package facade
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -141,7 +142,7 @@ func TestProgramsAreAskedAboutEachTime(t *testing.T) {
 				t.Errorf("%s: allowed, but %d", redirect, w.Code)
 			}
 		}
-		posted := first
+		posted := maps.Clone(first)
 		posted.Set("allow", "Authorize")
 		if w := p.do(request("POST", "/o/authorize/?"+first.Encode(), posted.Encode(), "Content-Type", formType)); w.Code != http.StatusTeapot {
 			t.Errorf("%s: the server's form: %d", redirect, w.Code)
@@ -161,6 +162,22 @@ func TestProgramsAreAskedAboutEachTime(t *testing.T) {
 				t.Errorf("%s: prompt %s: got %d, Location %s", redirect, name, w.Code, to)
 			}
 		}
+		// Sent to sign in, the user is still on the way; sent back to the client,
+		// they are not, and the same request is asked about again.
+		s.behind.location = "/login/?next=" + redirect
+		for range 2 {
+			if w := p.get("/o/authorize/?" + first.Encode()); w.Code != http.StatusFound {
+				t.Errorf("%s: on the way: got %d", redirect, w.Code)
+			}
+		}
+		s.behind.location = redirect + "?code=c"
+		if w := p.get("/o/authorize/?" + first.Encode()); w.Code != http.StatusFound {
+			t.Errorf("%s: back to the client: got %d", redirect, w.Code)
+		}
+		asked("the same again", p.get("/o/authorize/?"+first.Encode()))
+		s.behind.location = ""
+
+		p.answer(p.get("/o/authorize/?"+first.Encode()), "allow")
 		now = now.Add(requestLifetime)
 		asked("much later", p.get("/o/authorize/?"+good("redirect_uri", redirect).Encode()))
 	}

@@ -17,11 +17,12 @@ func TestAnswersAreBounded(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	asked := func(i int) *question {
-		return &question{RedirectURI: fmt.Sprintf("https://client-%d.example/a/rather/long/callback", i), Request: fmt.Sprintf("%022d", i)}
+		return &question{RedirectURI: fmt.Sprintf("https://client-%d.example/a/rather/long/callback", i), Request: "web"}
 	}
 	var a answers
 	for i := range 3 * maxConsents {
 		a.remember(asked(i), start.Add(time.Duration(i)*time.Minute))
+		a.remember(&question{RedirectURI: "http://127.0.0.1/cb", Request: fmt.Sprintf("%022d", i)}, start.Add(time.Duration(i)*time.Minute))
 	}
 	if len(a.Targets) != maxConsents || len(a.Requests) != maxRequests {
 		t.Errorf("%d answers and %d requests, want %d and %d", len(a.Targets), len(a.Requests), maxConsents, maxRequests)
@@ -39,6 +40,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 	// What is over is not kept.
 	a.remember(asked(1), start.Add(consentLifetime+time.Hour))
+	a.remember(&question{RedirectURI: "http://127.0.0.1/cb", Request: "r"}, start.Add(consentLifetime+time.Hour))
 	if len(a.Targets) != 1 || len(a.Requests) != 1 {
 		t.Errorf("much later: %d answers and %d requests, want one of each", len(a.Targets), len(a.Requests))
 	}

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
@@ -76,7 +78,7 @@ type answers struct {
 	// Requests are single requests: until when. Where any program could be the
 	// one that the user has allowed, every request is asked about (RFC 8252,
 	// section 8.6). Signing in at the server behind may take some steps, each of
-	// which comes by here again.
+	// which comes by here again, until the client gets its answer.
 	Requests map[string]time.Time `json:"r,omitempty"`
 }
 
@@ -230,11 +232,9 @@ func (h *Handler) serveConsent(w http.ResponseWriter, r *http.Request) error {
 	}
 	a := h.remembered(r)
 	a.remember(&q, h.now())
-	b, err := json.Marshal(a)
-	if err != nil {
-		return err
+	if err := h.keep(w, r, a); err != nil {
+		return h.unavailable(w, r, atConsent, err)
 	}
-	h.setCookie(w, consentCookie, keys.Seal(sealed.Answers, b), consentLifetime)
 	h.count(atConsent, "allowed")
 	w.Header().Set("Location", q.Endpoint+"?"+q.Query)
 	w.WriteHeader(http.StatusSeeOther)
@@ -269,12 +269,12 @@ func (h *Handler) stillAsked(r *http.Request, q *question) bool {
 // remember adds what the user has allowed, at the expense of the oldest if there
 // are many.
 func (a *answers) remember(q *question, now time.Time) {
-	if a.Requests == nil {
-		a.Requests = make(map[string]time.Time)
-	}
-	a.Requests[q.Request] = now.Add(requestLifetime)
-	bound(a.Requests, maxRequests, now)
 	if !registration.LeadsToWebSite(q.RedirectURI) {
+		if a.Requests == nil {
+			a.Requests = make(map[string]time.Time)
+		}
+		a.Requests[q.Request] = now.Add(requestLifetime)
+		bound(a.Requests, maxRequests, now)
 		return
 	}
 	if a.Targets == nil {
@@ -282,6 +282,60 @@ func (a *answers) remember(q *question, now time.Time) {
 	}
 	a.Targets[q.RedirectURI] = now.Add(consentLifetime)
 	bound(a.Targets, maxConsents, now)
+}
+
+// keep has the browser keep the answers.
+func (h *Handler) keep(w http.ResponseWriter, r *http.Request, a answers) error {
+	keys, err := h.secret.Keys(r.Context())
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	h.setCookie(w, consentCookie, keys.Seal(sealed.Answers, b), consentLifetime)
+	return nil
+}
+
+// answering is the response to a request that the user has allowed. When the
+// server behind sends the browser back to the client, the answer is used up.
+type answering struct {
+	*caddyhttp.ResponseWriterWrapper
+	answered func()
+	redirect *url.URL
+}
+
+// onAnswer returns w, or one that forgets what the user said about this request
+// as soon as the client has its answer.
+func (h *Handler) onAnswer(w http.ResponseWriter, r *http.Request, a *authorization) http.ResponseWriter {
+	if !h.isShared(a.judged) || h.Consent == consentUpstream {
+		return w
+	}
+	answered, hash := h.remembered(r), a.hash()
+	if _, once := answered.Requests[hash]; !once {
+		return w
+	}
+	redirect, err := url.Parse(a.judged.Get("redirect_uri"))
+	if err != nil {
+		return w // it is one that is registered
+	}
+	return &answering{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, func() {
+		delete(answered.Requests, hash)
+		// What can't be forgotten now is over in an hour.
+		_ = h.keep(w, r, answered)
+	}, redirect}
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *answering) WriteHeader(status int) {
+	if status/100 == 3 {
+		to, err := url.Parse(w.Header().Get("Location"))
+		if err == nil && to.Scheme == w.redirect.Scheme && to.Host == w.redirect.Host {
+			w.answered()
+		}
+	}
+	w.ResponseWriterWrapper.WriteHeader(status)
 }
 
 // bound removes what is over, and the oldest of what are too many.

@@ -22,6 +22,8 @@ import (
 // behind is the server behind a façade: it writes down what gets to it.
 type behind struct {
 	got []seen
+	// location is where it sends browsers; nowhere if it is empty.
+	location string
 }
 
 // seen is a request as the server behind got it.
@@ -33,6 +35,11 @@ type seen struct {
 func (b *behind) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	body, err := io.ReadAll(r.Body)
 	b.got = append(b.got, seen{r.Method, r.URL.RequestURI(), string(body), r.Header.Clone()})
+	if b.location != "" {
+		w.Header().Set("Location", b.location)
+		w.WriteHeader(http.StatusFound)
+		return err
+	}
 	w.WriteHeader(http.StatusTeapot)
 	return err
 }
