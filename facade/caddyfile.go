@@ -110,7 +110,7 @@ func (h *Handler) unmarshalMetadata(d *caddyfile.Dispenser) error {
 		return d.Err("metadata takes a field and its value or values" + option.Unset)
 	}
 	name, values := args[0], args[1:]
-	if name == "issuer" || name == "registration_endpoint" && h.RegistrarRaw != nil {
+	if name == "issuer" {
 		return d.Errf("metadata: %s is what the directive itself says", name)
 	}
 	if _, twice := h.Metadata[name]; twice {
@@ -129,7 +129,7 @@ func (h *Handler) unmarshalMetadata(d *caddyfile.Dispenser) error {
 
 func (h *Handler) unmarshalRegister(d *caddyfile.Dispenser) error {
 	if h.RegistrarRaw != nil {
-		return d.Err("register is given twice")
+		return option.Twice(d, "register")
 	}
 	if !d.NextArg() {
 		return d.Err("register takes how: `static <client_id>`, `logto`, or `forward`")

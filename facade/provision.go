@@ -81,6 +81,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.registrar != nil {
 		h.corrected.RegistrationEndpoint = strings.TrimSuffix(h.Issuer, "/") + registerPath
 		_, forwards := h.registrar.(*forwarding)
+		if _, byHand := h.Metadata["registration_endpoint"]; byHand && !forwards {
+			return errors.New("metadata: registration_endpoint is what the directive itself says, with register: remove the line")
+		}
 		h.corrected.PublicClients = !forwards
 		h.corrected.OnlyQuery = h.shared != nil
 	}

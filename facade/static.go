@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 )
 
@@ -105,18 +106,16 @@ func response(m *ClientMetadata, id string) map[string]any {
 //	}
 func (s *Static) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the registrar's name
-	if !d.AllArgs(&s.ClientID) {
-		return d.Err("register static takes the client identifier that is registered at the server")
+	if !d.AllArgs(&s.ClientID) || s.ClientID == "" {
+		return d.Err("register static takes the client identifier that is registered at the server" + option.Unset)
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if d.Val() != "redirect_uris" {
 			return d.Errf("unrecognized option of static: %s (known: redirect_uris)", d.Val())
 		}
-		args := d.RemainingArgs()
-		if len(args) == 0 {
-			return d.ArgErr()
+		if err := option.List(d, &s.RedirectURIs); err != nil {
+			return err
 		}
-		s.RedirectURIs = append(s.RedirectURIs, args...)
 	}
 	return nil
 }
