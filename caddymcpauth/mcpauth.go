@@ -162,7 +162,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if name, ok := h.Metadata["resource_name"].(string); ok {
 		// An authorization server in this process names the resource to users.
-		ctx.OnCancel(inprocess.RegisterResource(h.Resource, name))
+		h.unregister = append(h.unregister, inprocess.RegisterResource(h.Resource, name))
 	}
 	if err := metrics.Register(ctx, decisions, fetches); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
