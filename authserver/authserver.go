@@ -101,6 +101,7 @@ type Handler struct {
 	registrationSaid bool // while a Caddyfile is parsed
 
 	server   *oauth.Server
+	store    oauth.Store
 	base     string // path of the issuer
 	secure   bool   // https
 	site     string // host, for pages

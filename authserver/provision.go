@@ -50,6 +50,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("client_documents: %w", err)
 	}
 	records := storage.New(ctx.Storage(), "mcp_auth_server", h.Issuer)
+	h.store = records
 	config := oauth.Config{
 		Issuer:               h.Issuer,
 		Resources:            h.Resources,

@@ -47,6 +47,7 @@ func newTestSite(t *testing.T, change ...func(*Handler)) *site {
 	t.Helper()
 	s := &site{t: t, store: storetest.New(), clock: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	s.Handler = &Handler{
+		store:        s.store,
 		Issuer:       testIssuer,
 		Resources:    []string{testIssuer + "/mcp"},
 		Scopes:       []Scope{{"mcp:tools", "Use the tools"}, {"mcp:admin", ""}},

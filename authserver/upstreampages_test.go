@@ -19,9 +19,12 @@ type idp struct {
 	finished int
 	wish     upstream.Wish
 	state    string // begins the state; empty for state-of-
+	source   []string
 }
 
 func (*idp) Label() string { return "Company" }
+
+func (i *idp) Source() []string { return append([]string{"idp"}, i.source...) }
 
 func (i *idp) Begin(_ context.Context, redirectURI string, wish upstream.Wish) (string, upstream.Pending, error) {
 	i.wish = wish

@@ -23,7 +23,9 @@ type Upstream struct {
 
 	// The name in the callback's address, `<issuer>/oauth/callback/<name>`,
 	// which has to be registered there, and in the subjects of its users,
-	// `<name>:<subject>`. Default: `github`, or the host of the issuer.
+	// `<name>:<subject>`. If the name was another provider's before, with another
+	// issuer, address or client, they are `<name>~<hash>:<subject>`: these are
+	// other users. Default: `github`, or the host of the issuer.
 	Name string `json:"name,omitempty"`
 
 	// What the button says after "Continue with". Default: GitHub, or the host
@@ -138,8 +140,8 @@ const maxUserText = 256
 
 // user returns who signed in there. Of groups and claims only those are kept
 // that the rules ask for: they will be judged again when tokens are renewed.
-func (u *Upstream) user(id upstream.Identity) oauth.User {
-	user := oauth.User{Subject: u.Name + ":" + id.Subject, Source: u.Name}
+func (u *Upstream) user(prefix string, id upstream.Identity) oauth.User {
+	user := oauth.User{Subject: prefix + ":" + id.Subject, Source: u.source()}
 	if len(id.Username) <= maxUserText {
 		user.Username = id.Username
 	}
@@ -156,11 +158,13 @@ func (u *Upstream) user(id upstream.Identity) oauth.User {
 // welcomeFromUpstream reports whether a user of an upstream may still be here.
 func (h *Handler) welcomeFromUpstream(user oauth.User) error {
 	for _, u := range h.Upstreams {
-		if u.Name != user.Source {
+		if u.source() != user.Source {
 			continue
 		}
+		// No name has a colon in it.
+		_, subject, _ := strings.Cut(user.Subject, ":")
 		if !u.rules.Allow(upstream.Identity{
-			Subject:       strings.TrimPrefix(user.Subject, u.Name+":"),
+			Subject:       subject,
 			Username:      user.Username,
 			Name:          user.Name,
 			Email:         user.Email,
@@ -177,9 +181,11 @@ func (h *Handler) welcomeFromUpstream(user oauth.User) error {
 
 // pendingSignIn is a sign-in at an upstream under way, sealed into a cookie.
 type pendingSignIn struct {
-	Upstream string           `json:"u"`
-	Pending  upstream.Pending `json:"p"`
-	SignIn   signIn           `json:"s"`
+	// Source is the upstream's: its name may be another provider's by now, which is
+	// not to see the code.
+	Source  string           `json:"u"`
+	Pending upstream.Pending `json:"p"`
+	SignIn  signIn           `json:"s"`
 }
 
 // maxPending bounds what a browser keeps of sign-ins at upstreams beside the
@@ -200,7 +206,7 @@ func (h *Handler) startUpstream(v *visit, u *Upstream) error {
 	if err != nil {
 		return h.upstreamFailed(v, u, err)
 	}
-	value, err := v.Seal(sealed.AwayAtUpstream, &pendingSignIn{u.Name, pending, s}, s.rest(h.now()))
+	value, err := v.Seal(sealed.AwayAtUpstream, &pendingSignIn{u.source(), pending, s}, s.rest(h.now()))
 	if err != nil {
 		return err
 	}
@@ -239,7 +245,7 @@ func (h *Handler) upstreamCallback(v *visit, u *Upstream) error {
 		return err
 	}
 	v.RemoveLongCookie(cookie) // an answer counts once
-	if was.Upstream != u.Name {
+	if was.Source != u.source() {
 		return errStep // an answer of another one's
 	}
 	release, err := h.state.comeBack(v.Context())
@@ -269,12 +275,16 @@ func (h *Handler) upstreamCallback(v *visit, u *Upstream) error {
 		}.Write(v.W, http.StatusForbidden)
 		return nil
 	}
+	prefix, err := h.subjectPrefix(v.Context(), u)
+	if err != nil {
+		return err
+	}
 	signIns.WithLabelValues(h.Issuer, u.Name, "ok").Inc()
 	text, err := v.Seal(sealed.SignIn, &was.SignIn, was.SignIn.rest(h.now()))
 	if err != nil {
 		return err
 	}
-	return h.proceedAs(v, u.user(id), text)
+	return h.proceedAs(v, u.user(prefix, id), text)
 }
 
 // upstreamFailed says why a sign-in at an upstream came to nothing.

@@ -40,16 +40,16 @@ func TestPlaceholders(t *testing.T) {
 // What an upstream says of a user has to fit into a cookie and a token.
 func TestUpstreamUser(t *testing.T) {
 	t.Parallel()
-	u := &Upstream{Name: "office", rules: upstream.Rules{{Kind: "group", Values: []string{"staff"}}}}
+	u := &Upstream{Name: "office", provider: &idp{}, rules: upstream.Rules{{Kind: "group", Values: []string{"staff"}}}}
 	long := strings.Repeat("x", maxUserText+1)
-	got := u.user(upstream.Identity{
+	got := u.user("office", upstream.Identity{
 		Subject: "1", Username: long, Name: long, Email: long + "@example.com", EmailVerified: true, Groups: []string{"staff", "other"},
 	})
-	if want := (oauth.User{Subject: "office:1", Source: "office", Groups: []string{"staff"}}); !reflect.DeepEqual(got, want) {
+	if want := (oauth.User{Subject: "office:1", Source: u.source(), Groups: []string{"staff"}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	got = u.user(upstream.Identity{Subject: "1", Username: "ada", Name: "Ada", Email: "ada@example.com", EmailVerified: true})
-	want := oauth.User{Subject: "office:1", Source: "office", Username: "ada", Name: "Ada", Email: "ada@example.com", EmailVerified: true}
+	got = u.user("office", upstream.Identity{Subject: "1", Username: "ada", Name: "Ada", Email: "ada@example.com", EmailVerified: true})
+	want := oauth.User{Subject: "office:1", Source: u.source(), Username: "ada", Name: "Ada", Email: "ada@example.com", EmailVerified: true}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -251,6 +251,28 @@ func TestEmbeddedServerUpstreamGitHub(t *testing.T) {
 	if got := a.refresh(tokens.Refresh); got.Error != "invalid_grant" {
 		t.Errorf("refreshing when the organisation is out: got %+v, want invalid_grant", got)
 	}
+	// Another GitHub under the same name, with a user of the same number.
+	c.reload(site("acme"))
+	tokens = a.redeem(p.walk(p.get(p.get(a.authorizationURL("prompt", "login")).link("GitHub")), "").Query().Get("code"))
+	if _, who := c.whoami(tokens.Access); who["sub"] != "github:583231" {
+		t.Fatalf("signing in again: whoami says %v", who)
+	}
+	enterprise := fakeGitHub(t)
+	c.reload(strings.ReplaceAll(site("acme"), github.URL, enterprise.URL))
+	if got := a.refresh(tokens.Refresh); got.Error != "invalid_grant" {
+		t.Errorf("refreshing for a user of the GitHub before: got %+v, want invalid_grant", got)
+	}
+	pg := p.get(a.authorizationURL())
+	if pg.link("GitHub") == "" {
+		t.Fatalf("the session goes on: %d %s", pg.status, pg.text())
+	}
+	others := a.redeem(p.walk(p.get(pg.link("GitHub")), "").Query().Get("code"))
+	_, who = c.whoami(others.Access)
+	if sub, _ := who["sub"].(string); !strings.HasPrefix(sub, "github~") || !strings.HasSuffix(sub, ":583231") {
+		t.Errorf("the user of another GitHub is %v", who["sub"])
+	}
+	c.reload(site("other"))
+
 	p = c.person(t)
 	if got := p.follow(p.get(p.get(p.get(a.authorizationURL()).link("GitHub")).location(t).String())); got.header.Get("Location") != "" {
 		// The fake sends the browser straight back.

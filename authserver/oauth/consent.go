@@ -15,8 +15,8 @@ import (
 type User struct {
 	// Subject identifies the user, here and for the resources, for ever.
 	Subject string `json:"sub"`
-	// Source is where they sign in: empty for this server, else the name of an
-	// upstream.
+	// Source is where they sign in: empty for this server, else what tells an
+	// upstream from every other.
 	Source string `json:"src,omitempty"`
 	// Credential changes when the user's access should end, such as with their
 	// password.

@@ -77,6 +77,11 @@ func NewGitHub(config GitHubConfig) (*GitHub, error) {
 // Label implements [Provider].
 func (g *GitHub) Label() string { return g.config.Label }
 
+// Source implements [Provider]. Who a user is, the API says.
+func (g *GitHub) Source() []string {
+	return []string{"github", g.config.BaseURL, g.config.APIURL, g.config.ClientID}
+}
+
 func (g *GitHub) oauth(redirectURI string) *oauth2.Config {
 	return &oauth2.Config{
 		ClientID:     g.config.ClientID,

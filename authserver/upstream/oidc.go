@@ -132,6 +132,9 @@ func NewOIDC(config OIDCConfig) (*OIDC, error) {
 // Label implements [Provider].
 func (o *OIDC) Label() string { return o.config.Label }
 
+// Source implements [Provider].
+func (o *OIDC) Source() []string { return []string{"oidc", o.config.Issuer, o.config.ClientID} }
+
 // discover returns what the provider says of itself, asked at first need. While
 // it can't be asked, what was known of it goes on serving: who else could say.
 func (o *OIDC) discover(ctx context.Context) (*provider, error) {

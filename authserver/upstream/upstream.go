@@ -74,6 +74,10 @@ func (w Wish) options(hint string) []oauth2.AuthCodeOption {
 type Provider interface {
 	// Label is what users call it.
 	Label() string
+	// Source tells its users from those of every other provider: its kind, where it
+	// is, and which client this server is there, for an OpenID provider may give
+	// each client other subjects (OpenID Connect Core 1.0, section 8.1).
+	Source() []string
 	// Begin returns the URL to send the browser to.
 	Begin(ctx context.Context, redirectURI string, wish Wish) (authorizationURL string, p Pending, err error)
 	// Finish returns who the user is that the parameters of the callback speak
