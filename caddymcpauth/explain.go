@@ -316,8 +316,8 @@ func (e explainer) cure(reason token.Reason) string {
 	}
 }
 
-func (e explainer) issuerNames() (names []string) {
-	for _, iss := range e.issuers {
+func (h *Handler) issuerNames() (names []string) {
+	for _, iss := range h.issuers {
 		names = append(names, iss.Issuer)
 	}
 	return names

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddyserver/caddy/v2"
@@ -171,6 +172,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.checkLayout(ctx); err != nil {
 		return err
 	}
+	// The one thing about a start that an operator wants to copy.
+	ctx.Logger().Info("protecting "+h.Resource, zap.Strings("issuers", h.issuerNames()))
 	h.registerDoor()
 	return h.streams.Provision(ctx)
 }

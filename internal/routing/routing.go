@@ -36,6 +36,20 @@ type Handler struct {
 	Hosts []string
 }
 
+// Server is an authorization server among the routes.
+type Server struct {
+	Issuer    string   `json:"issuer"`
+	Resources []string `json:"resources"`
+	Scopes    []Scope  `json:"scopes"`
+	// Hosts are the hosts that the routes around it are for.
+	Hosts []string `json:"-"`
+}
+
+// Scope is one of a server's.
+type Scope struct {
+	Name string `json:"name"`
+}
+
 // Way is the way of a request.
 type Way struct {
 	// Handlers are those that the request meets, in their order, on the
@@ -68,6 +82,8 @@ type Tree struct {
 	named  map[string][]route
 	// Doors are the mcp_auth handlers among all routes but those of errors.
 	Doors []Handler
+	// Servers are the mcp_auth_server handlers.
+	Servers []Server
 }
 
 type route struct {
@@ -242,6 +258,16 @@ func (b *builder) handler(name string, module caddyhttp.MiddlewareHandler, raw j
 			b.tree.Doors = append(b.tree.Doors, h.Handler)
 		}
 		h.answers = answers(name, h.config)
+	case "mcp_auth_server":
+		config, err := configOf(module, raw)
+		if err != nil {
+			return h, err
+		}
+		server := Server{Hosts: h.Hosts}
+		if err := json.Unmarshal(config, &server); err != nil {
+			return h, err
+		}
+		b.tree.Servers = append(b.tree.Servers, server)
 	case "static_response", "metrics", "mcp_whoami":
 		h.answers = true
 	case "error":

@@ -1,0 +1,98 @@
+package adapttest_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/adapttest"
+)
+
+// warnings provisions a Caddyfile, and returns what mcp_auth warns of, with the
+// cures.
+func warnings(t *testing.T, caddyfile string) string {
+	t.Helper()
+	raw, _, err := adapttest.Adapt(caddyfile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config caddy.Config
+	if err := caddy.StrictUnmarshalJSON(raw, &config); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "adapttest") // Caddy may still write there
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	object := func(v map[string]string) json.RawMessage {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	file := filepath.Join(dir, "log")
+	config.StorageRaw = object(map[string]string{"module": "file_system", "root": dir})
+	config.Admin = &caddy.AdminConfig{Disabled: true}
+	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {
+		BaseLog: caddy.BaseLog{Level: "WARN", WriterRaw: object(map[string]string{"output": "file", "filename": file})},
+	}}}
+	adapttest.Provisioning.Lock()
+	defer adapttest.Provisioning.Unlock()
+	if err := caddy.Validate(&config); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.ReadFile(file)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	var found []string
+	for line := range strings.Lines(string(log)) {
+		var entry struct{ Logger, Msg, Cure string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatal(err)
+		}
+		if entry.Logger == "http.handlers.mcp_auth" && entry.Cure != "" {
+			found = append(found, entry.Msg+" -> "+entry.Cure)
+		}
+	}
+	return strings.Join(found, "\n")
+}
+
+// What a door and the authorization server beside it say must fit together.
+func TestContradictions(t *testing.T) {
+	t.Parallel()
+	const user = "users {\nada $2a$04$VxJ1bKKHAzTj/lJL.LkBdOc2tKJ.1HLJ0SLQsnv8xXTwCt9DPZpVu\n}\n"
+	server := func(issuer, resource, scopes string) string {
+		return "mcp_auth_server " + issuer + " {\nresource " + resource + "\nscopes " + scopes + "\n" + user + "}\n"
+	}
+	door := func(issuer, options string) string {
+		return "mcp_auth /mcp* https://mcp.example.com/mcp {\nissuer " + issuer + "\n" + options + "\n}\n"
+	}
+	const site, resource = "https://mcp.example.com", "https://mcp.example.com/mcp"
+	for _, tc := range []struct{ name, site, want, cure string }{
+		{"they fit", server(site, resource, "mcp:tools") + door(site, "scopes mcp:tools"), "", ""},
+		{"a broader scope", server(site, resource, "mcp:all") + door(site, "scopes mcp:tools\nscope_implies mcp:all mcp:tools"), "", ""},
+		{"another issuer as well", server(site, resource, "mcp:tools") + door(site, "issuer https://as.example.com"), "", ""},
+		{"below the site", server(site+"/as", resource, "mcp:tools") + door(site+"/as", ""), "", ""},
+		{"unknown scope", server(site, resource, "mcp:tools") + door(site, "scopes mcp:tool"), "needs the scope mcp:tool", "add mcp:tool to `scopes`"},
+		{"another resource", server(site, site+"/other", "mcp:tools") + door(site, ""), "issues no tokens for this resource", "add " + resource},
+		{"resource with a slash", server(site, resource+"/", "mcp:tools") + door(site, ""), "but for its spelling", "write resource " + resource},
+		{"issuer with a slash", server(site, resource, "mcp:tools") + door(site+"/", ""), "the same but for their spelling", "write issuer " + site},
+		{"issuer elsewhere", server("https://auth.example.com", resource, "mcp:tools") + door("https://auth.example.com", ""), "not an address of its site", "the address of the site"},
+		{"two servers", server(site, resource, "mcp:tools") + server(site, resource, "mcp:tools") + door(site, ""), "is there twice", "remove one of the two"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			got := warnings(t, "https://mcp.example.com {\n"+tc.site+"reverse_proxy 127.0.0.1:9\n}\n")
+			if tc.want == "" && got != "" || !strings.Contains(got, tc.want) || !strings.Contains(got, tc.cure) {
+				t.Errorf("got %q, want %q and %q", got, tc.want, tc.cure)
+			}
+		})
+	}
+}
