@@ -51,7 +51,7 @@ func (v *visit) signedIn() (*oauth.User, error) {
 	if err != nil {
 		return nil, err
 	}
-	user, err := v.h.server.SessionUser(v.Context(), id)
+	user, err := v.h.server.SessionUser(v.Context(), id, v.h.sessionLifetime())
 	if err != nil {
 		return nil, err
 	}

@@ -133,9 +133,11 @@ func TestFetchIsNotHeldUpByOthersWhoWantTheSame(t *testing.T) {
 		if took := time.Since(asked); took > 6*time.Second {
 			t.Errorf("takes %s, want no longer than it takes until a slot is free", took)
 		}
+		n.mu.Lock()
 		if n.asked[wanted] != 1 {
 			t.Errorf("the document was fetched %d times", n.asked[wanted])
 		}
+		n.mu.Unlock()
 		time.Sleep(time.Minute)
 	})
 }

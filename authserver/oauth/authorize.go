@@ -162,9 +162,9 @@ func (s *Server) wrongRedirect(c *Client, uri string, cause error) *Error {
 	return e
 }
 
-// named returns uri, to be put after a word for it in a description: whoever has to
-// compare it to what is registered needs to see it. A text that is no URI isn't
-// repeated: a page of ours would say what its author likes.
+// named returns uri, to be put after a word for it in a description: a developer or
+// an operator has to compare it with what is registered. A text that is no URI isn't
+// repeated: a page of this server would say what its author likes.
 func named(uri string) string {
 	if uri == "" || strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return ""

@@ -13,7 +13,7 @@ import (
 
 // User is who signed in.
 type User struct {
-	// Subject identifies the user, here and for the resources, for ever.
+	// Subject identifies the user, here and for the resources, forever.
 	Subject string `json:"sub"`
 	// Source is where they sign in: empty for this server, else what tells an
 	// upstream from every other.

@@ -244,7 +244,7 @@ func (s *Server) liveGrants(ctx context.Context, ids []string) ([]string, error)
 }
 
 // revokeGrant ends a grant. The lock is for a refresh under way, which would
-// write it anew.
+// write it again.
 func (s *Server) revokeGrant(ctx context.Context, id string) error {
 	unlock, err := s.lock(ctx, grantKey(id))
 	if err != nil {

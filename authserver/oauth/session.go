@@ -66,9 +66,9 @@ func (s *Server) makeRoomForSession(ctx context.Context, subject string) error {
 }
 
 // SessionUser returns who is signed in by the session; nil if it has ended, or
-// if the user may no longer be here. An error means that this could not be found
-// out.
-func (s *Server) SessionUser(ctx context.Context, id SessionID) (*User, error) {
+// if the user may no longer be here. lifetime is that of today, which may be shorter
+// than when the session began. An error means that this could not be found out.
+func (s *Server) SessionUser(ctx context.Context, id SessionID, lifetime time.Duration) (*User, error) {
 	if id.ID == "" {
 		return nil, nil
 	}
@@ -77,7 +77,8 @@ func (s *Server) SessionUser(ctx context.Context, id SessionID) (*User, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !found || record.User.Subject != id.Subject || !s.now().Before(record.Expires) {
+	expires := earlier(record.Expires, record.User.SignedIn.Add(lifetime))
+	if !found || record.User.Subject != id.Subject || !s.now().Before(expires) {
 		return nil, nil
 	}
 	if err := s.welcome(ctx, record.User); refusal(err) {

@@ -21,7 +21,7 @@ func (f *fixture) session(user User) SessionID {
 // signedIn reports whether the session's user is signed in.
 func (f *fixture) signedIn(id SessionID) bool {
 	f.t.Helper()
-	u, err := f.SessionUser(f.t.Context(), id)
+	u, err := f.SessionUser(f.t.Context(), id, time.Hour)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestSession(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	id := f.session(testUser)
-	u, err := f.SessionUser(t.Context(), id)
+	u, err := f.SessionUser(t.Context(), id, time.Hour)
 	if err != nil || u == nil || u.Username != "ada" || !u.SignedIn.Equal(f.clock.Now()) {
 		t.Fatalf("got %+v, %v, want the user, signed in just now", u, err)
 	}
@@ -43,7 +43,7 @@ func TestSession(t *testing.T) {
 		"of no user":      {ID: id.ID},
 		"the user's name": {Subject: "ada"},
 	} {
-		if u, err := f.SessionUser(t.Context(), other); u != nil || err != nil {
+		if u, err := f.SessionUser(t.Context(), other, time.Hour); u != nil || err != nil {
 			t.Errorf("%s: got %+v, %v", name, u, err)
 		}
 		if err := f.EndSession(t.Context(), other); err != nil {
@@ -82,7 +82,7 @@ func TestSessionAsksForTheUser(t *testing.T) {
 		t.Error("signed in in spite of that")
 	}
 	said = fmt.Errorf("%w: the directory", ErrUnavailable)
-	if u, err := f.SessionUser(t.Context(), id); u != nil || !errors.Is(err, ErrUnavailable) {
+	if u, err := f.SessionUser(t.Context(), id, time.Hour); u != nil || !errors.Is(err, ErrUnavailable) {
 		t.Errorf("while that can't be found out: got %+v, %v", u, err)
 	}
 }
@@ -113,7 +113,7 @@ func TestSessionsWithoutStore(t *testing.T) {
 			return nil
 		})
 		_, startErr := f.StartSession(t.Context(), testUser, time.Hour)
-		u, err := f.SessionUser(t.Context(), here)
+		u, err := f.SessionUser(t.Context(), here, time.Hour)
 		if broken == "load" && (u != nil || !errors.Is(err, errStore)) {
 			t.Errorf("%s: got %+v, %v", broken, u, err)
 		}
@@ -167,5 +167,31 @@ func TestSessionsAreBounded(t *testing.T) {
 	}
 	if got := f.store.keys(sessionsPrefix); len(got) > 0 {
 		t.Errorf("left after all have expired: %d", len(got))
+	}
+}
+
+// A lifetime that is shortened holds for the sessions that there are.
+func TestShorterSessions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	id := f.session(testUser) // for an hour
+	for _, test := range []struct {
+		name     string
+		wait     time.Duration
+		lifetime time.Duration
+		want     bool
+	}{
+		{"the same", 0, time.Hour, true},
+		{"longer", 0, 2 * time.Hour, true},
+		{"shorter, before", 10*time.Minute - time.Second, 10 * time.Minute, true},
+		{"shorter", time.Second, 10 * time.Minute, false},
+		{"taken back", 0, time.Hour, true},
+		{"longer, when it is over", time.Hour, 2 * time.Hour, false},
+	} {
+		f.clock.pass(test.wait)
+		u, err := f.SessionUser(t.Context(), id, test.lifetime)
+		if err != nil || (u != nil) != test.want {
+			t.Errorf("%s: got %+v, %v, want signed in: %t", test.name, u, err, test.want)
+		}
 	}
 }

@@ -14,8 +14,6 @@ type standing struct {
 	consent  *Consent
 	resource string // in today's spelling
 	scopes   []string
-	// expires is when the grant ends if its client stays away.
-	expires time.Time
 }
 
 // standing returns what is left today of a grant: what the user allowed, as far
@@ -36,8 +34,7 @@ func (s *Server) standing(ctx context.Context, c *Client, id string, g *grant) (
 		// to anyone who reads them somewhere.
 		return nil, invalidGrant("The client no longer has the secret that its tokens were bound to.")
 	}
-	expires := s.grantExpires(g)
-	if !expires.IsZero() && !s.now().Before(expires) {
+	if expires := s.grantExpires(g); !expires.IsZero() && !s.now().Before(expires) {
 		return nil, invalidGrant("The access has expired.")
 	}
 	consent, err := s.consent(ctx, g.User.Subject, g.ClientID)
@@ -53,7 +50,7 @@ func (s *Server) standing(ctx context.Context, c *Client, id string, g *grant) (
 	if err := s.welcome(ctx, g.User); err != nil {
 		return nil, err
 	}
-	return &standing{consent, audience, scopes, expires}, nil
+	return &standing{consent, audience, scopes}, nil
 }
 
 // permitted returns what today's configuration lets the client have, of a
