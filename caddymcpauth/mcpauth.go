@@ -210,7 +210,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !h.hierarchy.Satisfied(t.Scopes, h.Scopes) {
 		return h.refuse(w, r, refuseScope())
 	}
-	return h.admit(w, r, t, next)
+	return h.admit(w, r, raw, t, next)
 }
 
 // KeepsToken reports whether raw is an access token for this server that no other
@@ -239,8 +239,8 @@ func (h *Handler) Cleanup() error {
 	return errors.Join(errs...)
 }
 
-// admit hands the request on with the identity of its sender.
-func (h *Handler) admit(w http.ResponseWriter, r *http.Request, t *token.Token, next caddyhttp.Handler) error {
+// admit hands the request on with the identity of its sender, whose token is t.
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request, raw string, t *token.Token, next caddyhttp.Handler) error {
 	h.accepted.Inc()
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	// An authentication before this one would otherwise answer for the same
@@ -254,9 +254,14 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, t *token.Token, 
 		r.Header.Del("Authorization")
 	}
 	identity.Set(r.Context(), reader)
-	r, release := h.streams.Wrap(r)
-	defer release()
-	return next.ServeHTTP(w, r)
+	if !streams.IsStream(r) {
+		return next.ServeHTTP(w, r)
+	}
+	// A stream that goes on for days must not outlive what let it in.
+	client := clientAddress(r)
+	return h.streams.Serve(w, r, func(end func(error)) (stop func()) {
+		return h.issuers.Watch(raw, client, t, token.DefaultLeeway, end)
+	}, next)
 }
 
 // clientAddress returns the address of the client, as Caddy's trusted_proxies have it.

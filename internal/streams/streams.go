@@ -1,11 +1,11 @@
-// Package streams ends long-lived requests when their configuration stops, so
-// that they don't keep the process, or a replaced configuration, alive for
-// ever.
+// Package streams ends long-lived requests: when their configuration stops, so that
+// they don't keep the process, or a replaced configuration, alive forever; and when
+// the token that they came with is no longer good.
 //
 // An MCP client holds a stream open for as long as it runs: a GET, or a POST
 // of subscriptions/listen. Caddy waits for open requests without a limit
 // unless grace_period is set, so one such client would keep a SIGTERM waiting
-// for ever. Ordinary calls are left alone and finish.
+// forever. Ordinary calls are left alone and finish.
 package streams
 
 import (
@@ -49,7 +49,7 @@ func (c *Closer) Handle(context.Context, caddy.Event) error {
 // a long-lived stream; otherwise r as it is. The caller must call release when
 // the request is over.
 func (c *Closer) Wrap(r *http.Request) (_ *http.Request, release func()) {
-	if !isStream(r) {
+	if !IsStream(r) {
 		return r, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
@@ -60,14 +60,15 @@ func (c *Closer) Wrap(r *http.Request) (_ *http.Request, release func()) {
 	}
 }
 
-// isStream reports whether r asks for a stream that ends only when a side hangs
-// up: the GET stream of the revisions up to 2025-11-25 and of HTTP+SSE, or
+// IsStream reports whether r asks for a stream that ends only when a side hangs
+// up: the GET stream of the revisions up to 2025-11-25 and of HTTP+SSE, which may
+// also be upgraded; a WebSocket over HTTP/2 and 3 (RFC 8441); or
 // subscriptions/listen of 2026-07-28, which names its method in a header that
 // the server must hold against the body. A client that lies here only has its
 // own call ended.
-func isStream(r *http.Request) bool {
+func IsStream(r *http.Request) bool {
 	switch r.Method {
-	case http.MethodGet:
+	case http.MethodGet, http.MethodConnect:
 		return true
 	case http.MethodPost:
 		return r.Header.Get("Mcp-Method") == "subscriptions/listen"
