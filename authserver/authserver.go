@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 )
 
 func init() {
@@ -182,12 +183,12 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if h.server.ServesPath(r.URL.Path) {
-		h.server.ServeHTTP(w, r)
+		h.server.ServeHTTP(unread.Track(w, r), r)
 		return nil
 	}
 	path, below := strings.CutPrefix(r.URL.Path, h.base)
 	if serve, ok := h.routes[path]; ok && below {
-		return h.servePage(w, r, serve)
+		return h.servePage(unread.Track(w, r), r, serve)
 	}
 	return next.ServeHTTP(w, r)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 )
 
 func (h *Handler) provisionMetadata() error {
@@ -56,6 +57,7 @@ func (h *Handler) isMetadata(r *http.Request) bool {
 // web pages of any origin included: browser clients start here (RFC 9728, section
 // 3).
 func (h *Handler) serveDocument(w http.ResponseWriter, r *http.Request, decision string, document []byte) error {
+	unread.Answer(w, r)
 	decisions.WithLabelValues(h.Resource, decision).Inc()
 	header := w.Header()
 	header.Set("Access-Control-Allow-Origin", "*")

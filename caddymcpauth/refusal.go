@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 )
 
 // refusal is why a request isn't let in. What the client gets of it is an OAuth
@@ -133,6 +134,7 @@ func invalidSentence(reason token.Reason) string {
 // refuse answers a request that isn't let in. It does not read the request's
 // body: refusing a large upload costs nothing.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, ref *refusal) error {
+	unread.Answer(w, r)
 	decisions.WithLabelValues(h.Resource, ref.reason).Inc()
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Add(zap.String("mcp_auth_refusal", ref.reason))

@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 )
 
 // authorization is a request to the authorization endpoint as it was read. It is
@@ -236,6 +237,7 @@ func (h *Handler) repaired(r *http.Request, endpoint string, done []string) {
 // refusePage refuses an authorization request on a page: whether its redirect
 // URI is the client's only the server behind knows, so nobody is sent there.
 func (h *Handler) refusePage(w http.ResponseWriter, r *http.Request, endpoint string, cause error) error {
+	unread.Answer(w, r)
 	h.count(endpoint, "invalid_request")
 	logRefusal(r.Context(), "invalid_request", cause)
 	status := http.StatusBadRequest

@@ -20,6 +20,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 )
 
 // Clients that share an identifier are one to the server behind: what a user
@@ -203,6 +204,7 @@ func (h *Handler) showConsent(w http.ResponseWriter, r *http.Request, a *authori
 // serveConsent takes the user's answer, and sends them on to where they were
 // going, or back to the client.
 func (h *Handler) serveConsent(w http.ResponseWriter, r *http.Request) error {
+	w = unread.Track(w, r)
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)

@@ -22,6 +22,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 )
 
 func init() {
@@ -161,6 +162,7 @@ func (h *Handler) Cleanup() error {
 // unavailable says that nobody knows yet what the server looks like: to people on
 // a page, to programs in JSON.
 func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, endpoint string, err error) error {
+	unread.Answer(w, r)
 	h.count(endpoint, "temporarily_unavailable")
 	logRefusal(r.Context(), "temporarily_unavailable", err)
 	w.Header().Set("Retry-After", "5")

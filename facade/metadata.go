@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 )
 
 // metadataPaths returns where clients look for the metadata: by RFC 8414 and
@@ -78,6 +79,7 @@ func (h *Handler) fields(ctx context.Context) (map[string]any, error) {
 // serveMetadata serves the metadata (RFC 8414, section 3). Of a server that is
 // away it serves what was known last.
 func (h *Handler) serveMetadata(w http.ResponseWriter, r *http.Request) error {
+	w = unread.Track(w, r)
 	header := w.Header()
 	header.Set("Access-Control-Allow-Origin", "*")
 	switch r.Method {

@@ -16,12 +16,14 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 )
 
 const registerPath = "/oauth/register"
 
 // serveRegistration is the registration endpoint (RFC 7591, section 3).
 func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) error {
+	w = unread.Track(w, r)
 	header := w.Header()
 	header.Set("Access-Control-Allow-Origin", "*")
 	header.Set("Cache-Control", "no-store")

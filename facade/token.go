@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 )
 
 // token looks at the requests that programs send: for tokens, to revoke them, to
@@ -105,6 +106,7 @@ func (h *Handler) noteUse(ctx context.Context, clientID string) {
 
 // refuseProgram refuses a request with the JSON of RFC 6749, section 5.2.
 func (h *Handler) refuseProgram(w http.ResponseWriter, r *http.Request, endpoint string, status int, cause error) {
+	unread.Answer(w, r)
 	h.count(endpoint, "invalid_request")
 	logRefusal(r.Context(), "invalid_request", cause)
 	w.Header().Set("Access-Control-Allow-Origin", "*")

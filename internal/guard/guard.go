@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/routing"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 )
 
 func init() {
@@ -89,6 +90,7 @@ func refuseConnect(w http.ResponseWriter, r *http.Request) error {
 	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		fields.Add(zap.String("mcp_auth_refusal", "connect"))
 	}
+	unread.Answer(w, r)
 	w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	w.WriteHeader(http.StatusMethodNotAllowed)
 	return nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/routing"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 )
 
 // TokenKeeper is implemented by the front door.
@@ -81,6 +82,7 @@ func onWayToDoor(tree *routing.Tree, r *http.Request) bool {
 // refuseMisread answers a request whose path other servers read differently. The
 // browser of a person gets a page; everything else an error as OAuth has them.
 func refuseMisread(w http.ResponseWriter, r *http.Request) error {
+	unread.Answer(w, r)
 	const sentence = "The path of this request can be read in more than one way."
 	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		fields.Add(zap.String("mcp_auth_refusal", "ambiguous_path"))
