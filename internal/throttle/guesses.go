@@ -207,12 +207,12 @@ func (g *Guesses) Try(address, username, browser string) (*Attempt, time.Duratio
 			return &Attempt{guesses: g, name: n, browser: of}, 0
 		}
 	}
-	a := &Attempt{guesses: g, name: n, networks: networks(address)}
+	list := networks(address)
 	// From the narrowest network on: a wide one yields to narrow ones inside of
 	// it that have failed less.
-	wait := n.failed.records[a.networks[0]].wait(freeFailures, now)
+	wait := n.failed.records[list[0]].wait(freeFailures, now)
 	here, anywhere := 0, 0
-	for _, of := range a.networks {
+	for _, of := range list {
 		here = max(here, n.failed.records[of].since(now)/of.share())
 		s := g.anywhere[of.bits].records[of]
 		switch {
@@ -232,8 +232,7 @@ func (g *Guesses) Try(address, username, browser string) (*Attempt, time.Duratio
 	if wait > 0 {
 		return nil, wait // and nothing is remembered: refusals fill no memory
 	}
-	a.Rank = 1 + min(anywhere, freeAnywhere)
-	for _, of := range a.networks {
+	for _, of := range list {
 		count(n.failed, of, forgetFailures, now)
 		s := g.anywhere[of.bits].records[of]
 		if s == nil {
@@ -249,7 +248,7 @@ func (g *Guesses) Try(address, username, browser string) (*Attempt, time.Duratio
 		}
 	}
 	n.bucket.take()
-	return a, 0
+	return &Attempt{Rank: 1 + min(anywhere, freeAnywhere), guesses: g, name: n, networks: list}, 0
 }
 
 // reserve returns how many tokens are left for networks that have failed less.

@@ -53,19 +53,19 @@ type Claim struct {
 	// From is the client's address. What isn't one is a network by itself.
 	From string
 
-	// Rank goes before networks: as long as somebody of a lower one waits, no
-	// higher one gets a slot, and the highest loses its place in a full queue.
+	// Rank goes before networks: as long as a lower one waits, no higher one gets
+	// a slot, and the highest loses its place in a full queue.
 	Rank int
 
 	// For is what the slot is wanted for, such as a host; each may hold only so
-	// many. Empty: not limited.
+	// many, and a fourth of the queue. Empty: not limited.
 	For string
 }
 
 // BusyError says that there was no room in the queue, or no longer.
 type BusyError struct {
-	// Own says that the network has more places or slots than others have: the
-	// client is asking too much (429), rather than we are overloaded (503).
+	// Own says that the network has other places or slots: the client is asking
+	// too much (429), rather than all of them together (503).
 	Own bool
 }
 
@@ -76,8 +76,8 @@ func (e *BusyError) Error() string {
 	return "too many requests are waiting"
 }
 
-// NewSlots returns so many slots, each of which somebody in a queue of that length
-// can wait for. Of the slots, each [Claim.For] may hold the number each; zero: all.
+// NewSlots returns so many slots, with a queue of that length. Each [Claim.For] may
+// hold the number each of the slots; zero: all.
 func NewSlots(slots, queue, each int) *Slots {
 	return &Slots{
 		slots:  slots,
@@ -227,34 +227,44 @@ func (s *Slots) forget(p *place) {
 // not: too many at all, or for what was last asked for. From the widest network
 // down, it is in the one that has the most, or of those in the one that came last.
 func (s *Slots) loser(group string) *place {
-	var places []*place
-	if group != "" && s.each > 0 {
-		for _, p := range s.waiting {
-			if p.claim.For == group {
-				places = append(places, p)
-			}
+	ofGroup, rank := 0, 0
+	for _, p := range s.waiting {
+		if p.claim.For == group {
+			ofGroup++
 		}
 	}
 	// Those who wait for one slow host leave room for those who want others.
-	if len(places) <= max(1, s.queue/4) {
-		if len(s.waiting) <= s.queue {
-			return nil
-		}
-		places = slices.Clone(s.waiting)
+	tooMany := group != "" && s.each > 0 && ofGroup > max(1, s.queue/4)
+	if !tooMany && len(s.waiting) <= s.queue {
+		return nil
 	}
-	rank := slices.MaxFunc(places, func(a, b *place) int { return cmp.Compare(a.claim.Rank, b.claim.Rank) }).claim.Rank
-	places = slices.DeleteFunc(places, func(p *place) bool { return p.claim.Rank != rank })
-	for level := 1; ; level++ {
-		at := func(p *place) *node { return p.nodes[max(0, len(p.nodes)-level)] }
-		most := slices.MaxFunc(places, func(a, b *place) int {
-			m, n := at(a), at(b)
-			return cmp.Or(cmp.Compare(m.held+m.waiting, n.held+n.waiting), cmp.Compare(a.number, b.number))
-		})
-		if level > len(most.nodes) {
-			return most
+	candidate := func(p *place) bool { return !tooMany || p.claim.For == group }
+	for _, p := range s.waiting {
+		if candidate(p) {
+			rank = max(rank, p.claim.Rank)
 		}
-		places = slices.DeleteFunc(places, func(p *place) bool { return at(p) != at(most) })
 	}
+	var loser *place
+	for level := 1; loser == nil || level <= len(loser.nodes); level++ {
+		var in *node // the network that was found before
+		if loser != nil {
+			in = loser.nodes[len(loser.nodes)-level+1]
+		}
+		var most *place
+		for _, p := range s.waiting {
+			if !candidate(p) || p.claim.Rank != rank || in != nil && (len(p.nodes) < level || p.nodes[len(p.nodes)-level+1] != in) {
+				continue
+			}
+			n := p.nodes[len(p.nodes)-level]
+			// Places are in the order of their numbers.
+			if most == nil || n.held+n.waiting >= most.nodes[len(most.nodes)-level].held+most.nodes[len(most.nodes)-level].waiting {
+				most = p
+			}
+		}
+		loser = most
+	}
+	// The newest of the narrowest network that was found.
+	return loser
 }
 
 // compareTurn is negative if a's turn is before b's. It goes from the widest
