@@ -118,6 +118,12 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 		return nil, invalidRequest("code_verifier is missing: PKCE is required.")
 	}
 	key := codeKey(value)
+	// What a stranger makes up takes no lock, of which the storage keeps records.
+	if found, err := s.load(ctx, key, new(code)); err != nil {
+		return nil, err
+	} else if !found {
+		return nil, invalidGrant("The code is not known, or has expired.")
+	}
 	unlock, err := s.lock(ctx, key)
 	if err != nil {
 		return nil, err
