@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/clientip"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
@@ -199,7 +200,7 @@ func (h *Handler) doors() []oauth.Door {
 type documents struct{ *clientdoc.Fetcher }
 
 func (d documents) Fetch(ctx context.Context, id string) ([]byte, error) {
-	body, err := d.Fetcher.Fetch(ctx, id, clientAddress(ctx))
+	body, err := d.Fetcher.Fetch(ctx, id, clientip.Of(ctx))
 	if _, away := errors.AsType[*clientdoc.UnavailableError](err); away {
 		err = fmt.Errorf("%w: %w", oauth.ErrUnavailable, err)
 	}

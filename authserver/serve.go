@@ -74,6 +74,7 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, page route) 
 		}.Write(w, http.StatusMethodNotAllowed)
 		return nil
 	}
+	h.state.proxy.Check(r, h.logger)
 	ctx, cancel := context.WithTimeout(r.Context(), pageTimeout)
 	defer cancel()
 	v := &visit{Visit: h.browsers.Visit(w, r.WithContext(ctx)), h: h}

@@ -9,8 +9,7 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/clientip"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 )
 
@@ -44,6 +43,8 @@ type serverState struct {
 	// that they do: it is asked in our name.
 	returns   *throttle.Buckets
 	upstreams *throttle.Slots
+
+	proxy clientip.ProxyWarning
 }
 
 func newServerState(now func() time.Time) *serverState {
@@ -57,13 +58,6 @@ func newServerState(now func() time.Time) *serverState {
 
 // Destruct implements [caddy.Destructor].
 func (*serverState) Destruct() error { return nil }
-
-// clientAddress returns where the request of ctx comes from. What it is, behind a
-// proxy, is the server's option trusted_proxies.
-func clientAddress(ctx context.Context) string {
-	address, _ := caddyhttp.GetVar(ctx, caddyhttp.ClientIPVarKey).(string)
-	return address
-}
 
 // throttledError says that the client has to wait.
 type throttledError struct {
@@ -95,7 +89,7 @@ func busy(err error) error {
 // user has signed in with before; empty for others. The error is a
 // [*throttledError], or check's.
 func (s *serverState) signInWith(ctx context.Context, username, browser string, check func() (*User, error)) (*User, error) {
-	address := clientAddress(ctx)
+	address := clientip.Of(ctx)
 	attempt, wait := s.guesses.Try(address, username, browser)
 	if attempt == nil {
 		return nil, &throttledError{wait, http.StatusTooManyRequests}
@@ -121,7 +115,7 @@ func (s *serverState) signInWith(ctx context.Context, username, browser string, 
 // comeBack waits until a user who comes back from an upstream may be asked about
 // there. The error is a [*throttledError].
 func (s *serverState) comeBack(ctx context.Context) (release func(), err error) {
-	address := clientAddress(ctx)
+	address := clientip.Of(ctx)
 	if wait := s.returns.Take(address); wait > 0 {
 		return nil, &throttledError{wait, http.StatusTooManyRequests}
 	}

@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/clientip"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
@@ -43,7 +43,8 @@ func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) erro
 		header.Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 		writeError(w, http.StatusTooManyRequests, "temporarily_unavailable", "Too many registrations from this network: wait a little.")
 	}
-	if wait := h.limits.registrations.Take(clientAddress(r)); wait > 0 {
+	h.limits.proxy.Check(r, h.logger)
+	if wait := h.limits.registrations.Take(clientip.Of(r.Context())); wait > 0 {
 		tooMany(wait)
 		return nil
 	}
@@ -103,7 +104,7 @@ func (h *Handler) register(r *http.Request) (map[string]any, error) {
 	}
 	wait, cancel := context.WithTimeout(r.Context(), registrationWait)
 	defer cancel()
-	release, err := h.limits.atServer.Take(wait, clientAddress(r))
+	release, err := h.limits.atServer.Take(wait, clientip.Of(r.Context()))
 	if err != nil {
 		return nil, err
 	}
@@ -118,11 +119,6 @@ func (h *Handler) register(r *http.Request) (map[string]any, error) {
 		ClientURI:               m.ClientURI,
 		Scope:                   string(m.Scope),
 	})
-}
-
-func clientAddress(r *http.Request) string {
-	address, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	return address
 }
 
 const (
@@ -144,6 +140,7 @@ const (
 type limits struct {
 	registrations *throttle.Buckets
 	atServer      *throttle.Slots
+	proxy         clientip.ProxyWarning
 }
 
 func newLimits(now func() time.Time) *limits {

@@ -1,0 +1,49 @@
+// Package clientip tells where a request comes from, as what strangers ask for is
+// shared by that.
+package clientip
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// Of returns the address of the client whose request ctx belongs to. Behind a
+// proxy that is what the server's option trusted_proxies makes of it.
+func Of(ctx context.Context) string {
+	address, _ := caddyhttp.GetVar(ctx, caddyhttp.ClientIPVarKey).(string)
+	return address
+}
+
+// sharedNAT is where a carrier's, or a tunnel's, inside is (RFC 6598).
+var sharedNAT = netip.MustParsePrefix("100.64.0.0/10")
+
+// ProxyWarning warns, once, of a proxy in front that the server doesn't trust. The
+// zero value is ready to use.
+type ProxyWarning struct{ once sync.Once }
+
+// Check warns if the request comes from such a proxy. A stranger on the same
+// network can bring the warning about, and nothing else.
+func (p *ProxyWarning) Check(r *http.Request, logger *zap.Logger) {
+	if r.Header.Get("X-Forwarded-For") == "" && r.Header.Get("Forwarded") == "" {
+		return
+	}
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
+		return
+	}
+	addr, err := netip.ParseAddr(Of(r.Context()))
+	if err != nil {
+		return
+	}
+	if addr = addr.Unmap(); !addr.IsLoopback() && !addr.IsPrivate() && !addr.IsLinkLocalUnicast() && !sharedNAT.Contains(addr) {
+		return // of clients on the Internet, anybody may send such a header
+	}
+	p.once.Do(func() {
+		logger.Warn("requests come through a proxy that isn't trusted, so all clients have its address, and one of them slows down all: name it in the global options, `servers { trusted_proxies static <address> }`",
+			zap.String("address", addr.String()))
+	})
+}
