@@ -8,8 +8,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
 // question is what the consent page asks, sealed into its form: the answer is

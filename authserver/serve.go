@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
 // The paths of the pages, below the issuer's, beside the authorization endpoint.

@@ -21,9 +21,9 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storetest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
 const (

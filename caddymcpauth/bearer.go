@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 // bearerToken returns the token of r as RFC 6750, section 2.1 has it sent. The

@@ -8,7 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 // Cache says how long verdicts on tokens are kept, and how many. Verdicts

@@ -15,7 +15,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/check"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 )
 
 // The exit codes of the commands, other than 0.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 )
 
 // metadataObserver judges an issuer's metadata by what MCP clients need, and says

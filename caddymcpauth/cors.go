@@ -12,7 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
 // requestHeaders are the request headers that MCP clients in browsers send,

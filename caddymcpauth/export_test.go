@@ -3,7 +3,7 @@ package caddymcpauth
 import (
 	"encoding/json"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 // PoolReferences returns how many configurations hold the shared state of the

@@ -12,8 +12,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 // Issuer is an authorization server whose tokens are accepted.

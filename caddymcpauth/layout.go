@@ -17,8 +17,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/routing"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
 // checkLayout looks at where in its server's routes the front door stands. It
@@ -66,7 +66,9 @@ func (h *Handler) layout(tree *routing.Tree) ([]layoutFinding, error) {
 // beside it.
 func (l *layout) checkServers(h *Handler) {
 	for i, server := range l.tree.Servers {
-		if slices.ContainsFunc(l.tree.Servers[:i], func(other routing.Server) bool { return other.Issuer == server.Issuer && slices.Equal(other.Hosts, server.Hosts) }) {
+		if slices.ContainsFunc(l.tree.Servers[:i], func(other routing.Server) bool {
+			return other.Issuer == server.Issuer && slices.Equal(other.Hosts, server.Hosts)
+		}) {
 			l.found("mcp_auth_server "+server.Issuer+" is there twice: only the first answers", "remove one of the two, or give them issuers that differ in their path")
 			continue
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
 // matcherPaths returns the paths of matcher, none if it isn't about paths.

@@ -19,12 +19,12 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 func init() {

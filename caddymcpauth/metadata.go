@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
 func (h *Handler) provisionMetadata() error {

@@ -12,9 +12,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 // refusal is why a request isn't let in. What the client gets of it is an OAuth

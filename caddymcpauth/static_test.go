@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 // hashOf is what the configuration has of a key.

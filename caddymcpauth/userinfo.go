@@ -13,8 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 func init() {

@@ -13,8 +13,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
 // authorization is a request to the authorization endpoint as it was read. It is

@@ -19,8 +19,8 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/logto"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
 func init() {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 )
 
 // metadataPaths returns where clients look for the metadata: by RFC 8414 and

@@ -13,15 +13,15 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
 // Provision sets up the façade. It asks no server anything.

@@ -14,9 +14,9 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/clientip"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
 const registerPath = "/oauth/register"

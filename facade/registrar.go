@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
 // Registrar is what guest modules in the namespace http.mcp_auth.registrars

@@ -10,8 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
 // token looks at the requests that programs send: for tokens, to revoke them, to

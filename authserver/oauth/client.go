@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 // Kind says how a client came to be known.

@@ -7,8 +7,8 @@ import (
 	"sort"
 	"time"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
 // User is who signed in.

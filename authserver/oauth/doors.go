@@ -3,7 +3,7 @@ package oauth
 import (
 	"slices"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
 // Door is a resource server beside this one, which takes its tokens.

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
 // Error is an OAuth error response (RFC 6749, section 5.2 and those that extend

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
 func newFuzzed(f *testing.F) *Server {

@@ -18,8 +18,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/sync/singleflight"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 const (

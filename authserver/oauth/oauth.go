@@ -22,10 +22,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 // revokedMemory is how much longer a revoked token is remembered than it works, for

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
 // standing is what is left today of what a user granted.

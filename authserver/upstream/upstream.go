@@ -21,7 +21,7 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 )
 
 // Identity is who an upstream says the user is.

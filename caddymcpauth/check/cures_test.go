@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/check"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 )
 
 // Broken setups, and what to do about them. One finding has both texts.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 )
 
 // issuer walks on at an authorization server.

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
 // Server answers requests for an issuer's endpoints.

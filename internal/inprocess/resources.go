@@ -4,7 +4,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
 // resourceName is what a front door calls its resource.

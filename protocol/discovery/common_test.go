@@ -1,0 +1,112 @@
+package discovery_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+)
+
+// clock is a clock that goes when told to.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock {
+	return &clock{now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)}
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// newServer starts an issuer with keys that are cheap to make.
+func newServer(t testing.TB, opts oauthtest.Options) *oauthtest.Server {
+	t.Helper()
+	if opts.Algorithm == "" {
+		opts.Algorithm = "ES256"
+	}
+	return oauthtest.New(t, opts)
+}
+
+// newIssuer returns what is known of config's issuer until the test ends.
+func newIssuer(t testing.TB, config discovery.Config) *discovery.Issuer {
+	t.Helper()
+	iss, err := discovery.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(iss.Close)
+	return iss
+}
+
+// keysOf fetches until it gets the keys or fails the test.
+func keysOf(t testing.TB, iss *discovery.Issuer, since time.Time) *token.KeySet {
+	t.Helper()
+	set, err := iss.KeySet(t.Context(), since)
+	if err != nil {
+		t.Fatalf("got %v, want keys", err)
+	}
+	return set
+}
+
+// wantUnavailable checks that err says that the issuer could not be asked.
+func wantUnavailable(t testing.TB, what string, set any, err error) *token.UnavailableError {
+	t.Helper()
+	var una *token.UnavailableError
+	if !errors.As(err, &una) {
+		t.Fatalf("%s: got %v, %v, want an *UnavailableError", what, set, err)
+	}
+	return una
+}
+
+// eventually waits until ok says so; for what happens in the background.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: did not happen", what)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// outcomes collects what [discovery.Config.OnFetch] is told.
+type outcomes struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+func (o *outcomes) OnFetch(document string, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err != nil {
+		document += " failed"
+	}
+	o.seen = append(o.seen, document)
+}
+
+func (o *outcomes) take() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	seen := o.seen
+	o.seen = nil
+	return seen
+}

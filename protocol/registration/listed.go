@@ -1,0 +1,82 @@
+package registration
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+)
+
+// anyBelow ends an entry of an operator's list that stands for every redirect URI
+// below a path. Hosted clients have one for each connector that a user adds, such
+// as https://chatgpt.com/connector/oauth/<id>, and nobody knows them beforehand.
+const anyBelow = "/*"
+
+// IsPrefix reports whether an entry of an operator's list stands for many redirect
+// URIs.
+func IsPrefix(entry string) bool { return strings.HasSuffix(entry, anyBelow) }
+
+// CheckListed returns an error if entry can't be in an operator's list of redirect
+// URIs: it must be one, of any scheme that is an application's, or a prefix of whole
+// path segments, as in https://chatgpt.com/connector/oauth/*.
+//
+// A prefix widens OAuth 2.1, section 4.1.1, which wants the whole URI registered. It
+// does so for the operator alone, who knows the host: never for what clients
+// register, and never for what they request, which stays one exact URI.
+func CheckListed(entry string) error {
+	if !strings.Contains(entry, "*") {
+		u, err := url.Parse(entry)
+		if err != nil {
+			return errors.New("is not a URI")
+		}
+		return CheckRedirectURI(entry, []string{u.Scheme})
+	}
+	path, ok := strings.CutSuffix(entry, anyBelow)
+	if !ok || strings.Contains(path, "*") {
+		return errors.New("has a wildcard elsewhere than at its end, in place of the last path segments, as in https://chatgpt.com/connector/oauth/*")
+	}
+	if err := CheckRedirectURI(path, nil); err != nil {
+		return err
+	}
+	u, err := url.Parse(path)
+	switch {
+	case err != nil || !LeadsToWebSite(path):
+		return errors.New("has a wildcard, which is for https and a web site: those on loopback may have any port without it")
+	case u.RawQuery != "" || u.ForceQuery:
+		return errors.New("has a query before its wildcard")
+	case strings.Trim(u.Path, "/") == "":
+		return errors.New("would allow every page of its host, and one that forwards to elsewhere is enough for a thief: name at least one path segment before the wildcard")
+	}
+	if id, err := resource.Parse(path); err != nil || strings.HasSuffix(path, "/") || strings.ContainsAny(u.EscapedPath(), "%;") || id.Origin()+u.EscapedPath() != path {
+		return fmt.Errorf("is not in its simplest form before the wildcard: lower-case host, no default port, no escapes, no empty or dot segments")
+	}
+	return nil
+}
+
+// Lists reports whether an entry of an operator's list, which has passed
+// [CheckListed], allows uri: as [SameRedirectURI] does, or because uri lies below a
+// prefix. What lies below has nothing that two readers could take for another path:
+// whole segments of letters, digits, hyphens, dots, underscores and tildes.
+func Lists(entry, uri string) bool {
+	if !IsPrefix(entry) {
+		return SameRedirectURI(entry, uri)
+	}
+	below, ok := strings.CutPrefix(uri, strings.TrimSuffix(entry, "*"))
+	if !ok || len(uri) > MaxRedirectURI {
+		return false
+	}
+	for segment := range strings.SplitSeq(below, "/") {
+		if strings.Trim(segment, ".") == "" || strings.ContainsFunc(segment, func(r rune) bool { return !unreserved(r) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// unreserved reports whether r is a character that RFC 3986, section 2.3, reserves
+// for nothing.
+func unreserved(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~", r)
+}
