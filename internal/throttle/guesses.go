@@ -17,6 +17,9 @@ const (
 	// with a second and doubles.
 	maxPause = time.Minute
 
+	// maxWait is the longest wait that is told of.
+	maxWait = 5 * time.Minute
+
 	// forgetFailures is how long an address's failures at a name are remembered:
 	// as long as it takes until all the guesses of a user are to be had again, or
 	// the same networks could begin again. forgetAnywhere is the same for all
@@ -230,7 +233,9 @@ func (g *Guesses) Try(address, username, browser string) (*Attempt, time.Duratio
 		wait = min(wait, own)
 	}
 	if wait > 0 {
-		return nil, wait // and nothing is remembered: refusals fill no memory
+		// Nothing is remembered: refusals fill no memory. And nobody is told to wait
+		// for hours: of what is shared, others may give some back.
+		return nil, min(wait, maxWait)
 	}
 	for _, of := range list {
 		count(n.failed, of, forgetFailures, now)
