@@ -8,7 +8,7 @@ GOFUMPT = $(GO) run mvdan.cc/gofumpt@v0.12.0
 # deadline exceeded" and nothing found.
 FUZZTIME ?= 10000x
 NODE = integration_test/node
-DEBIAN = python3-django-oauth-toolkit python3-hypercorn chromium
+DEBIAN = python3-django-oauth-toolkit python3-hypercorn chromium redis-server
 
 .PHONY: test deps debian lint unit fuzz cross run bench
 
@@ -23,7 +23,7 @@ deps: $(NODE)/node_modules/.package-lock.json debian
 # Debian's packages, where they may be installed. Elsewhere the tests that need
 # them skip, or fail in CI.
 debian:
-	@if /usr/bin/python3 -c 'import oauth2_provider, hypercorn' 2>/dev/null && command -v chromium >/dev/null; then :; \
+	@if /usr/bin/python3 -c 'import oauth2_provider, hypercorn' 2>/dev/null && command -v chromium >/dev/null && command -v redis-server >/dev/null; then :; \
 		elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null; \
 		else \

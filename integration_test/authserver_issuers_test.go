@@ -35,7 +35,7 @@ const issuersOptions = `
 
 // below returns the server whose issuer has the path.
 func (c *caddyServer) below(path string) *caddyServer {
-	return &caddyServer{t: c.t, admin: c.admin, dir: c.dir, cmd: c.cmd, log: c.log, exited: c.exited, env: c.env, Host: c.Host, URL: c.URL + path, CA: c.CA}
+	return &caddyServer{t: c.t, admin: c.admin, dir: c.dir, cmd: c.cmd, log: c.log, exited: c.exited, env: c.env, binary: c.binary, global: c.global, Host: c.Host, URL: c.URL + path, CA: c.CA}
 }
 
 // Nothing that one of two servers has issued counts at the other, which can't end

@@ -144,9 +144,10 @@ func TestEmbeddedServerReload(t *testing.T) {
 }
 
 // kill -9 loses nothing that anybody was told of.
-func TestEmbeddedServerKilled(t *testing.T) {
-	t.Parallel()
-	c := startEmbedded(t, embedded)
+func TestEmbeddedServerKilled(t *testing.T) { onStorages(t, testKilled) }
+
+func testKilled(t *testing.T, st *storageUnderTest) {
+	c := st.start(t, embedded)
 	text := c.caddyfile(strings.ReplaceAll(embedded, "CAFILE", c.CA))
 	a := c.register(t, callback)
 	p := c.person(t)

@@ -36,6 +36,9 @@ type caddyServer struct {
 
 	// env is added to its environment.
 	env []string
+	// binary is the program, caddyBinary unless a test has another, and global are
+	// further global options.
+	binary, global string
 
 	shared       sync.Once
 	sharedClient *http.Client
@@ -60,11 +63,12 @@ const globalOptions = `{
 func newCaddy(t *testing.T) *caddyServer {
 	t.Helper()
 	c := &caddyServer{
-		t:     t,
-		admin: "localhost:" + strconv.Itoa(freePort(t)),
-		dir:   t.TempDir(),
-		log:   new(logBuffer),
-		Host:  "localhost:" + strconv.Itoa(freePort(t)),
+		t:      t,
+		admin:  "localhost:" + strconv.Itoa(freePort(t)),
+		dir:    t.TempDir(),
+		log:    new(logBuffer),
+		binary: caddyBinary,
+		Host:   "localhost:" + strconv.Itoa(freePort(t)),
 	}
 	c.URL = "https://" + c.Host
 	c.CA = filepath.Join(c.dir, "caddy", "pki", "authorities", "local", "root.crt")
@@ -89,14 +93,14 @@ func (c *caddyServer) caddyfile(site string) string {
 	if !found {
 		before, directives = "", site
 	}
-	text := fmt.Sprintf(globalOptions, n) + before + "\n" + c.URL + " {\n\tlog\n" + directives + "\n}\n"
+	text := strings.Replace(fmt.Sprintf(globalOptions, n), "{\n", "{\n"+c.global, 1) + before + "\n" + c.URL + " {\n\tlog\n" + directives + "\n}\n"
 	return strings.ReplaceAll(text, "SITE", c.URL)
 }
 
 // start runs Caddy with the Caddyfile text until the test ends.
 func (c *caddyServer) start(text string) {
 	c.t.Helper()
-	c.cmd = exec.Command(caddyBinary, "run", "--config", c.write(text), "--adapter", "caddyfile")
+	c.cmd = exec.Command(c.binary, "run", "--config", c.write(text), "--adapter", "caddyfile")
 	c.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+c.dir, "XDG_CONFIG_HOME="+c.dir)
 	c.cmd.Env = append(c.cmd.Env, c.env...)
 	c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
@@ -152,7 +156,7 @@ func (c *caddyServer) kill() {
 // reload replaces the configuration and returns once Caddy has taken it.
 func (c *caddyServer) reload(site string) {
 	c.t.Helper()
-	out, err := exec.Command(caddyBinary, "reload", "--force", "--adapter", "caddyfile",
+	out, err := exec.Command(c.binary, "reload", "--force", "--adapter", "caddyfile",
 		"--config", c.write(c.caddyfile(site)), "--address", c.admin).CombinedOutput()
 	if err != nil {
 		c.t.Fatalf("caddy reload: %v\n%s", err, out)

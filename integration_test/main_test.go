@@ -41,6 +41,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "building Caddy:", err)
 		return 1
 	}
+	redisDir = filepath.Join(dir, "redis")
 	return m.Run()
 }
 
