@@ -2,18 +2,26 @@
 # missing piece an error instead of a skip.
 
 GO ?= go
-STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-GOFUMPT = $(GO) run mvdan.cc/gofumpt@v0.12.0
+GOLANGCI = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+ACTIONLINT = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+GORELEASER = $(GO) run github.com/goreleaser/goreleaser/v2@v2.15.1
 # A number of tries: when a time is up, go test at times fails with "context
 # deadline exceeded" and nothing found.
 FUZZTIME ?= 10000x
 NODE = integration_test/node
 DEBIAN = python3-django-oauth-toolkit python3-hypercorn chromium redis-server
 
-.PHONY: test deps debian lint unit fuzz cross run bench
+.PHONY: test check deps debian lint unit fuzz cross cover run bench release-check
 
-test: deps lint unit fuzz cross
-	@echo "everything passed"
+# Everything. The unit tests come last, so that the output ends with their summary.
+test: deps lint fuzz cross unit
+
+# The quick one, for every save: no race detector, no clients, no fuzzing.
+check:
+	$(GO) build ./...
+	$(GO) vet ./...
+	$(GOLANGCI) run ./...
+	$(GO) test -short $$($(GO) list ./... | grep -v -e /integration_test -e /bench)
 
 run:
 	$(GO) run ./cmd/caddy run --config Caddyfile.example
@@ -38,9 +46,8 @@ lint:
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) vet -tags bench ./bench
-	@unformatted=$$($(GOFUMPT) -l $$(git ls-files '*.go')); \
-		if [ -n "$$unformatted" ]; then echo "not formatted by gofumpt:"; echo "$$unformatted"; exit 1; fi
-	$(STATICCHECK) ./...
+	$(GOLANGCI) run ./...
+	$(ACTIONLINT)
 
 unit:
 	$(GO) test -race -timeout 20m ./...
@@ -61,3 +68,15 @@ cross:
 # What the front door costs, as ratios of one run: see bench/README.md.
 bench:
 	$(GO) test -tags bench -count=1 -timeout 20m -v -run TestBench ./bench
+
+# Coverage by the unit tests, and by the Caddys that the integration tests run.
+cover:
+	rm -rf cover && mkdir -p cover/unit cover/run
+	$(GO) test -cover $$($(GO) list ./... | grep -v -e /integration_test -e /bench) -args -test.gocoverdir=$(CURDIR)/cover/unit
+	GOCOVERDIR=$(CURDIR)/cover/run $(GO) test -count=1 ./integration_test
+	$(GO) tool covdata percent -i=cover/unit,cover/run
+
+# What can be checked of a release without making one. Building goreleaser takes
+# minutes.
+release-check:
+	$(GORELEASER) check

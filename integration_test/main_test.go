@@ -35,6 +35,10 @@ func run(m *testing.M) int {
 	if runtime.GOOS == "windows" {
 		caddyBinary += ".exe"
 	}
+	if os.Getenv("GOCOVERDIR") != "" {
+		// `make cover`: the Caddys that the tests run say what they have covered.
+		buildFlags = append(buildFlags, "-cover", "-coverpkg=github.com/caddy-mcp-auth/caddy-mcp-auth/...")
+	}
 	build := exec.Command("go", append(append([]string{"build"}, buildFlags...), "-o", caddyBinary, "../cmd/caddy")...)
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
