@@ -1,9 +1,9 @@
-// Package caddymcpauth is the module root: importing it links every Caddy
+// Package caddymcp is the module root: importing it links every Caddy
 // module of this repository, so that `xcaddy build --with
 // github.com/caddy-mcp-auth/caddy-mcp-auth` gets them all.
 //
 // To link one alone, import its folder instead.
-package caddymcpauth
+package caddymcp
 
 import (
 	_ "github.com/caddy-mcp-auth/caddy-mcp-auth/authserver"
