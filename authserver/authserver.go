@@ -93,10 +93,12 @@ type Handler struct {
 	// How Client ID Metadata Documents are fetched.
 	ClientDocuments *ClientDocuments `json:"client_documents,omitempty"`
 
-	// What seals the signing keys and whatever others keep for this server, of
-	// at least 32 characters. All instances on one storage need the same. Change
-	// it, and everybody signs in again, and clients register again. Placeholders
-	// are replaced. Default: one is made and kept in the storage.
+	// The master secret, of at least 32 characters. It encrypts the stored signing
+	// keys and everything that browsers and clients keep for this server: cookies,
+	// forms, client identifiers. All instances of this issuer need the same; other
+	// issuers may have it too, for every key depends on the issuer as well. When it
+	// changes, people sign in again, and clients register again. Placeholders are
+	// replaced. Default: one is made and kept in the storage.
 	Secret string `json:"secret,omitempty"`
 
 	registrationSaid bool // while a Caddyfile is parsed

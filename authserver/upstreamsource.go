@@ -11,8 +11,8 @@ import (
 )
 
 // The users of an upstream are those of one provider. If the operator puts another
-// provider in its place, under the same name, user 1 there is somebody else than
-// user 1 here.
+// provider in its place, under the same name, user 1 there is another person
+// than user 1 here.
 
 // source returns what tells the users of this upstream from those of every other,
 // whatever had its name before.

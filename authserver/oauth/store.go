@@ -19,13 +19,12 @@ type Store interface {
 	// certainly is none: a token would be said to be inactive.
 	Load(ctx context.Context, key string) ([]byte, error)
 	Store(ctx context.Context, key string, record []byte) error
-	// Delete removes the record at key, or every record below it. It is no
-	// error if there is none.
+	// Delete removes the record at key. It is no error if there is none.
 	Delete(ctx context.Context, key string) error
 	// List returns the keys of all records below prefix, which may be none.
 	List(ctx context.Context, prefix string) ([]string, error)
-	// Lock waits until nobody else, in no process, holds the lock name. It
-	// isn't held twice by one caller.
+	// Lock waits until no other caller, in no process, holds the lock name. One
+	// caller must not take it twice.
 	Lock(ctx context.Context, name string) (unlock func(), err error)
 }
 

@@ -20,7 +20,7 @@ const markerKey = "marker"
 // ErrVanished says that a storage has lost what it had, or has something else in
 // its place.
 var ErrVanished = errors.New("the storage says that nothing is there, not even the record that was there before: " +
-	"it can't be reached, or it was emptied (if you have emptied it, restart Caddy)")
+	"it can't be reached, or it was emptied (if you have emptied it, reload the configuration)")
 
 // certain asks until the answer can be believed. The marker is looked for before
 // and after what isn't there is asked for again: the storage may have come back
