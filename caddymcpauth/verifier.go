@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -45,7 +46,7 @@ type IssuerInfo struct {
 
 // Discovery has the metadata and keys of an authorization server.
 type Discovery interface {
-	token.KeySource
+	keys.Source
 
 	// Knows reports whether the metadata field name is set by hand, or could
 	// be discovered. A verifier that needs one which isn't refuses the

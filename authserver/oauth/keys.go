@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -53,7 +54,7 @@ type signingKey struct {
 }
 
 // keyring holds the keys that access tokens are signed with. It implements
-// [token.KeySource].
+// [keys.Source].
 type keyring struct {
 	server *Server
 	load   singleflight.Group
@@ -67,11 +68,11 @@ type loadedKeys struct {
 	asOf     time.Time
 	keys     []signingKey // the oldest first
 	document []byte       // RFC 7517
-	set      *token.KeySet
+	set      *keys.Set
 }
 
-// KeySet implements [token.KeySource].
-func (r *keyring) KeySet(ctx context.Context, since time.Time) (*token.KeySet, error) {
+// KeySet implements [keys.Source].
+func (r *keyring) KeySet(ctx context.Context, since time.Time) (*keys.Set, error) {
 	// A token may have been signed with a key that another server has just
 	// made, but whoever invents key ids doesn't get a look for each.
 	k, err := r.asOf(ctx, min(keysFresh, max(time.Second, r.server.now().Sub(since))))
@@ -128,30 +129,30 @@ func (r *keyring) asOf(ctx context.Context, age time.Duration) (*loadedKeys, err
 // whose tokens have all expired.
 func (s *Server) loadKeys(ctx context.Context) (*loadedKeys, error) {
 	now := s.now()
-	keys, err := s.readKeys(ctx)
+	ring, err := s.readKeys(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if len(keys) == 0 || !now.Before(keys[len(keys)-1].created.Add(keyLifetime)) {
-		if keys, err = s.addKey(ctx); err != nil {
+	if len(ring) == 0 || !now.Before(ring[len(ring)-1].created.Add(keyLifetime)) {
+		if ring, err = s.addKey(ctx); err != nil {
 			return nil, err
 		}
 	}
-	for len(keys) > 1 && now.After(keys[1].created.Add(keyLead+s.config.AccessTokenLifetime+keyAfter)) {
-		if err := s.remove(ctx, keysPrefix+keys[0].id); err != nil {
+	for len(ring) > 1 && now.After(ring[1].created.Add(keyLead+s.config.AccessTokenLifetime+keyAfter)) {
+		if err := s.remove(ctx, keysPrefix+ring[0].id); err != nil {
 			return nil, err
 		}
-		keys = keys[1:]
+		ring = ring[1:]
 	}
-	k := &loadedKeys{asOf: now, keys: keys}
+	k := &loadedKeys{asOf: now, keys: ring}
 	var set jose.JSONWebKeySet
-	for _, key := range keys {
+	for _, key := range ring {
 		set.Keys = append(set.Keys, key.public)
 	}
 	if k.document, err = json.Marshal(set); err != nil {
 		return nil, err
 	}
-	k.set, err = token.ParseKeySet(k.document)
+	k.set, err = keys.ParseSet(k.document)
 	return k, err
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -55,7 +56,7 @@ func newIssuer(t testing.TB, config discovery.Config) *discovery.Issuer {
 }
 
 // keysOf fetches until it gets the keys or fails the test.
-func keysOf(t testing.TB, iss *discovery.Issuer, since time.Time) *token.KeySet {
+func keysOf(t testing.TB, iss *discovery.Issuer, since time.Time) *keys.Set {
 	t.Helper()
 	set, err := iss.KeySet(t.Context(), since)
 	if err != nil {

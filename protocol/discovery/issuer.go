@@ -11,7 +11,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 const (
@@ -81,7 +82,7 @@ type Issuer struct {
 	locations []string
 	stop      context.CancelFunc
 	metadata  kept[*Metadata]
-	keys      kept[*token.KeySet]
+	keys      kept[*keys.Set]
 	told      *Metadata // what OnMetadata got last; one fetch at a time
 }
 
@@ -145,11 +146,11 @@ func New(config Config) (*Issuer, error) {
 		same:     (*Metadata).equal,
 		usable:   usable,
 	}
-	iss.keys = kept[*token.KeySet]{
+	iss.keys = kept[*keys.Set]{
 		lifetime: lifetime,
 		now:      config.Now,
 		get:      iss.fetchKeys,
-		same:     (*token.KeySet).Equal,
+		same:     (*keys.Set).Equal,
 		usable:   usable,
 	}
 	return iss, nil
@@ -172,13 +173,13 @@ func (iss *Issuer) Close() {
 func (iss *Issuer) Client() *http.Client { return iss.config.Client }
 
 // Metadata returns the authorization server's metadata, corrected by hand. Its
-// error is a [*token.UnavailableError].
+// error is a [*outbound.UnavailableError].
 func (iss *Issuer) Metadata(ctx context.Context) (*Metadata, error) {
 	return iss.metadata.load(ctx, time.Time{})
 }
 
-// KeySet implements [token.KeySource].
-func (iss *Issuer) KeySet(ctx context.Context, since time.Time) (*token.KeySet, error) {
+// KeySet implements [keys.Source].
+func (iss *Issuer) KeySet(ctx context.Context, since time.Time) (*keys.Set, error) {
 	return iss.keys.load(ctx, since)
 }
 
@@ -232,9 +233,9 @@ func (iss *Issuer) fetchMetadata(ctx context.Context) (_ *Metadata, _ time.Durat
 	return m, metadataFresh, nil
 }
 
-func (iss *Issuer) fetchKeys(ctx context.Context) (_ *token.KeySet, _ time.Duration, err error) {
+func (iss *Issuer) fetchKeys(ctx context.Context) (_ *keys.Set, _ time.Duration, err error) {
 	address, err := iss.Endpoint(ctx, "jwks_uri")
-	if unavailable, ok := errors.AsType[*token.UnavailableError](err); ok {
+	if unavailable, ok := errors.AsType[*outbound.UnavailableError](err); ok {
 		// The metadata's failure, told already, and to be put into context again.
 		return nil, 0, cmp.Or(errors.Unwrap(unavailable.Err), unavailable.Err)
 	}
@@ -247,7 +248,7 @@ func (iss *Issuer) fetchKeys(ctx context.Context) (_ *token.KeySet, _ time.Durat
 		iss.metadata.doubt() // the keys may have moved
 		return nil, 0, err
 	}
-	set, err := token.ParseKeySet(doc.body)
+	set, err := keys.ParseSet(doc.body)
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", address, err)
 	}

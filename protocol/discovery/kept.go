@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 const (
@@ -66,7 +66,7 @@ type flight struct {
 }
 
 // load returns the value as it was asked for at since or later; with a zero
-// since, the one at hand. Its error is a [*token.UnavailableError].
+// since, the one at hand. Its error is a [*outbound.UnavailableError].
 func (k *kept[T]) load(ctx context.Context, since time.Time) (T, error) {
 	var none T
 	var tried, waited bool
@@ -107,7 +107,7 @@ func (k *kept[T]) load(ctx context.Context, since time.Time) (T, error) {
 		k.waiters--
 		k.mu.Unlock()
 		if err != nil {
-			return none, &token.UnavailableError{Err: err}
+			return none, &outbound.UnavailableError{Err: err}
 		}
 		tried, waited = tried || f != nil, waited || f == nil
 	}
@@ -205,5 +205,5 @@ func (k *kept[T]) unavailable(now time.Time) error {
 	} else {
 		err = fmt.Errorf("asking the issuer: %w", err)
 	}
-	return &token.UnavailableError{Err: err, RetryAfter: max(k.next.Sub(now), minCooldown)}
+	return &outbound.UnavailableError{Err: err, RetryAfter: max(k.next.Sub(now), minCooldown)}
 }

@@ -2,11 +2,14 @@ package token
 
 import (
 	"cmp"
+	"errors"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 )
 
 // claims are the claims of a JWT that decide whether it is good (RFC 7519,
@@ -41,7 +44,7 @@ type claims struct {
 
 // read fills c from a JWT's payload. It returns an [*InvalidError].
 func (c *claims) read(payload []byte) error {
-	err := members(payload, func(name string, value jsontext.Value) error {
+	err := strictjson.Members(payload, func(name string, value jsontext.Value) error {
 		if value.Kind() == 'n' {
 			return nil // issuers write null for what they don't know
 		}
@@ -74,7 +77,7 @@ func (c *claims) settle() {
 func (c *claims) member(name string, value jsontext.Value) (err error) {
 	switch name {
 	case "iss":
-		c.issuer, err = stringValue(value)
+		c.issuer, err = strictjson.String(value)
 	case "sub":
 		c.subject, err = identifier(value)
 	case "client_id":
@@ -87,22 +90,22 @@ func (c *claims) member(name string, value jsontext.Value) (err error) {
 		c.azp, err = identifier(value)
 	case "username", "preferred_username":
 		// Not an identity here, and no reason to refuse what has a sub.
-		if name, err := stringValue(value); err == nil && c.username == "" {
+		if name, err := strictjson.String(value); err == nil && c.username == "" {
 			c.username = name
 		}
 	case "aud":
 		if value.Kind() == '"' {
 			c.audience = make([]string, 1)
-			c.audience[0], err = stringValue(value)
+			c.audience[0], err = strictjson.String(value)
 		} else {
-			c.audience, err = stringsValue(value)
+			c.audience, err = strictjson.Strings(value)
 		}
 	case "exp":
-		c.expiry, err = numericDate(value)
+		c.expiry, err = strictjson.NumericDate(value)
 	case "nbf":
-		c.notBefore, err = numericDate(value)
+		c.notBefore, err = strictjson.NumericDate(value)
 	case "iat":
-		c.issuedAt, err = numericDate(value)
+		c.issuedAt, err = strictjson.NumericDate(value)
 	case "scope":
 		c.scopes, err = scopeValue(value)
 	case "scopes":
@@ -142,7 +145,7 @@ func (c *claims) member(name string, value jsontext.Value) (err error) {
 // headers, so control characters make the token bad rather than the name look
 // like another's.
 func identifier(v jsontext.Value) (string, error) {
-	s, err := stringValue(v)
+	s, err := strictjson.String(v)
 	if err != nil {
 		return "", err
 	}
@@ -166,13 +169,13 @@ func checkIdentifier(s string) error {
 // 3.3) or of an array, which several issuers write instead. Never nil.
 func scopeValue(v jsontext.Value) ([]string, error) {
 	if v.Kind() == '[' {
-		list, err := stringsValue(v)
+		list, err := strictjson.Strings(v)
 		if list == nil {
 			list = []string{}
 		}
 		return list, err
 	}
-	s, err := stringValue(v)
+	s, err := strictjson.String(v)
 	if err != nil {
 		return nil, err
 	}
@@ -201,3 +204,9 @@ func (c *claims) kind(typ string) error {
 func isJWTType(typ string) bool {
 	return typ == "at+jwt" || typ == "jwt"
 }
+
+var (
+	errEmpty   = errors.New("empty")
+	errBlank   = errors.New("begins or ends with a blank")
+	errControl = errors.New("contains a control character")
+)

@@ -6,6 +6,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 )
 
 // Reader reads what a token says: once, however often it is asked. It is for the
@@ -88,7 +90,7 @@ func (t *Token) ClaimText(name string) string { return NewReader(t).Text(name) }
 
 // readClaims returns the members of a JSON object, as parts of it.
 func readClaims(object jsontext.Value, visit func(name string, value jsontext.Value)) (list []claim, err error) {
-	err = members(object, func(name string, value jsontext.Value) error {
+	err = strictjson.Members(object, func(name string, value jsontext.Value) error {
 		value = value.Clone()
 		visit(name, value)
 		list = append(list, claim{name, value})
@@ -139,10 +141,10 @@ func lookup(list []claim, name string) jsontext.Value {
 func text(value jsontext.Value) string {
 	switch value.Kind() {
 	case '"':
-		s, _ := stringValue(value) // valid: it was read as a member
+		s, _ := strictjson.String(value) // valid: it was read as a member
 		return s
 	case '[':
-		if list, err := stringsValue(value); err == nil {
+		if list, err := strictjson.Strings(value); err == nil {
 			return strings.Join(list, ",")
 		}
 	case 'n':

@@ -21,6 +21,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-json-experiment/json"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 )
 
 // ClientAuth adds the front door's own credentials to a request: to its form or
@@ -111,8 +113,8 @@ func parsePrivateKey(data []byte) (crypto.PrivateKey, jose.SignatureAlgorithm, e
 	}
 	switch k := private.(type) {
 	case *rsa.PrivateKey:
-		if k.N.BitLen() < minRSABits {
-			return nil, "", fmt.Errorf("private key: RSA of fewer than %d bits", minRSABits)
+		if k.N.BitLen() < keys.MinRSABits {
+			return nil, "", fmt.Errorf("private key: RSA of fewer than %d bits", keys.MinRSABits)
 		}
 		return k, jose.RS256, nil
 	case *ecdsa.PrivateKey:

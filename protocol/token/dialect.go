@@ -46,6 +46,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 )
 
 // SubjectType says whether a token's subject is a user, or the client itself.
@@ -96,7 +98,7 @@ func foldKind(s string) string {
 // names takes in a member by which issuers name the kind of a token: whatever is
 // not known for an access token isn't one.
 func (c *claims) names(value jsontext.Value) error {
-	s, err := stringValue(value)
+	s, err := strictjson.String(value)
 	if err != nil {
 		return err
 	}
@@ -112,7 +114,7 @@ func (c *claims) names(value jsontext.Value) error {
 // mayName takes in a member that means something else elsewhere: only a known
 // name of another kind counts.
 func (c *claims) mayName(value jsontext.Value) {
-	if s, err := stringValue(value); err == nil && slices.Contains(otherKinds, foldKind(s)) {
+	if s, err := strictjson.String(value); err == nil && slices.Contains(otherKinds, foldKind(s)) {
 		c.otherKind = true
 	}
 }
@@ -130,8 +132,8 @@ func saysSomething(value jsontext.Value) bool {
 // grantOf takes in a member that says by which grant, or for what kind of
 // subject, a token was issued: client is what it says for a client's own.
 func (c *claims) grantOf(value jsontext.Value, client ...string) {
-	list, err := stringsValue(value)
-	if s, errText := stringValue(value); errText == nil {
+	list, err := strictjson.Strings(value)
+	if s, errText := strictjson.String(value); errText == nil {
 		list, err = []string{s}, nil
 	}
 	if err != nil {

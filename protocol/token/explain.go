@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 )
 
 // Outcome is how a step of judging a token came out.
@@ -49,7 +51,7 @@ func shown(value string) string {
 	if value == "" {
 		return "none given"
 	}
-	if slices.Contains(wellKnown, value) || algorithms[value] != nil {
+	if slices.Contains(wellKnown, value) || keys.Supported(value) {
 		return value
 	}
 	return "not a known one"

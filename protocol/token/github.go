@@ -20,6 +20,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 )
 
 const (
@@ -290,17 +291,17 @@ type gitHubGrant struct {
 // readGrant reads the answer to the check of the application.
 func (v *GitHub) readGrant(body []byte) (grant gitHubGrant, err error) {
 	var clientID string
-	err = answerMembers(body, []string{"app", "scopes", "expires_at"}, func(name string, value jsontext.Value) (err error) {
+	err = strictjson.MembersOf(body, []string{"app", "scopes", "expires_at"}, func(name string, value jsontext.Value) (err error) {
 		switch {
 		case name == "app":
-			err = answerMembers(value, []string{"client_id"}, func(name string, value jsontext.Value) (err error) {
+			err = strictjson.MembersOf(value, []string{"client_id"}, func(name string, value jsontext.Value) (err error) {
 				if name == "client_id" {
 					clientID, err = identifier(value)
 				}
 				return err
 			})
 		case name == "scopes" && value.Kind() != 'n':
-			if grant.scopes, err = stringsValue(value); err == nil {
+			if grant.scopes, err = strictjson.Strings(value); err == nil {
 				grant.scopes, err = cleanScopes(grant.scopes)
 			}
 		case name == "expires_at" && value.Kind() != 'n':

@@ -12,6 +12,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 )
 
 // gitHubProfile are the members of /user that become claims. The others are
@@ -26,7 +28,7 @@ var gitHubID = regexp.MustCompile(`^[1-9][0-9]{0,18}$`)
 // can be changed, and then taken by somebody else.
 func readGitHubUser(body []byte) (subject string, claims []byte, err error) {
 	profile := make(map[string]jsontext.Value)
-	err = answerMembers(body, gitHubProfile, func(name string, value jsontext.Value) error {
+	err = strictjson.MembersOf(body, gitHubProfile, func(name string, value jsontext.Value) error {
 		switch {
 		case name == "id":
 			if !gitHubID.Match(value) {
@@ -81,7 +83,7 @@ func cleanScopes(scopes []string) ([]string, error) {
 }
 
 func gitHubTime(v jsontext.Value) (time.Time, error) {
-	s, err := stringValue(v)
+	s, err := strictjson.String(v)
 	if err != nil {
 		return time.Time{}, err
 	}

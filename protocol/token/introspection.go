@@ -15,6 +15,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 )
 
 // IntrospectionConfig says whom an [Introspection] asks and what it accepts.
@@ -256,7 +258,7 @@ func parseIntrospection(body []byte, raw string) (*introspection, error) {
 	hasActive := false
 	fields := make(map[string]jsontext.Value)
 	exact := []string{"active", "iss", "sub", "username", "client_id", "scope", "aud", "exp", "nbf", "iat", "token_type", "cnf"}
-	err := answerMembers(body, exact, func(name string, value jsontext.Value) (err error) {
+	err := strictjson.MembersOf(body, exact, func(name string, value jsontext.Value) (err error) {
 		switch name {
 		case "active":
 			if kind := value.Kind(); kind != 't' && kind != 'f' {
@@ -272,7 +274,7 @@ func parseIntrospection(body []byte, raw string) (*introspection, error) {
 			return nil // servers write null for what they don't know
 		}
 		if name == "username" {
-			if in.named, err = stringValue(value); in.named != "" {
+			if in.named, err = strictjson.String(value); in.named != "" {
 				in.username = in.named // before preferred_username
 			}
 		} else {

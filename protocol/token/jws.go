@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 )
 
 // MaxSize is the longest token that is looked at, in bytes. Access tokens full
@@ -115,14 +117,14 @@ func parseJWS(raw string, header []byte) (*JWS, error) {
 }
 
 func (jws *JWS) readHeader(header []byte) error {
-	err := members(header, func(name string, value jsontext.Value) (err error) {
+	err := strictjson.Members(header, func(name string, value jsontext.Value) (err error) {
 		switch name {
 		case "alg":
-			jws.Algorithm, err = stringValue(value)
+			jws.Algorithm, err = strictjson.String(value)
 		case "kid":
-			jws.KeyID, err = stringValue(value)
+			jws.KeyID, err = strictjson.String(value)
 		case "typ":
-			jws.Type, err = stringValue(value)
+			jws.Type, err = strictjson.String(value)
 			jws.Type = strings.TrimPrefix(strings.ToLower(jws.Type), "application/")
 			if err == nil && jws.Type == "" {
 				err = errEmpty

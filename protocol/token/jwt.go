@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
@@ -24,7 +25,7 @@ type JWTConfig struct {
 	Issuer string
 
 	// Keys has the issuer's keys. Required.
-	Keys KeySource
+	Keys keys.Source
 
 	// Audience lists the values of which one must be in aud. Required.
 	Audience []string
@@ -59,8 +60,8 @@ func NewJWT(config JWTConfig) (*JWT, error) {
 		return nil, errors.New("negative leeway")
 	}
 	for _, name := range config.Algorithms {
-		if algorithms[name] == nil {
-			return nil, fmt.Errorf("unsupported algorithm %q: use one of %v", name, Algorithms())
+		if !keys.Supported(name) {
+			return nil, fmt.Errorf("unsupported algorithm %q: use one of %v", name, keys.Algorithms())
 		}
 	}
 	if config.Leeway == 0 {
@@ -70,16 +71,6 @@ func NewJWT(config JWTConfig) (*JWT, error) {
 		config.Now = time.Now
 	}
 	return &JWT{config: config}, nil
-}
-
-// Algorithms returns the names of all supported algorithms, sorted.
-func Algorithms() []string {
-	names := make([]string, 0, len(algorithms))
-	for name := range algorithms {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // Verify implements [Verifier]. The claims come first: they are cheap, and a
@@ -93,7 +84,7 @@ func (v *JWT) Verify(ctx context.Context, p *Presented) (*Token, error) {
 	if err := v.check(p.JWS, now); err != nil {
 		return nil, err
 	}
-	keys, err := v.checkSignature(ctx, p.JWS, now)
+	set, err := v.checkSignature(ctx, p.JWS, now)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +101,7 @@ func (v *JWT) Verify(ctx context.Context, p *Presented) (*Token, error) {
 		Audience: c.audience,
 		Scopes:   c.scopes,
 		Expiry:   c.expiry,
-		keys:     keys,
+		keys:     set,
 	}
 	return New(t, p.JWS.payload), nil
 }
@@ -118,7 +109,7 @@ func (v *JWT) Verify(ctx context.Context, p *Presented) (*Token, error) {
 // check judges everything that needs no key.
 func (v *JWT) check(jws *JWS, now time.Time) error {
 	c := &jws.claims
-	if algorithms[jws.Algorithm] == nil || len(v.config.Algorithms) > 0 && !slices.Contains(v.config.Algorithms, jws.Algorithm) {
+	if !keys.Supported(jws.Algorithm) || len(v.config.Algorithms) > 0 && !slices.Contains(v.config.Algorithms, jws.Algorithm) {
 		return invalid(WrongAlgorithm, "alg is not an allowed one")
 	}
 	if jws.Type != "" && !isJWTType(jws.Type) {
@@ -161,12 +152,12 @@ func matchAudience(aud, wanted []string) bool {
 // checkSignature tries the keys at hand and, if none fits, asks the issuer
 // once: it may have a new key, even under an old kid. It returns the keys among
 // which the right one was.
-func (v *JWT) checkSignature(ctx context.Context, jws *JWS, now time.Time) (*KeySet, error) {
+func (v *JWT) checkSignature(ctx context.Context, jws *JWS, now time.Time) (*keys.Set, error) {
 	set, err := v.config.Keys.KeySet(ctx, time.Time{})
 	if err != nil {
 		return nil, err
 	}
-	refusal := set.verify(jws)
+	refusal := verify(set, jws)
 	if refusal == nil {
 		return set, nil
 	}
@@ -175,8 +166,8 @@ func (v *JWT) checkSignature(ctx context.Context, jws *JWS, now time.Time) (*Key
 	case err == nil && newer == set:
 		return nil, refusal
 	case err == nil:
-		return newer, newer.verify(jws)
-	case set.has(jws.KeyID):
+		return newer, verify(newer, jws)
+	case set.Has(jws.KeyID):
 		// There is a key of this kid and it did not sign this. Issuers are not
 		// supposed to change a key under its kid, so this needs no proof that
 		// they didn't in the last moments, and a forged token is told so even
@@ -203,20 +194,16 @@ var (
 	errBadSignature = invalid(BadSignature, "no key of the issuer made this signature")
 )
 
-// verify checks the signature of jws, whose algorithm must be a known one.
-func (s *KeySet) verify(jws *JWS) error {
-	a := algorithms[jws.Algorithm]
-	candidates := s.candidates(jws, a)
-	if len(candidates) == 0 {
+// verify checks the signature of jws by the keys in set.
+func verify(set *keys.Set, jws *JWS) error {
+	err := set.Verify(jws.Algorithm, jws.KeyID, []byte(jws.input), jws.signature)
+	switch {
+	case errors.Is(err, keys.ErrUnknownKey):
 		return errUnknownKey
+	case err != nil:
+		return errBadSignature
 	}
-	input := []byte(jws.input)
-	for _, k := range candidates {
-		if a.verify(a, k.public, input, jws.signature) {
-			return nil
-		}
-	}
-	return errBadSignature
+	return nil
 }
 
 // Accepts implements [Selector]: an opaque token is for others.

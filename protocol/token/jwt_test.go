@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -173,7 +174,7 @@ func TestJWTAlgorithms(t *testing.T) {
 	c := newClock()
 	srv := oauthtest.New(t, oauthtest.Options{Now: c.Now})
 	all := []string{"ES256", "ES384", "ES512", "Ed25519", "EdDSA", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"}
-	if got := token.Algorithms(); !slices.Equal(got, all) {
+	if got := keys.Algorithms(); !slices.Equal(got, all) {
 		t.Errorf("got algorithms %q, want %q", got, all)
 	}
 	minted := make(map[string]string)
@@ -207,7 +208,7 @@ func TestJWTAlgorithms(t *testing.T) {
 
 func TestNewJWTErrors(t *testing.T) {
 	t.Parallel()
-	keys := keysFunc(func(context.Context, time.Time) (*token.KeySet, error) { return nil, errors.New("unused") })
+	keys := keysFunc(func(context.Context, time.Time) (*keys.Set, error) { return nil, errors.New("unused") })
 	good := token.JWTConfig{Issuer: "https://as.example", Keys: keys, Audience: []string{mcpResource}}
 	if _, err := token.NewJWT(good); err != nil {
 		t.Errorf("good configuration: got %v, want no error", err)

@@ -7,19 +7,20 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
-// keysFunc is a [token.KeySource] made of a function.
-type keysFunc func(ctx context.Context, since time.Time) (*token.KeySet, error)
+// keysFunc is a [keys.Source] made of a function.
+type keysFunc func(ctx context.Context, since time.Time) (*keys.Set, error)
 
-func (f keysFunc) KeySet(ctx context.Context, since time.Time) (*token.KeySet, error) {
+func (f keysFunc) KeySet(ctx context.Context, since time.Time) (*keys.Set, error) {
 	return f(ctx, since)
 }
 
-func published(t *testing.T, srv *oauthtest.Server) *token.KeySet {
+func published(t *testing.T, srv *oauthtest.Server) *keys.Set {
 	t.Helper()
-	set, err := token.ParseKeySet(srv.JWKSDocument())
+	set, err := keys.ParseSet(srv.JWKSDocument())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,13 +76,13 @@ func TestSecondLook(t *testing.T) {
 			case "no kid":
 				raw = srv.Mint(nil, oauthtest.WithKey(srv.Rotate(false)), oauthtest.WithHeader("kid", oauthtest.Absent))
 			}
-			second := map[issuer]*token.KeySet{unchanged: first, rotated: published(t, srv)}
+			second := map[issuer]*keys.Set{unchanged: first, rotated: published(t, srv)}
 			srv.Rotate(false)
 			second[replaced] = published(t, srv)
 
 			asked := 0
 			before := time.Now()
-			keys := keysFunc(func(_ context.Context, since time.Time) (*token.KeySet, error) {
+			keys := keysFunc(func(_ context.Context, since time.Time) (*keys.Set, error) {
 				if since.IsZero() {
 					return first, nil
 				}
@@ -162,5 +163,68 @@ func TestRotation(t *testing.T) {
 	check("removed key", srv.Mint(nil, oauthtest.WithKey(old)), "unknown_key")
 	if got, want := srv.Count(oauthtest.JWKS), 4; got != want {
 		t.Errorf("got %d fetches of the key set, want %d", got, want)
+	}
+}
+
+// A kid that several keys have is tried on all of them, as far as their
+// algorithm fits, but not without bound.
+func TestKeySetTrials(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		before int // keys published before the one that signed
+		kid    any
+		want   string
+	}{
+		{"two keys of one kid", 1, "same", "verified"},
+		{"eight keys of one kid", 7, "same", "verified"},
+		{"nine keys of one kid", 8, "same", "bad_signature"},
+		{"two keys, no kid", 1, oauthtest.Absent, "verified"},
+		{"nine keys, no kid", 8, oauthtest.Absent, "bad_signature"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			c := newClock()
+			srv := oauthtest.New(t, oauthtest.Options{Now: c.Now, Algorithm: "ES256"})
+			srv.RemoveKey(srv.CurrentKey().ID)
+			for range 10 { // of other kinds: they don't count
+				srv.AddKey("EdDSA", "same")
+			}
+			for range tc.before {
+				srv.AddKey("ES256", "same")
+			}
+			raw := srv.Mint(nil, oauthtest.WithKey(srv.AddKey("ES256", "same")), oauthtest.WithHeader("kid", tc.kid))
+			tok, err := judge(t.Context(), newJWT(t, srv, c.Now, nil), raw)
+			if got := outcome(tok, err); got != tc.want {
+				t.Errorf("got %s (%v), want %s", got, err, tc.want)
+			}
+		})
+	}
+}
+
+// A published key without alg serves every algorithm of its kind, one with alg
+// that one only.
+func TestKeySetAlgorithmOfKey(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	srv := oauthtest.New(t, oauthtest.Options{Now: c.Now})
+	free, bound := srv.NewKey("RS256", "free"), srv.NewKey("RS256", "bound")
+	anyAlgorithm := free.JWK()
+	delete(anyAlgorithm, "alg")
+	srv.AddJWK(anyAlgorithm)
+	srv.AddJWK(bound.JWK())
+	v := newJWT(t, srv, c.Now, nil)
+	for _, alg := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"} {
+		for _, k := range []*oauthtest.Key{free, bound} {
+			want := "verified"
+			if k == bound && alg != k.Algorithm {
+				want = "unknown_key"
+			}
+			raw := srv.Mint(nil, oauthtest.WithKey(k), oauthtest.WithAlgorithm(alg))
+			if got := outcome(judge(t.Context(), v, raw)); got != want {
+				t.Errorf("%s by the %s key: got %s, want %s", alg, k.ID, got, want)
+			}
+		}
 	}
 }

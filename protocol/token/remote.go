@@ -12,13 +12,13 @@ import (
 	"net/url"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 )
 
 const (
@@ -165,26 +165,12 @@ func CheckAddress(address string) error {
 	return nil
 }
 
-// answerMembers is [members] for an answer of which the members names are read.
-// It refuses those that differ from one of them in letter case only: who reads
-// the same answer with encoding/json would see another one.
-func answerMembers(data []byte, names []string, visit func(name string, value jsontext.Value) error) error {
-	return members(data, func(name string, value jsontext.Value) error {
-		for _, exact := range names {
-			if name != exact && strings.EqualFold(name, exact) {
-				return fmt.Errorf("a member is %s but for letter case", exact)
-			}
-		}
-		return visit(name, value)
-	})
-}
-
 // checkRepeat returns an error if the JSON value claims contains the token raw:
 // claims get into headers, logs and answers, where it must not be.
 func checkRepeat(claims []byte, raw string) error {
 	plain, err := jsontext.AppendFormat(nil, claims) // without escapes such as \/
 	if err != nil {
-		return errSyntax(err)
+		return strictjson.SyntaxError(err)
 	}
 	if raw != "" && bytes.Contains(plain, []byte(raw)) {
 		return errors.New("it repeats the token")

@@ -6,6 +6,8 @@ package token
 import (
 	"context"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 )
 
 // Token is what a verified access token says. It is shared between requests
@@ -45,7 +47,7 @@ type Token struct {
 	raw string
 
 	// keys is the key set in which the key of a JWT was found.
-	keys *KeySet
+	keys *keys.Set
 }
 
 // New returns t with the verified claims it was read from, which must be a JSON

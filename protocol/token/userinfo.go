@@ -19,6 +19,8 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/oauth2"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 )
 
 // UserinfoConfig says whom a [Userinfo] asks and what it accepts.
@@ -250,7 +252,7 @@ func (v *Userinfo) read(a *answer, raw string) (subject string, err error) {
 	if mediaType, _, _ := mime.ParseMediaType(a.header.Get("Content-Type")); mediaType == "application/jwt" {
 		return "", errors.New("it is signed or encrypted, which is not supported: have the authorization server answer in plain JSON")
 	}
-	err = answerMembers(a.body, append([]string{"sub"}, v.required...), func(name string, value jsontext.Value) (err error) {
+	err = strictjson.MembersOf(a.body, append([]string{"sub"}, v.required...), func(name string, value jsontext.Value) (err error) {
 		if name == "sub" {
 			if subject, err = identifier(value); err != nil {
 				return fmt.Errorf("sub: %w", err)
@@ -272,12 +274,12 @@ func (v *Userinfo) read(a *answer, raw string) (subject string, err error) {
 func hasValue(claim jsontext.Value, values []string) bool {
 	switch claim.Kind() {
 	case '"':
-		s, err := stringValue(claim)
+		s, err := strictjson.String(claim)
 		return err == nil && slices.Contains(values, s)
 	case 't', 'f', '0':
 		return slices.Contains(values, string(claim))
 	case '[':
-		list, err := stringsValue(claim)
+		list, err := strictjson.Strings(claim)
 		return err == nil && slices.ContainsFunc(list, func(s string) bool { return slices.Contains(values, s) })
 	default:
 		return false

@@ -4,13 +4,14 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"math/big"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 )
 
 // verdict is what a verifier said of a token. There are many, so it has only what
@@ -24,7 +25,7 @@ type verdict struct {
 	shared  *shared
 	expiry  int64  // in seconds since the epoch; 0 if the issuer doesn't say
 	claims  string // of an opaque token
-	keys    *KeySet
+	keys    *keys.Set
 
 	// token is there instead if the verifier has the token in its memory anyway.
 	token *Token
@@ -167,20 +168,9 @@ func (s spellings) has(hash [sha256.Size]byte) bool {
 // twin returns the token with the other form of its ECDSA signature; empty if
 // it has none.
 func (jws *JWS) twin() string {
-	a := algorithms[jws.Algorithm]
-	if a == nil || a.curve == nil {
+	other := keys.Twin(jws.Algorithm, jws.signature)
+	if other == nil {
 		return ""
 	}
-	size := coordinateSize(a.curve)
-	if len(jws.signature) != 2*size {
-		return ""
-	}
-	order := a.curve.Params().N
-	s := new(big.Int).SetBytes(jws.signature[size:])
-	if s.Sign() <= 0 || s.Cmp(order) >= 0 {
-		return ""
-	}
-	other := slices.Clone(jws.signature)
-	s.Sub(order, s).FillBytes(other[size:])
 	return jws.input + "." + base64.RawURLEncoding.EncodeToString(other)
 }

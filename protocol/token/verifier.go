@@ -4,7 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 // Verifier answers one question: what does this token say?
@@ -90,19 +91,5 @@ func invalid(reason Reason, format string, args ...any) error {
 }
 
 // UnavailableError says that it could not be found out whether a token is good.
-type UnavailableError struct {
-	// RetryAfter is how long to wait before another try makes sense. Zero if
-	// unknown.
-	RetryAfter time.Duration
-	// Outage says that the trouble does not look like this token's: no
-	// connection, no answer in time, 429, 502, 503 or 504, our own credentials
-	// refused. Several of them make the issuer be left alone for a while, so
-	// that what one caller can bring about by a token of its own must not be
-	// one: see [Prober]. Without it, the trouble is this token's alone.
-	Outage bool
-	Err    error
-}
-
-func (e *UnavailableError) Error() string { return "cannot judge token: " + e.Err.Error() }
-
-func (e *UnavailableError) Unwrap() error { return e.Err }
+// It is the error of everything that asks another server.
+type UnavailableError = outbound.UnavailableError

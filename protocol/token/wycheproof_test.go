@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 )
 
 // wycheproofModule is fetched apart from go.mod, as Go's own tests do: later
@@ -73,7 +75,7 @@ func wycheproof(t *testing.T, name string) wycheproofFile {
 }
 
 // checkVector checks a JWS as Present and Verify do, but for the payload.
-func checkVector(set *KeySet, raw string) error {
+func checkVector(set *keys.Set, raw string) error {
 	part := strings.Split(raw, ".")
 	if len(part) != 3 {
 		return errors.New("not three parts")
@@ -95,10 +97,10 @@ func checkVector(set *KeySet, raw string) error {
 	if jws.signature, err = base64url.DecodeString(part[2]); err != nil {
 		return err
 	}
-	if algorithms[jws.Algorithm] == nil {
+	if !keys.Supported(jws.Algorithm) {
 		return invalid(WrongAlgorithm, "%s", jws.Algorithm)
 	}
-	return set.verify(jws)
+	return verify(set, jws)
 }
 
 func TestWycheproof(t *testing.T) {
@@ -118,9 +120,9 @@ func TestWycheproof(t *testing.T) {
 				if symmetric {
 					key = group.Private
 				}
-				set, err := ParseKeySet([]byte(strings.Replace(tc.document, "%s", string(key), 1)))
+				set, err := keys.ParseSet([]byte(strings.Replace(tc.document, "%s", string(key), 1)))
 				if err != nil {
-					set = new(KeySet)
+					set = new(keys.Set)
 				}
 				for _, v := range group.Tests {
 					var raw string

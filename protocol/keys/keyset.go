@@ -1,4 +1,6 @@
-package token
+// Package keys reads JSON Web Key Sets and checks signatures with them. It knows
+// nothing of Caddy.
+package keys
 
 // This file reads JSON Web Key Sets (RFC 7517). Not supported, and passed over:
 // symmetric keys, secp256k1, Ed448, certificates (x5c), keys that are not for
@@ -11,6 +13,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"math/big"
@@ -21,17 +24,17 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// KeySource has the keys of one issuer.
-type KeySource interface {
+// Source has the keys of one issuer.
+type Source interface {
 	// KeySet returns the issuer's keys as they were asked for at since or
 	// later; with a zero since, the ones at hand. Its error is an
-	// [*UnavailableError] if there are none, or if the issuer can't, or may
+	// [*outbound.UnavailableError] if there are none, or if the issuer can't, or may
 	// not yet again, be asked.
-	KeySet(ctx context.Context, since time.Time) (*KeySet, error)
+	KeySet(ctx context.Context, since time.Time) (*Set, error)
 }
 
-// KeySet is a set of public keys. It never changes.
-type KeySet struct {
+// Set is a set of public keys. It never changes.
+type Set struct {
 	keys []key
 }
 
@@ -49,15 +52,16 @@ const (
 	// or three; a token without kid must not buy a hundred signature checks.
 	maxTrials = 8
 
-	minRSABits = 2048
+	// MinRSABits is the least size of an RSA key.
+	MinRSABits = 2048
 	// maxRSABits bounds what a check may cost: it grows with the square.
 	maxRSABits = 8192
 )
 
-// ParseKeySet reads a JSON Web Key Set. Keys that can't be used here are passed
+// ParseSet reads a JSON Web Key Set. Keys that can't be used here are passed
 // over, as RFC 7517, section 5 asks; a set in which no usable key is left is an
 // error, so that it never takes the place of a good one.
-func ParseKeySet(data []byte) (*KeySet, error) {
+func ParseSet(data []byte) (*Set, error) {
 	var doc struct {
 		Keys []jsontext.Value `json:"keys"`
 	}
@@ -65,7 +69,7 @@ func ParseKeySet(data []byte) (*KeySet, error) {
 	if err := json.Unmarshal(data, &doc, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
 		return nil, errors.New("not a JSON Web Key Set")
 	}
-	set := new(KeySet)
+	set := new(Set)
 	for _, raw := range doc.Keys {
 		if k, err := parseKey(raw); err == nil {
 			set.keys = append(set.keys, k)
@@ -78,18 +82,18 @@ func ParseKeySet(data []byte) (*KeySet, error) {
 }
 
 // Len returns the number of usable keys.
-func (s *KeySet) Len() int { return len(s.keys) }
+func (s *Set) Len() int { return len(s.keys) }
 
 // Equal reports whether both sets hold the same keys, in whatever order: some
 // issuers shuffle them.
-func (s *KeySet) Equal(other *KeySet) bool {
+func (s *Set) Equal(other *Set) bool {
 	if s == nil || other == nil {
 		return s == other
 	}
 	return len(s.keys) == len(other.keys) && s.contains(other) && other.contains(s)
 }
 
-func (s *KeySet) contains(other *KeySet) bool {
+func (s *Set) contains(other *Set) bool {
 	for _, k := range other.keys {
 		if !slices.ContainsFunc(s.keys, k.equal) {
 			return false
@@ -103,17 +107,18 @@ func (k key) equal(other key) bool {
 	return ok && k.id == other.id && k.algorithm == other.algorithm && pub.Equal(other.public)
 }
 
-// has reports whether there is a key of this kid, whatever it is for.
-func (s *KeySet) has(kid string) bool {
+// Has reports whether there is a key of this kid, whatever it is for.
+func (s *Set) Has(kid string) bool {
 	return kid != "" && slices.ContainsFunc(s.keys, func(k key) bool { return k.id == kid })
 }
 
-// candidates returns the keys that may have signed jws.
-func (s *KeySet) candidates(jws *JWS, a *algorithm) []key {
+// candidates returns the keys that may have made a signature whose header says
+// alg and kid. kid may be empty.
+func (s *Set) candidates(alg, kid string, a *algorithm) []key {
 	var found []key
 	for _, k := range s.keys {
-		if jws.KeyID != "" && k.id != jws.KeyID ||
-			k.algorithm != "" && k.algorithm != jws.Algorithm ||
+		if kid != "" && k.id != kid ||
+			k.algorithm != "" && k.algorithm != alg ||
 			k.keyType != a.keyType || k.curve != a.curve {
 			continue
 		}
@@ -142,6 +147,9 @@ type jwk struct {
 	// D is the private part of any asymmetric key, here to be found out.
 	D jsontext.Value `json:"d"`
 }
+
+// base64url decodes without padding and refuses stray bits after the last byte.
+var base64url = base64.RawURLEncoding.Strict()
 
 var errUnusableKey = errors.New("unusable key")
 
@@ -179,7 +187,7 @@ func (j *jwk) rsa() (crypto.PublicKey, error) {
 		return nil, errUnusableKey
 	}
 	pub := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
-	if bits := pub.N.BitLen(); bits < minRSABits || bits > maxRSABits || pub.E < 3 || pub.E%2 == 0 || pub.E > 1<<31-1 {
+	if bits := pub.N.BitLen(); bits < MinRSABits || bits > maxRSABits || pub.E < 3 || pub.E%2 == 0 || pub.E > 1<<31-1 {
 		return nil, errUnusableKey
 	}
 	return pub, nil

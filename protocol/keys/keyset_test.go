@@ -1,4 +1,4 @@
-package token_test
+package keys_test
 
 import (
 	"crypto/rand"
@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 )
 
 // document returns a key set of the given JWKs.
@@ -35,7 +35,7 @@ func with(jwk map[string]any, changes map[string]any) map[string]any {
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-func TestParseKeySetUsable(t *testing.T) {
+func TestParseSetUsable(t *testing.T) {
 	t.Parallel()
 	srv := oauthtest.New(t, oauthtest.Options{})
 	rsaJWK := srv.NewKey("RS256", "rsa").JWK()
@@ -119,14 +119,14 @@ func TestParseKeySetUsable(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			alone, err := token.ParseKeySet(document(t, tc.jwk))
+			alone, err := keys.ParseSet(document(t, tc.jwk))
 			if got := err == nil && alone.Len() == 1; got != tc.want {
 				t.Errorf("alone: got usable %t (%v), want %t", got, err, tc.want)
 			}
 			if err != nil && alone != nil {
 				t.Errorf("alone: got a set and the error %v, want one of both", err)
 			}
-			among, err := token.ParseKeySet(document(t, edJWK, tc.jwk, ecJWK))
+			among, err := keys.ParseSet(document(t, edJWK, tc.jwk, ecJWK))
 			want := 2
 			if tc.want {
 				want = 3
@@ -138,7 +138,7 @@ func TestParseKeySetUsable(t *testing.T) {
 	}
 }
 
-func TestParseKeySetDocuments(t *testing.T) {
+func TestParseSetDocuments(t *testing.T) {
 	t.Parallel()
 	srv := oauthtest.New(t, oauthtest.Options{Algorithm: "ES256"})
 	good, err := json.Marshal(srv.CurrentKey().JWK())
@@ -169,7 +169,7 @@ func TestParseKeySetDocuments(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			set, err := token.ParseKeySet([]byte(tc.doc))
+			set, err := keys.ParseSet([]byte(tc.doc))
 			if got := err == nil; got != (tc.want > 0) || got && set.Len() != tc.want {
 				t.Errorf("got %v (%v), want %d keys", set, err, tc.want)
 			}
@@ -177,11 +177,11 @@ func TestParseKeySetDocuments(t *testing.T) {
 	}
 }
 
-func TestKeySetEqual(t *testing.T) {
+func TestSetEqual(t *testing.T) {
 	t.Parallel()
 	srv := oauthtest.New(t, oauthtest.Options{Algorithm: "ES256"})
-	parse := func(jwks ...any) *token.KeySet {
-		set, err := token.ParseKeySet(document(t, jwks...))
+	parse := func(jwks ...any) *keys.Set {
+		set, err := keys.ParseSet(document(t, jwks...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func TestKeySetEqual(t *testing.T) {
 	a, b := srv.NewKey("ES256", "a").JWK(), srv.NewKey("EdDSA", "b").JWK()
 	tests := []struct {
 		name string
-		x, y *token.KeySet
+		x, y *keys.Set
 		want bool
 	}{
 		{"same keys", parse(a, b), parse(a, b), true},
@@ -212,68 +212,7 @@ func TestKeySetEqual(t *testing.T) {
 	}
 }
 
-// A kid that several keys have is tried on all of them, as far as their
-// algorithm fits, but not without bound.
-func TestKeySetTrials(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name   string
-		before int // keys published before the one that signed
-		kid    any
-		want   string
-	}{
-		{"two keys of one kid", 1, "same", "verified"},
-		{"eight keys of one kid", 7, "same", "verified"},
-		{"nine keys of one kid", 8, "same", "bad_signature"},
-		{"two keys, no kid", 1, oauthtest.Absent, "verified"},
-		{"nine keys, no kid", 8, oauthtest.Absent, "bad_signature"},
-	}
-	for _, tc := range tests {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			c := newClock()
-			srv := oauthtest.New(t, oauthtest.Options{Now: c.Now, Algorithm: "ES256"})
-			srv.RemoveKey(srv.CurrentKey().ID)
-			for range 10 { // of other kinds: they don't count
-				srv.AddKey("EdDSA", "same")
-			}
-			for range tc.before {
-				srv.AddKey("ES256", "same")
-			}
-			raw := srv.Mint(nil, oauthtest.WithKey(srv.AddKey("ES256", "same")), oauthtest.WithHeader("kid", tc.kid))
-			tok, err := judge(t.Context(), newJWT(t, srv, c.Now, nil), raw)
-			if got := outcome(tok, err); got != tc.want {
-				t.Errorf("got %s (%v), want %s", got, err, tc.want)
-			}
-		})
-	}
-}
-
-// A published key without alg serves every algorithm of its kind, one with alg
-// that one only.
-func TestKeySetAlgorithmOfKey(t *testing.T) {
-	t.Parallel()
-	c := newClock()
-	srv := oauthtest.New(t, oauthtest.Options{Now: c.Now})
-	free, bound := srv.NewKey("RS256", "free"), srv.NewKey("RS256", "bound")
-	srv.AddJWK(with(free.JWK(), map[string]any{"alg": oauthtest.Absent}))
-	srv.AddJWK(bound.JWK())
-	v := newJWT(t, srv, c.Now, nil)
-	for _, alg := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"} {
-		for _, k := range []*oauthtest.Key{free, bound} {
-			want := "verified"
-			if k == bound && alg != k.Algorithm {
-				want = "unknown_key"
-			}
-			raw := srv.Mint(nil, oauthtest.WithKey(k), oauthtest.WithAlgorithm(alg))
-			if got := outcome(judge(t.Context(), v, raw)); got != want {
-				t.Errorf("%s by the %s key: got %s, want %s", alg, k.ID, got, want)
-			}
-		}
-	}
-}
-
-func FuzzParseKeySet(f *testing.F) {
+func FuzzParseSet(f *testing.F) {
 	srv := oauthtest.New(f, oauthtest.Options{Algorithm: "ES256"})
 	srv.AddKey("EdDSA", "ed")
 	srv.AddKey("RS256", "rsa")
@@ -286,14 +225,14 @@ func FuzzParseKeySet(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		set, err := token.ParseKeySet(data)
+		set, err := keys.ParseSet(data)
 		if (set == nil) == (err == nil) {
 			t.Fatalf("got %v, %v, want a set or an error", set, err)
 		}
 		if err != nil {
 			return
 		}
-		again, err := token.ParseKeySet(data)
+		again, err := keys.ParseSet(data)
 		if err != nil || set.Len() == 0 || !set.Equal(again) {
 			t.Errorf("got %d keys, then %v (%v), want the same keys twice", set.Len(), again, err)
 		}

@@ -1,4 +1,4 @@
-package token
+package keys
 
 // This file checks the signatures of RFC 7518, section 3, RFC 8037 and RFC 9864
 // with the standard library's implementations. Not supported: every symmetric
@@ -12,7 +12,10 @@ import (
 	"crypto/rsa"
 	_ "crypto/sha256" // registers the hashes that the algorithms name
 	_ "crypto/sha512"
+	"errors"
+	"maps"
 	"math/big"
+	"slices"
 )
 
 // algorithm is one signature algorithm: which keys it takes, and how a
@@ -24,7 +27,7 @@ type algorithm struct {
 	verify  func(a *algorithm, key crypto.PublicKey, input, signature []byte) bool
 }
 
-// algorithms lists every algorithm there is here. The token never adds to it,
+// algorithms lists every algorithm there is here. What is signed never adds to it,
 // and none of it works with a secret: a public key can't be taken for one.
 var algorithms = map[string]*algorithm{
 	"RS256":   {keyType: "RSA", hash: crypto.SHA256, verify: verifyPKCS1v15},
@@ -38,6 +41,60 @@ var algorithms = map[string]*algorithm{
 	"ES512":   {keyType: "EC", hash: crypto.SHA512, curve: elliptic.P521(), verify: verifyECDSA},
 	"EdDSA":   {keyType: "OKP", verify: verifyEd25519},
 	"Ed25519": {keyType: "OKP", verify: verifyEd25519},
+}
+
+// Algorithms returns the names of all supported algorithms, sorted.
+func Algorithms() []string { return slices.Sorted(maps.Keys(algorithms)) }
+
+// Supported reports whether alg is one of [Algorithms].
+func Supported(alg string) bool { return algorithms[alg] != nil }
+
+// The errors of [Set.Verify].
+var (
+	ErrUnknownKey   = errors.New("no key of this kid and algorithm")
+	ErrBadSignature = errors.New("no key made this signature")
+)
+
+// Verify checks a signature of input whose header says alg and kid, which may be
+// empty. Its error is [ErrUnknownKey] or [ErrBadSignature]. No key is for an
+// algorithm that isn't supported.
+func (s *Set) Verify(alg, kid string, input, signature []byte) error {
+	a := algorithms[alg]
+	if a == nil {
+		return ErrUnknownKey
+	}
+	candidates := s.candidates(alg, kid, a)
+	if len(candidates) == 0 {
+		return ErrUnknownKey
+	}
+	for _, k := range candidates {
+		if a.verify(a, k.public, input, signature) {
+			return nil
+		}
+	}
+	return ErrBadSignature
+}
+
+// Twin returns the other form of an ECDSA signature, which anyone can compute and
+// which the same key verifies. Nil if alg isn't ECDSA's, or signature has no
+// other form.
+func Twin(alg string, signature []byte) []byte {
+	a := algorithms[alg]
+	if a == nil || a.curve == nil {
+		return nil
+	}
+	size := coordinateSize(a.curve)
+	if len(signature) != 2*size {
+		return nil
+	}
+	order := a.curve.Params().N
+	s := new(big.Int).SetBytes(signature[size:])
+	if s.Sign() <= 0 || s.Cmp(order) >= 0 {
+		return nil
+	}
+	twin := slices.Clone(signature)
+	s.Sub(order, s).FillBytes(twin[size:])
+	return twin
 }
 
 func (a *algorithm) digest(input []byte) []byte {

@@ -1,23 +1,31 @@
-package token
+// Package strictjson reads JSON that strangers wrote: member names are exact, and
+// none comes twice. Two parsers that read such a document read the same. It knows
+// nothing of Caddy.
+//
+// Where a struct says it all, github.com/go-json-experiment/json is as strict.
+// encoding/json is for documents of our own.
+package strictjson
 
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// members calls visit for every member of the JSON object data, which must be
+// Members calls visit for every member of the JSON object data, which must be
 // all there is. Names are exact: encoding/json would match AUD, or a name
 // folded from U+017F, to aud, and let the last of two win, so that the party
 // that checks and the party that acts could read two different tokens. Duplicate
 // names, invalid UTF-8 and trailing data are errors. value is valid only during
 // the call.
-func members(data []byte, visit func(name string, value jsontext.Value) error) error {
+func Members(data []byte, visit func(name string, value jsontext.Value) error) error {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(data))
 	if kind := dec.PeekKind(); kind != '{' {
 		return errors.New("not a JSON object")
@@ -28,19 +36,19 @@ func members(data []byte, visit func(name string, value jsontext.Value) error) e
 	for dec.PeekKind() != '}' {
 		tok, err := dec.ReadToken()
 		if err != nil {
-			return errSyntax(err)
+			return SyntaxError(err)
 		}
 		name := tok.String()
 		value, err := dec.ReadValue()
 		if err != nil {
-			return errSyntax(err)
+			return SyntaxError(err)
 		}
 		if err := visit(name, value); err != nil {
 			return err
 		}
 	}
 	if _, err := dec.ReadToken(); err != nil {
-		return errSyntax(err)
+		return SyntaxError(err)
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return errors.New("data after the JSON object")
@@ -48,17 +56,31 @@ func members(data []byte, visit func(name string, value jsontext.Value) error) e
 	return nil
 }
 
-// errSyntax replaces a syntax error of jsontext, which quotes what it read.
-func errSyntax(err error) error {
+// MembersOf is [Members] for a document of which the members names are read. It
+// refuses those that differ from one of them in letter case only: a reader that
+// uses encoding/json would see another document.
+func MembersOf(data []byte, names []string, visit func(name string, value jsontext.Value) error) error {
+	return Members(data, func(name string, value jsontext.Value) error {
+		for _, exact := range names {
+			if name != exact && strings.EqualFold(name, exact) {
+				return fmt.Errorf("a member is %s but for letter case", exact)
+			}
+		}
+		return visit(name, value)
+	})
+}
+
+// SyntaxError replaces a syntax error of jsontext, which quotes what it read.
+func SyntaxError(err error) error {
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		return errors.New("duplicate member name")
 	}
 	return errors.New("malformed JSON")
 }
 
-// stringValue returns the JSON string v; anything else, null included, is an
+// String returns the JSON string v; anything else, null included, is an
 // error.
-func stringValue(v jsontext.Value) (string, error) {
+func String(v jsontext.Value) (string, error) {
 	if v.Kind() != '"' {
 		return "", errors.New("not a string")
 	}
@@ -69,22 +91,22 @@ func stringValue(v jsontext.Value) (string, error) {
 	return string(b), nil
 }
 
-// stringsValue returns the JSON array of strings v.
-func stringsValue(v jsontext.Value) ([]string, error) {
+// Strings returns the JSON array of strings v.
+func Strings(v jsontext.Value) ([]string, error) {
 	if v.Kind() != '[' {
 		return nil, errors.New("not an array of strings")
 	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(v))
 	if _, err := dec.ReadToken(); err != nil {
-		return nil, errSyntax(err)
+		return nil, SyntaxError(err)
 	}
 	var list []string
 	for dec.PeekKind() != ']' {
 		elem, err := dec.ReadValue()
 		if err != nil {
-			return nil, errSyntax(err)
+			return nil, SyntaxError(err)
 		}
-		s, err := stringValue(elem)
+		s, err := String(elem)
 		if err != nil {
 			return nil, errors.New("not an array of strings")
 		}
@@ -96,9 +118,9 @@ func stringsValue(v jsontext.Value) ([]string, error) {
 // maxNumericDate is the end of the year 9999.
 const maxNumericDate = 253402300799
 
-// numericDate returns the JSON number v as seconds since the epoch (RFC 7519,
+// NumericDate returns the JSON number v as seconds since the epoch (RFC 7519,
 // section 2), fractions cut off. A string is not a number.
-func numericDate(v jsontext.Value) (time.Time, error) {
+func NumericDate(v jsontext.Value) (time.Time, error) {
 	if v.Kind() != '0' {
 		return time.Time{}, errors.New("not a number")
 	}
@@ -108,9 +130,3 @@ func numericDate(v jsontext.Value) (time.Time, error) {
 	}
 	return time.Unix(int64(f), 0), nil
 }
-
-var (
-	errEmpty   = errors.New("empty")
-	errBlank   = errors.New("begins or ends with a blank")
-	errControl = errors.New("contains a control character")
-)
