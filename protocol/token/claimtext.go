@@ -16,8 +16,11 @@ type Reader struct {
 	judged *Token
 
 	once   sync.Once
-	full   *Token
+	object []byte
 	claims []claim
+
+	fullOnce sync.Once
+	full     *Token
 }
 
 // claim is a member of the claims.
@@ -32,46 +35,46 @@ func NewReader(t *Token) *Reader { return &Reader{judged: t} }
 // Judged returns the token as it was judged: without what only [Token.Full] has.
 func (r *Reader) Judged() *Token { return r.judged }
 
-// Token returns the token with everything that is known of it.
-func (r *Reader) Token() *Token {
-	r.read()
-	return r.full
-}
-
 // Text is [Token.ClaimText].
 func (r *Reader) Text(name string) string {
 	r.read()
 	return text(lookup(r.claims, name))
 }
 
+// read takes the claims apart. They were well-formed when the token was verified.
 func (r *Reader) read() {
 	r.once.Do(func() {
-		t := r.judged
-		r.full = t
-		object := []byte(t.claims)
-		if t.raw != "" {
-			payload, err := payloadOf(t.raw)
-			if err != nil {
-				return // it was well-formed when it was verified
-			}
-			object = payload
+		if r.judged.raw == "" {
+			r.object = []byte(r.judged.object())
+		} else {
+			r.object, _ = payloadOf(r.judged.raw)
 		}
-		var typed claims
-		r.claims, _ = readClaims(object, func(name string, value jsontext.Value) {
-			if t.raw != "" && value.Kind() != 'n' {
-				_ = typed.member(name, value) // it was good when it was verified
-			}
-		})
-		if t.raw == "" {
+		r.claims, _ = readClaims(r.object)
+	})
+}
+
+// Token returns the token with everything that is known of it.
+func (r *Reader) Token() *Token {
+	r.fullOnce.Do(func() {
+		r.full = r.judged
+		if r.judged.raw == "" {
 			return
 		}
-		typed.settle()
-		full := *t
-		full.raw, full.claims = "", string(object)
-		full.ClientID, full.Audience, full.Expiry = typed.clientID, typed.audience, typed.expiry
-		full.Type = typed.subjectType(t.Subject)
+		r.read()
+		var c claims
+		for i := range r.claims {
+			if value := r.claims[i].value; value.Kind() != 'n' {
+				_ = c.member(r.claims[i].name, value) // it was good when it was verified
+			}
+		}
+		c.settle()
+		full := *r.judged
+		full.raw, full.claims, full.common = "", string(r.object), ""
+		full.ClientID, full.Audience, full.Expiry = c.clientID, c.audience, c.expiry
+		full.Type = c.subjectType(full.Subject)
 		r.full = &full
 	})
+	return r.full
 }
 
 // payloadOf returns the payload of a JWT.
@@ -88,12 +91,11 @@ func payloadOf(raw string) ([]byte, error) {
 // a [Reader].
 func (t *Token) ClaimText(name string) string { return NewReader(t).Text(name) }
 
-// readClaims returns the members of a JSON object, as parts of it.
-func readClaims(object jsontext.Value, visit func(name string, value jsontext.Value)) (list []claim, err error) {
-	err = strictjson.Members(object, func(name string, value jsontext.Value) error {
-		value = value.Clone()
-		visit(name, value)
-		list = append(list, claim{name, value})
+// readClaims returns the members of a JSON object.
+func readClaims(object jsontext.Value) ([]claim, error) {
+	list := make([]claim, 0, 16)
+	err := strictjson.Members(object, func(name string, value jsontext.Value) error {
+		list = append(list, claim{name, value.Clone()})
 		return nil
 	})
 	if err != nil {
@@ -107,7 +109,7 @@ func member(object jsontext.Value, name string) jsontext.Value {
 	if object.Kind() != '{' {
 		return nil
 	}
-	list, _ := readClaims(object, func(string, jsontext.Value) {})
+	list, _ := readClaims(object)
 	return lookup(list, name)
 }
 

@@ -5,6 +5,7 @@ package token
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
@@ -43,6 +44,9 @@ type Token struct {
 	// answer, a userinfo answer. A text takes no more memory than it is long.
 	claims string
 
+	// common are further members of claims, that many tokens have alike.
+	common string
+
 	// raw is the JWT itself where the rest has yet to be read from it, see Full.
 	raw string
 
@@ -59,7 +63,19 @@ func New(t Token, claims []byte) *Token {
 
 // Claims returns a copy of all verified claims as the issuer wrote them.
 // Numbers are float64, as in encoding/json. The token itself is not among them.
-func (t *Token) Claims() map[string]any { return claimsOf(t.Full().claims) }
+func (t *Token) Claims() map[string]any { return claimsOf(t.Full().object()) }
+
+// object returns the claims with those in common.
+func (t *Token) object() string {
+	switch {
+	case t.common == "":
+		return t.claims
+	case t.claims == "{}":
+		return "{" + t.common + "}"
+	default:
+		return "{" + t.common + "," + strings.TrimPrefix(t.claims, "{")
+	}
+}
 
 // Full returns t with everything that is known of it. What [Issuers.Judge] returns
 // of a JWT that it has seen before has Issuer, Subject, Scopes and Expiry only: the

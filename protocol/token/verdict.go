@@ -38,6 +38,28 @@ type shared struct {
 	kind             SubjectType
 	issuer, clientID string
 	audience, scopes []string
+	members          string // of the claims
+}
+
+// commonMembers are claims of which an issuer writes the same in many tokens.
+var commonMembers = []string{"iss", "aud", "client_id", "azp", "scope", "token_type", "token_use", "typ"}
+
+// split takes the common members out of the JSON object claims.
+func split(claims string) (common, rest string) {
+	list, err := readClaims(jsontext.Value(claims))
+	if err != nil {
+		return "", claims
+	}
+	var parts [2][]string
+	for _, c := range list {
+		i := 0
+		if !slices.Contains(commonMembers, c.name) {
+			i = 1
+		}
+		name, _ := jsontext.AppendQuote(nil, c.name) // valid: it was read
+		parts[i] = append(parts[i], string(name)+":"+compacted(c.value))
+	}
+	return strings.Join(parts[0], ","), "{" + strings.Join(parts[1], ",") + "}"
 }
 
 // goodVerdict returns the verdict on the good token t, presented as p.
@@ -51,7 +73,7 @@ func (c *Cache) goodVerdict(p *Presented, t *Token, local bool) *verdict {
 	common := shared{issuer: t.Issuer, scopes: t.Scopes}
 	if t.keys == nil {
 		common.kind, common.clientID, common.audience = t.Type, t.ClientID, t.Audience
-		v.claims = compacted(jsontext.Value(t.claims))
+		common.members, v.claims = split(t.claims)
 		if i := strings.Index(v.claims, t.Subject); i >= 0 {
 			v.subject = v.claims[i : i+len(t.Subject)] // the same bytes once, not twice
 		}
@@ -79,6 +101,7 @@ func (v *verdict) result(raw string) (*Token, error) {
 		Audience: v.shared.audience,
 		Scopes:   v.shared.scopes,
 		claims:   v.claims,
+		common:   v.shared.members,
 		keys:     v.keys,
 	}
 	if v.expiry != 0 {
@@ -115,7 +138,7 @@ type commons struct {
 func (c *commons) share(s shared) *shared {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := strings.Join([]string{s.kind.String(), s.issuer, s.clientID, strings.Join(s.audience, " "), strings.Join(s.scopes, " ")}, "\n")
+	key := strings.Join([]string{s.kind.String(), s.issuer, s.clientID, strings.Join(s.audience, " "), strings.Join(s.scopes, " "), s.members}, "\n")
 	if have, ok := c.list[key]; ok && slices.Equal(have.audience, s.audience) && slices.Equal(have.scopes, s.scopes) {
 		return have
 	}
