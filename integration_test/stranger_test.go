@@ -114,7 +114,7 @@ func TestInventedTokensAtOnce(t *testing.T) {
 	}
 }
 
-// Who never sends the body that a request announces has the refusal all the same:
+// A client that never sends the body it announced gets the refusal all the same:
 // from the door, the authorization server and the façade.
 func TestRefusedBeforeTheBody(t *testing.T) {
 	t.Parallel()

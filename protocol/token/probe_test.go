@@ -101,7 +101,7 @@ func TestBreakerAsksItself(t *testing.T) {
 	})
 }
 
-// A question of our own that hangs or panics keeps nobody waiting for ever.
+// A question of our own that hangs or panics keeps nobody waiting forever.
 func TestBreakerOwnQuestionFails(t *testing.T) {
 	t.Parallel()
 	for name, probe := range map[string]func(context.Context) error{

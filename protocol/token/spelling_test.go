@@ -26,7 +26,7 @@ func otherForm(t *testing.T, raw string, curve elliptic.Curve) string {
 	return raw[:dot+1] + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// Whoever has a token forgotten by one of its spellings has it forgotten in all.
+// A token that is forgotten by one of its spellings is forgotten in all.
 func TestForgetEverySpelling(t *testing.T) {
 	t.Parallel()
 	for name, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()} {
