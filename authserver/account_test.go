@@ -42,7 +42,7 @@ func TestSignOutEverywhere(t *testing.T) {
 	other.get(accountPath).signIn("ada")
 	bob.get(accountPath).signIn("bob")
 	copied := p.copied()
-	if got := page.press("where", "everywhere"); got.status != 200 || !strings.Contains(got.text(), "signed out of every browser. Applications that you allowed keep their access") {
+	if got := page.press("where", "everywhere"); got.status != 200 || !strings.Contains(got.text(), "signed out of every browser. Applications you allowed keep their access") {
 		t.Errorf("got %d %s", got.status, got.text())
 	}
 	if p.signedInAs() != "" || copied.signedInAs() != "" || other.signedInAs() != "" {

@@ -110,7 +110,7 @@ func (h *Handler) changeAccount(v *visit) error {
 	}
 	done := "That application no longer has access."
 	if consent != nil {
-		done = "The application no longer has access. The tokens that it holds stop working within " + spell(h.server.AccessTokenLifetime()) + "."
+		done = "The application no longer has access. Its tokens stop working within " + spell(h.server.AccessTokenLifetime()) + "."
 	}
 	return h.showAccount(v, user, done)
 }
@@ -151,13 +151,13 @@ func (h *Handler) signOut(v *visit) error {
 	page := pages.Message{
 		Site:      h.site,
 		Title:     "You are signed out",
-		Text:      "You are signed out of this browser. Applications that you allowed keep their access.",
+		Text:      "You are signed out of this browser. Applications you allowed keep their access.",
 		Link:      h.base + accountPath,
 		LinkLabel: "Sign in again",
 	}
 	if everywhere {
 		page.Title = "You are signed out everywhere"
-		page.Text = "You are signed out of every browser. Applications that you allowed keep their access: to end it, sign in again and remove it."
+		page.Text = "You are signed out of every browser. Applications you allowed keep their access. To end it, sign in again and remove them."
 	}
 	page.Write(v.W, http.StatusOK)
 	return nil

@@ -79,10 +79,10 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the directive's name
 	args := d.RemainingArgs()
 	if len(args) > 0 && (strings.HasPrefix(args[0], "/") || strings.HasPrefix(args[0], "@") || args[0] == "*") {
-		return d.Err("mcp_auth_server takes no matcher: it answers at its own addresses only")
+		return d.Err("mcp_auth_server takes no matcher: it only answers at its own addresses")
 	}
 	if len(args) != 1 || args[0] == "" {
-		return d.Err("mcp_auth_server takes its issuer identifier, the address of this site, for example https://mcp.example.com" + option.Unset)
+		return d.Err("mcp_auth_server takes its issuer identifier, which is the address of this site, for example https://mcp.example.com" + option.Unset)
 	}
 	h.Issuer = args[0]
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
@@ -92,9 +92,9 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	switch {
 	case len(h.Resources) == 0:
-		return d.Err("mcp_auth_server needs at least one `resource <url>`: the MCP server that tokens are for, as mcp_auth has it")
+		return d.Err("mcp_auth_server needs at least one `resource <url>`: the MCP server that tokens are for, written as in mcp_auth")
 	case len(h.Scopes) == 0:
-		return d.Err("mcp_auth_server needs `scopes`: what clients may be allowed to do, for example mcp:tools")
+		return d.Err("mcp_auth_server needs `scopes`: what clients can be allowed to do, for example mcp:tools")
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func (h *Handler) unmarshalGrace(d *caddyfile.Dispenser) error {
 
 func (h *Handler) unmarshalScopes(d *caddyfile.Dispenser) error {
 	if len(h.Scopes) > 0 {
-		return d.Err("scopes is given twice: list everything in one")
+		return d.Err("scopes is given twice: list everything in one place")
 	}
 	args := d.RemainingArgs()
 	for _, name := range args {
@@ -164,18 +164,18 @@ func (h *Handler) unmarshalScopes(d *caddyfile.Dispenser) error {
 		h.Scopes = append(h.Scopes, scope)
 	}
 	if len(args) == 0 && !block {
-		return d.Err("scopes takes the names of scopes, or a block with a name and its description on each line" + option.Unset)
+		return d.Err("scopes takes scope names, or a block with a name and its description on each line" + option.Unset)
 	}
 	for _, scope := range h.Scopes {
 		if strings.Contains(scope.Name, ",") {
-			return d.Errf("scopes: separate scopes by blanks, not by commas: %q", scope.Name)
+			return d.Errf("scopes: separate scopes by spaces, not commas: %q", scope.Name)
 		}
 	}
 	return nil
 }
 
 func (h *Handler) unmarshalUsers(d *caddyfile.Dispenser) error {
-	const usage = "users takes a block: a user name, a password hashed by `caddy hash-password`, a full name and an e-mail address on each line"
+	const usage = "users takes a block, with a user name, a password hashed by `caddy hash-password`, a full name and an email address on each line"
 	var hash json.RawMessage
 	if d.NextArg() {
 		hash = hashModule(d.Val())
@@ -203,7 +203,7 @@ func (h *Handler) unmarshalUsers(d *caddyfile.Dispenser) error {
 		case 1:
 			user.Password = args[0]
 		default:
-			return d.Errf("user %s: write the hashed password, then a full name in quotes and an e-mail address if you like", user.Username)
+			return d.Errf("user %s: write the hashed password, then optionally a full name in quotes and an email address", user.Username)
 		}
 		h.Users = append(h.Users, user)
 	}
@@ -227,14 +227,14 @@ func knownHashes() []string {
 func (h *Handler) unmarshalUpstream(d *caddyfile.Dispenser) error {
 	u := new(Upstream)
 	if !d.Args(&u.Type) {
-		return d.Err("upstream takes what it is: oidc and the issuer's URL, or github")
+		return d.Err("upstream takes oidc and the issuer's URL, or github")
 	}
 	switch args := d.RemainingArgs(); {
 	case u.Type == "oidc" && len(args) == 1:
 		u.Issuer = args[0]
 	case u.Type == "github" && len(args) == 0:
 	default:
-		return d.Errf("upstream takes what it is: `upstream oidc <issuer>` or `upstream github`")
+		return d.Errf("upstream takes a type: `upstream oidc <issuer>` or `upstream github`")
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		var err error
@@ -269,7 +269,7 @@ func (h *Handler) unmarshalUpstream(d *caddyfile.Dispenser) error {
 func (u *Upstream) unmarshalAllow(d *caddyfile.Dispenser) error {
 	var rule AllowRule
 	if !d.Args(&rule.Kind) {
-		return d.Err("allow takes who: `email *@example.com`, `org acme`, `group staff`, `user ada`, `subject 583231`, `claim <name> <values...>`, or `anybody`")
+		return d.Err("allow takes who may sign in: `email *@example.com`, `org acme`, `group staff`, `user ada`, `subject 583231`, `claim <name> <values...>`, or `anybody`")
 	}
 	if rule.Kind == "claim" && !d.Args(&rule.Claim) {
 		return d.Err("allow claim takes the claim's name and values")
@@ -284,7 +284,7 @@ func (h *Handler) unmarshalClients(d *caddyfile.Dispenser) error {
 		return d.Err("clients is given twice: write all clients in one block")
 	}
 	if d.NextArg() {
-		return d.Err("clients takes a block: an identifier on each line, with a block of its own")
+		return d.Err("clients takes a block, with a client identifier on each line followed by a block of its own")
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		c := &Client{ID: d.Val()}
@@ -329,7 +329,7 @@ func (h *Handler) registration() *Registration {
 func (h *Handler) unmarshalRegistration(d *caddyfile.Dispenser) error {
 	var mode string
 	if !d.Args(&mode) {
-		return d.Err("registration is open, off, or redirect_uris and a list of them")
+		return d.Err("registration is open, off, or redirect_uris and a list of URIs")
 	}
 	r := h.registration()
 	if h.registrationSaid {
@@ -339,14 +339,14 @@ func (h *Handler) unmarshalRegistration(d *caddyfile.Dispenser) error {
 	switch mode {
 	case "open", "off":
 		if d.NextArg() {
-			return d.Errf("registration %s takes nothing else", mode)
+			return d.Errf("registration %s takes no further values", mode)
 		}
 		r.Off = mode == "off"
 		return nil
 	case "redirect_uris":
 		return option.List(d, &r.RedirectURIs)
 	}
-	return d.Errf("registration is open, off, or redirect_uris and a list of them, not %s", mode)
+	return d.Errf("registration is open, off, or redirect_uris and a list of URIs, not %s", mode)
 }
 
 func (h *Handler) unmarshalDocuments(d *caddyfile.Dispenser) error {

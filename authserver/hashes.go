@@ -36,10 +36,10 @@ func bcryptWork(hash string) (string, error) {
 	}
 	cost, err := bcrypt.Cost([]byte(hash))
 	if err != nil {
-		return "", errors.New("the password is not hashed: `caddy hash-password` does it")
+		return "", errors.New("the password is not hashed: hash it with `caddy hash-password`")
 	}
 	if cost > 16 {
-		return "", fmt.Errorf("bcrypt's cost of %d makes every sign-in, and every guess, take many seconds: 14 is enough", cost)
+		return "", fmt.Errorf("a bcrypt cost of %d makes every sign-in, and every guess, take many seconds: 14 is enough", cost)
 	}
 	return fmt.Sprintf("bcrypt %d", cost), nil
 }
@@ -57,7 +57,7 @@ func argon2idWork(hash string) (string, error) {
 		return "", errors.New("the password is hashed with bcrypt, not with argon2id: leave argon2id out")
 	}
 	if _, _, err := caddyauth.DecodeHash([]byte(hash)); err != nil {
-		return "", fmt.Errorf("the password is not hashed with argon2id: `caddy hash-password --algorithm argon2id` does it (%w)", err)
+		return "", fmt.Errorf("the password is not hashed with argon2id: hash it with `caddy hash-password --algorithm argon2id` (%w)", err)
 	}
 	parts := strings.Split(hash, "$") // of six, as has been seen
 	var memory, passes, threads uint64
@@ -70,12 +70,12 @@ func argon2idWork(hash string) (string, error) {
 		digits, ok := strings.CutPrefix(text, p.name)
 		var err error
 		if *p.value, err = strconv.ParseUint(digits, 10, 32); !ok || err != nil || *p.value == 0 {
-			return "", errors.New("the password's hash has not the parameters m, t and p of argon2id, in this order and above zero")
+			return "", errors.New("the password's hash does not have the argon2id parameters m, t and p, in this order and above zero")
 		}
 	}
 	switch {
 	case memory > maxArgonMemory || memory*passes > maxArgonWork:
-		return "", fmt.Errorf("argon2id with %d KiB of memory and %d passes makes every sign-in, and every guess, too expensive: `caddy hash-password --algorithm argon2id` has good defaults", memory, passes)
+		return "", fmt.Errorf("argon2id with %d KiB of memory and %d passes makes every sign-in, and every guess, too expensive: use the defaults of `caddy hash-password --algorithm argon2id`", memory, passes)
 	case len(parts[4]) < 11 || len(parts[5]) < 22:
 		return "", errors.New("the password's hash is too short: argon2id needs a salt of at least 8 bytes and a hash of at least 16")
 	}

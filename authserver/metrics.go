@@ -25,6 +25,6 @@ var (
 		Namespace: "caddy",
 		Subsystem: "mcp_auth_server",
 		Name:      "authorizations_total",
-		Help:      "Authorization requests by how they ended: approved, remembered, or the OAuth error.",
+		Help:      "Authorization requests by outcome: approved, remembered, or the OAuth error.",
 	}, []string{"issuer", "outcome"})
 )

@@ -165,7 +165,7 @@ func (h *Handler) provisionUsers(ctx caddy.Context) error {
 		h.users[u.Username] = u
 	}
 	if h.kinds = kindsOf(h.Users); len(h.kinds) > 1 {
-		h.logger.Warn("passwords are hashed in several ways, and every sign-in takes the time of all of them, so that it doesn't tell names apart: hash them all alike",
+		h.logger.Warn("passwords are hashed in several ways, so every sign-in takes the time of all of them, to not reveal which names exist: hash them all the same way",
 			zap.Int("ways", len(h.kinds)))
 	}
 	for i, u := range h.Upstreams {
@@ -176,11 +176,11 @@ func (h *Handler) provisionUsers(ctx caddy.Context) error {
 			return fmt.Errorf("upstream %s: %w", u.Name, err)
 		}
 		if slices.ContainsFunc(h.Upstreams[:i], func(other *Upstream) bool { return other.Name == u.Name }) {
-			return fmt.Errorf("upstream %s is given twice: give one of them another name", u.Name)
+			return fmt.Errorf("upstream %s is given twice: give one of them a different name", u.Name)
 		}
 	}
 	if len(h.Users) == 0 && len(h.Upstreams) == 0 {
-		return errors.New("nobody could sign in: add `users`, or an `upstream` where they sign in")
+		return errors.New("nobody could sign in: add `users`, or an `upstream` where users sign in")
 	}
 	return nil
 }
@@ -216,7 +216,7 @@ func (h *Handler) provisionDocuments() (*documents, error) {
 			return nil, nil
 		}
 		if d.InsecureAllowPrivate {
-			h.logger.Warn("metadata documents of clients are fetched from private addresses too: whoever can reach this server can make it send requests there")
+			h.logger.Warn("client metadata documents are also fetched from private addresses: anyone who can reach this server can make it send requests there")
 			config.AllowPrivate = func(netip.Addr) bool { return true }
 		}
 		config.InsecureProxyResolves = d.InsecureAllowPrivate
@@ -229,7 +229,7 @@ func (h *Handler) provisionDocuments() (*documents, error) {
 			}
 			if err != nil {
 				// Not the cause: it quotes a password.
-				return nil, errors.New("proxy: it is written as http://host:port or socks5://host:port, or off")
+				return nil, errors.New("proxy must be http://host:port, socks5://host:port or off")
 			}
 			config.Proxy = http.ProxyURL(proxy)
 		}

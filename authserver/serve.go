@@ -69,7 +69,7 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, page route) 
 		pages.Message{
 			Site:  h.site,
 			Title: "This page can't be opened directly",
-			Text:  "It is a step on the way to somewhere else. You may have reloaded it.",
+			Text:  "It is one step of signing in. You may have reloaded it.",
 			Cure:  "Start again from your application.",
 		}.Write(w, http.StatusMethodNotAllowed)
 		return nil
@@ -98,7 +98,7 @@ func redirect(v *visit, to string) error {
 }
 
 // errStep says that a sign-in can't be continued.
-var errStep = errors.New("the sign-in has expired, or was begun in another browser")
+var errStep = errors.New("the sign-in has expired, or was started in another browser")
 
 // openStep opens what a step of a sign-in brings back.
 func (v *visit) openStep(purpose sealed.Purpose, text string, value any) error {
@@ -157,11 +157,11 @@ func (h *Handler) fail(v *visit, err error) {
 		h.logger.Error("signing out failed", zap.Error(err))
 		v.W.Header().Set("Retry-After", "5")
 		page.Title = "You may still be signed in"
-		page.Text = "Something that is needed to sign you out did not answer."
-		page.Cure = "Go back, and try again in a minute."
+		page.Text = "Something needed to sign you out did not respond."
+		page.Cure = "Go back and try again in a minute."
 	case isOAuth && oauthError.Status < http.StatusInternalServerError:
 		page.Title = "This application can't sign you in"
-		page.Text = "This server does not accept its request. The application was not given anything."
+		page.Text = "This server does not accept its request. The application was not given access to anything."
 		page.Cure = cure(oauthError.Code)
 		page.Detail = oauthError.Code + ": " + oauthError.Description
 	case isOAuth && oauthError.Unreachable != "":
@@ -169,15 +169,15 @@ func (h *Handler) fail(v *visit, err error) {
 		v.W.Header().Set("Retry-After", "5")
 		page.Title = "This server can't reach " + oauthError.Unreachable
 		page.Text = "Your application says who it is on a page at " + oauthError.Unreachable + ", which this server has to read first."
-		page.Cure = "Start again from your application in a minute. If this page comes back, tell the operator of this server: " +
-			"without a way to the Internet it needs `client_documents off`, and applications then register with it instead; or a `proxy` in `client_documents`."
+		page.Cure = "Start again from your application in a minute. If you see this page again, tell the operator of this server: " +
+			"without access to the internet it needs `client_documents off`, and applications then register with it instead; or a `proxy` in `client_documents`."
 		page.Detail = oauthError.Code + ": " + oauthError.Description
 	default:
 		status = http.StatusServiceUnavailable
 		h.logger.Error("answering failed", zap.String("path", v.R.URL.Path), zap.Error(err))
 		v.W.Header().Set("Retry-After", "5")
 		page.Title = "This doesn't work right now"
-		page.Text = "Something that is needed to sign you in did not answer."
+		page.Text = "Something needed to sign you in did not respond."
 		page.Cure = "Try again in a minute."
 		if isOAuth {
 			page.Detail = oauthError.Code + ": " + oauthError.Description
@@ -193,7 +193,7 @@ func cure(code string) string {
 		return "The application has to register with this server again. Remove the server from the application, then add it again. " +
 			"If that doesn't help, ask the operator of this server whether the application is allowed."
 	case "invalid_request":
-		return "Start again from your application. If this page comes back, send the line below to the makers of the application."
+		return "Start again from your application. If you see this page again, send the line below to the developers of the application."
 	}
 	return "Start again from your application."
 }

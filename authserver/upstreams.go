@@ -86,20 +86,20 @@ func (u *Upstream) provision() error {
 	if strings.ContainsFunc(u.Name, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '.' || r == '-' || r == '_')
 	}) || strings.Trim(u.Name, ".") == "" {
-		return errors.New("a name is of small letters, digits, dots, hyphens and underscores")
+		return errors.New("a name consists of lowercase letters, digits, dots, hyphens and underscores")
 	}
 	if u.ClientID == "" || u.ClientSecret == "" {
 		return errors.New("client_id and client_secret are needed: register this server there as an OAuth client")
 	}
 	if len(u.Allow) == 0 {
-		return errors.New("nobody would be let in: say who, for example `allow email *@example.com`, or `allow anybody` for everyone with an account there")
+		return errors.New("nobody would be let in: say who may sign in, for example `allow email *@example.com`, or `allow anybody` for everyone with an account there")
 	}
 	for _, rule := range u.Allow {
 		if rule.Kind == "user" && u.Type == "oidc" {
 			// OpenID Connect Core 1.0, section 5.7: nothing else than sub and iss
 			// need be unique.
-			return errors.New("allow user is for github, where names are unique: of an OpenID provider's users `allow subject` takes the subject (sub); " +
-				"if they can't choose their names, there is `allow claim preferred_username`")
+			return errors.New("allow user is for github, where names are unique: for an OpenID provider, `allow subject` takes the user's subject (sub); " +
+				"if users can't choose their names, use `allow claim preferred_username`")
 		}
 		u.rules = append(u.rules, upstream.Rule(rule))
 	}
@@ -127,7 +127,7 @@ func (u *Upstream) provision() error {
 			APIURL:       u.APIURL,
 		})
 	default:
-		err = fmt.Errorf("there is no type %q: it is oidc or github", u.Type)
+		err = fmt.Errorf("there is no type %q (known: oidc, github)", u.Type)
 	}
 	return err
 }
@@ -176,7 +176,7 @@ func (h *Handler) welcomeFromUpstream(user oauth.User) error {
 		}
 		return nil
 	}
-	return errors.New("users of that upstream no longer sign in here")
+	return errors.New("that upstream is no longer configured")
 }
 
 // pendingSignIn is a sign-in at an upstream under way, sealed into a cookie.

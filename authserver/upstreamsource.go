@@ -35,7 +35,7 @@ const firstSourcesPrefix = "upstreams/"
 func (h *Handler) subjectPrefix(ctx context.Context, u *Upstream) (string, error) {
 	first, err := h.firstSource(ctx, u)
 	if err != nil {
-		return "", fmt.Errorf("looking which provider was %s first: %w", u.Name, err)
+		return "", fmt.Errorf("looking up which provider was %s first: %w", u.Name, err)
 	}
 	if source := u.source(); source != first {
 		// No name has a tilde in it.

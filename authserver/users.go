@@ -50,11 +50,11 @@ func (u *User) provision(ctx caddy.Context) error {
 		return errors.New("the user name is missing")
 	case strings.ContainsFunc(u.Username, func(r rune) bool { return r <= ' ' || r == ':' || r == 0x7f }):
 		// The colon is for users of an upstream.
-		return errors.New("a user name has no blanks, colons or control characters")
+		return errors.New("a user name can't contain spaces, colons or control characters")
 	case len(u.Username) > 100:
 		return errors.New("the user name is too long")
 	case u.Password == "":
-		return errors.New("the password is missing: `caddy hash-password` hashes one")
+		return errors.New("the password is missing: hash one with `caddy hash-password`")
 	}
 	if u.HashRaw == nil {
 		algorithm := "bcrypt"
@@ -155,7 +155,7 @@ func (h *Handler) welcome(_ context.Context, user oauth.User) error {
 	known := h.users[user.Subject]
 	switch {
 	case known == nil:
-		return errors.New("there is no such user any longer")
+		return errors.New("the user no longer exists")
 	case known.credential() != user.Credential:
 		return errors.New("the user's password was changed")
 	}

@@ -35,7 +35,7 @@ func (c *Cache) check() error {
 	case c.MaxEntries < 0:
 		return errors.New("max_entries is negative")
 	case c.Off && (c.TTL != 0 || c.MaxEntries != 0):
-		return errors.New("it is off: ttl and max_entries say nothing")
+		return errors.New("it is off, so ttl and max_entries have no effect: remove them")
 	}
 	return nil
 }

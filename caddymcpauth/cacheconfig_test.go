@@ -51,8 +51,8 @@ func TestCacheProvisionErrors(t *testing.T) {
 	for _, test := range []struct{ name, cache, want string }{
 		{"ttl negative", `{"ttl":-1}`, "cache: ttl is negative"},
 		{"max_entries negative", `{"max_entries":-1}`, "cache: max_entries is negative"},
-		{"off with ttl", `{"off":true,"ttl":"5s"}`, "cache: it is off: ttl and max_entries say nothing"},
-		{"off with max_entries", `{"off":true,"max_entries":5}`, "cache: it is off: ttl and max_entries say nothing"},
+		{"off with ttl", `{"off":true,"ttl":"5s"}`, "cache: it is off, so ttl and max_entries have no effect: remove them"},
+		{"off with max_entries", `{"off":true,"max_entries":5}`, "cache: it is off, so ttl and max_entries have no effect: remove them"},
 		{"unknown member", `{"size":5}`, "unknown field"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

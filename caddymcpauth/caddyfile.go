@@ -104,9 +104,9 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	switch {
 	case len(args) == 0 || len(args) == 1 && args[0] == "":
-		return d.Err("mcp_auth takes the URL of the MCP server as clients dial it, for example https://mcp.example.com/mcp" + option.Unset)
+		return d.Err("mcp_auth takes the URL of the MCP server as clients use it, for example https://mcp.example.com/mcp" + option.Unset)
 	case len(args) > 1:
-		return d.Errf("mcp_auth takes the URL of the MCP server as clients dial it, and nothing after it: what is %q? A matcher comes first, and begins with / or @", args[1])
+		return d.Errf("mcp_auth takes the URL of the MCP server as clients use it, and nothing after it: what is %q? A matcher comes first, and begins with / or @", args[1])
 	}
 	h.Resource = args[0]
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
@@ -143,7 +143,7 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 			return d.Err("scope_implies takes a scope and the scopes that it includes")
 		}
 		if _, ok := h.ScopeImplies[args[0]]; ok {
-			return d.Errf("scope_implies %s is given twice: list all its scopes in one", args[0])
+			return d.Errf("scope_implies %s is given twice: list all its scopes in one line", args[0])
 		}
 		if h.ScopeImplies == nil {
 			h.ScopeImplies = make(map[string][]string)
@@ -186,7 +186,7 @@ const verifierNamespace = "http.mcp_auth.verifiers"
 func (iss *Issuer) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the option's name
 	if !d.AllArgs(&iss.Issuer) || iss.Issuer == "" {
-		return d.Err("issuer takes one URL: the authorization server's issuer identifier, exactly as its metadata has it" + option.Unset)
+		return d.Err("issuer takes one URL: the authorization server's issuer identifier, exactly as in its metadata" + option.Unset)
 	}
 	if !strings.Contains(iss.Issuer, "{") {
 		if err := checkIssuer(iss.Issuer); err != nil {

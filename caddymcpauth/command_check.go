@@ -29,7 +29,7 @@ const (
 func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check <resource-url | issuer-url> [--ca <file>] [--timeout <duration>] [--json]",
-		Short: "Says what MCP clients will make of a server",
+		Short: "Checks whether MCP clients can use a server",
 		Long: `
 Walks the way of an MCP client, from the first request without a token to the
 point where its user would sign in, and prints what works, what doesn't, and what
@@ -146,7 +146,7 @@ func printReport(w io.Writer, report *check.Report) error {
 	case warnings > 0:
 		p.printf("\nit works, with %s\n", count(warnings, "warning"))
 	default:
-		p.printf("\neverything is as it should be\n")
+		p.printf("\nall checks passed\n")
 	}
 	return p.err
 }

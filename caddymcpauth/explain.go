@@ -198,7 +198,7 @@ func (e explainer) explain(ctx context.Context, raw string) *explanation {
 		x.add(token.Step{Rule: "layout", Outcome: token.Unknown, Detail: f.message, Cure: f.cure})
 	}
 	if e.broken != nil && ref == nil {
-		x.add(token.Step{Rule: "layout", Outcome: token.Failed, Detail: e.broken.Error(), Cure: "give each mcp_auth a matcher of its own, so that no request meets two"})
+		x.add(token.Step{Rule: "layout", Outcome: token.Failed, Detail: e.broken.Error(), Cure: "give each mcp_auth a matcher of its own, so that no request passes two"})
 		ref = refuseNoCredentials()
 	}
 	if ref == nil {
@@ -231,8 +231,8 @@ func (x *explanation) print(p *printer) {
 func (e explainer) judge(ctx context.Context, x *explanation, raw string) (*token.Token, *refusal) {
 	if !tokenCharacters(e.issuers).make(raw) {
 		x.add(token.Step{
-			Rule: "form", Outcome: token.Failed, Detail: "not a bearer token: it has characters that can't be in one",
-			Cure: "give the access token alone, without quotes and line breaks",
+			Rule: "form", Outcome: token.Failed, Detail: "not a bearer token: it has characters that bearer tokens can't contain",
+			Cure: "pass the access token alone, without quotes and line breaks",
 		})
 		return nil, refuseRequest("malformed")
 	}
@@ -258,7 +258,7 @@ func (e explainer) judge(ctx context.Context, x *explanation, raw string) (*toke
 		if inv, ok := errors.AsType[*token.InvalidError](answer.Err); ok {
 			cure = e.cure(inv.Reason)
 		} else if answer.Err != nil {
-			cure = "see that the authorization server runs and can be reached from here: caddy mcp-auth check " + e.issuers[answer.Issuer].Issuer
+			cure = "check that the authorization server is running and reachable from here: caddy mcp-auth check " + e.issuers[answer.Issuer].Issuer
 		}
 		name := e.verifiers[answer.Issuer][answer.Verifier]
 		steps := []token.Step{token.ExplainVerdict(name, answer.Token, answer.Err, now)}
@@ -294,15 +294,15 @@ func (e explainer) cure(reason token.Reason) string {
 	case token.Expired:
 		return "get a new token; if it is new, set the clocks of this machine and of the authorization server"
 	case token.NotYetValid:
-		return "set the clocks of this machine and of the authorization server; `leeway` of jwt forgives a few seconds"
+		return "set the clocks of this machine and of the authorization server; `leeway` of jwt tolerates a few seconds"
 	case token.UnknownIssuer:
 		return "write `issuer` exactly as the token has it, a slash at the end included, if that is your authorization server"
 	case token.WrongAlgorithm:
 		return "have the authorization server sign with an asymmetric algorithm, such as ES256 or RS256, that `algorithms` of jwt allows"
 	case token.WrongType:
-		return "send an access token: not an ID token, and not a refresh token"
+		return "send an access token, not an ID token or a refresh token"
 	case token.UnknownKey:
-		return "see that the token was signed by this authorization server, and that its jwks_uri has the key"
+		return "check that this authorization server signed the token, and that its jwks_uri has the key"
 	case token.BadSignature:
 		return "copy the whole token; if it is whole, it was not signed by this authorization server"
 	case token.SenderConstrained:
@@ -310,7 +310,7 @@ func (e explainer) cure(reason token.Reason) string {
 	case token.BadClaims:
 		return "have the authorization server put exp and sub into its access tokens (RFC 9068, section 2.2)"
 	case token.Inactive:
-		return "get a new token: this one has expired, was revoked, or is of another authorization server"
+		return "get a new token: this one has expired, was revoked, or comes from another authorization server"
 	default:
 		return "get a new token from the authorization server"
 	}

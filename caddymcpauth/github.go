@@ -90,7 +90,7 @@ func (v *GitHub) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 		return nil, err
 	}
 	if v.InsecureAnyApplication {
-		v.logger.Warn("insecure_any_application is on: any GitHub token passes, whichever application it was issued to",
+		v.logger.Warn("insecure_any_application is on: any GitHub token is accepted, whichever application it was issued to",
 			zap.String("issuer", iss.Issuer),
 			zap.String("resource", iss.Resource))
 	}

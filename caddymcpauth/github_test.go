@@ -53,7 +53,7 @@ func TestGitHubErrors(t *testing.T) {
 		{"endpoint twice", options("endpoint https://a.example.com\nendpoint https://a.example.com"), "endpoint is given twice", ""},
 		{"any application with an argument", options("insecure_any_application on"), "takes no value", ""},
 		{"any application twice", options("insecure_any_application\ninsecure_any_application"), "insecure_any_application is given twice", ""},
-		{"bare", guestDoorOf("https://github.com", "github"), "", "github: no client_id: tokens of any application would pass, whoever it belongs to. Give client_id and client_secret of yours"},
+		{"bare", guestDoorOf("https://github.com", "github"), "", "github: no client_id: tokens of any application would be accepted. Give client_id and client_secret of yours"},
 		{"no secret", options("client_id a"), "", "no client_secret"},
 		{"no id", options("client_secret hush-hush"), "", "no client_id"},
 		{"both", options(application + "insecure_any_application"), "", "insecure_any_application contradicts client_id and client_secret"},

@@ -83,8 +83,8 @@ func TestSpoofedHeaders(t *testing.T) {
 	for _, test := range []struct{ name, header string }{
 		{"same", "X-User: admin"},
 		{"twice", "X-User: admin\r\nX-User: root"},
-		{"lower case", "x-user: admin"},
-		{"upper case", "X-USER: admin"},
+		{"lowercase", "x-user: admin"},
+		{"uppercase", "X-USER: admin"},
 		{"underscore", "X_User: admin"},
 		{"underscore, upper case", "X_USER: admin"},
 		{"dot", "x.user: admin"},

@@ -137,7 +137,7 @@ func (v *Introspection) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 		config.JWT = verifier.(*token.JWT)
 	}
 	if v.InsecureAllowMissingAudience {
-		v.logger.Warn("insecure_allow_missing_audience is on: tokens that the issuer made for somebody else pass",
+		v.logger.Warn("insecure_allow_missing_audience is on: tokens that the issuer issued for other resources are accepted",
 			zap.String("issuer", iss.Issuer),
 			zap.String("resource", iss.Resource))
 	}

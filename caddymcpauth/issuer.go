@@ -119,7 +119,7 @@ func checkVerifiers(modules []any) error {
 		}
 	}
 	if jwt && confirms {
-		return errors.New("jwt would let revoked tokens pass that confirm_jwt is there to stop: remove jwt, introspection checks the signature itself")
+		return errors.New("jwt would accept the revoked tokens that confirm_jwt is there to stop: remove jwt, introspection checks the signature itself")
 	}
 	return nil
 }
@@ -190,14 +190,14 @@ func fetchObserver(issuer string) func(string, error) {
 // are compared character by character, so what isn't one exactly, fits no token.
 func checkIssuer(issuer string) error {
 	if strings.Contains(issuer, "?") {
-		return fmt.Errorf("%q has a query, which no issuer identifier has (RFC 8414, section 2): write what the metadata says as \"issuer\"", issuer)
+		return fmt.Errorf("%q has a query, which issuer identifiers can't have (RFC 8414, section 2): write what the metadata has as \"issuer\"", issuer)
 	}
 	if before, after, ok := strings.Cut(issuer, "/.well-known/"); ok {
 		_, path, _ := strings.Cut(after, "/")
 		if path != "" {
 			before += "/" + path
 		}
-		return fmt.Errorf("%q is where metadata is, not the issuer: write what the metadata says as \"issuer\", which is probably %s; another place of the metadata is for `discovery`", issuer, before)
+		return fmt.Errorf("%q is where the metadata is, not the issuer: write what the metadata has as \"issuer\", probably %s; use `discovery` for metadata in an unusual place", issuer, before)
 	}
 	if strings.HasSuffix(issuer, ",") || strings.Contains(issuer, ",http") {
 		return fmt.Errorf("%q has a comma: write an `issuer` line for each", issuer)

@@ -69,7 +69,7 @@ func (l *layout) checkServers(h *Handler) {
 		if slices.ContainsFunc(l.tree.Servers[:i], func(other routing.Server) bool {
 			return other.Issuer == server.Issuer && slices.Equal(other.Hosts, server.Hosts)
 		}) {
-			l.found("mcp_auth_server "+server.Issuer+" is there twice: only the first answers", "remove one of the two, or give them issuers that differ in their path")
+			l.found("mcp_auth_server "+server.Issuer+" is there twice: only the first one answers", "remove one of the two, or give them issuers that differ in their path")
 			continue
 		}
 		if u, err := url.Parse(server.Issuer); err == nil && len(server.Hosts) > 0 && !slices.ContainsFunc(server.Hosts, func(host string) bool {
@@ -83,7 +83,7 @@ func (l *layout) checkServers(h *Handler) {
 			case iss.Issuer == server.Issuer:
 				l.checkServer(h, server)
 			case resource.Same(iss.Issuer, server.Issuer):
-				l.found(fmt.Sprintf("issuer %s and mcp_auth_server %s are the same but for their spelling: no token passes", iss.Issuer, server.Issuer), "write issuer "+server.Issuer)
+				l.found(fmt.Sprintf("issuer %s and mcp_auth_server %s differ only in spelling: no token will be accepted", iss.Issuer, server.Issuer), "write issuer "+server.Issuer)
 			}
 		}
 	}
@@ -94,7 +94,7 @@ func (l *layout) checkServer(h *Handler, server routing.Server) {
 	switch {
 	case slices.Contains(server.Resources, h.Resource):
 	case spelled >= 0:
-		l.found(fmt.Sprintf("resource %s of mcp_auth_server is %s but for its spelling: clients ask for the latter", server.Resources[spelled], h.Resource), "write resource "+h.Resource+" in mcp_auth_server")
+		l.found(fmt.Sprintf("resource %s of mcp_auth_server differs from %s only in spelling: clients ask for the latter", server.Resources[spelled], h.Resource), "write resource "+h.Resource+" in mcp_auth_server")
 	default:
 		l.found(fmt.Sprintf("mcp_auth_server %s issues no tokens for this resource", server.Issuer), "add "+h.Resource+" to `resource` of mcp_auth_server")
 	}
@@ -103,7 +103,7 @@ func (l *layout) checkServer(h *Handler, server routing.Server) {
 			return h.hierarchy.Satisfied([]string{s.Name}, []string{scope})
 		})
 		if !known {
-			l.found(fmt.Sprintf("mcp_auth needs the scope %s, which mcp_auth_server %s doesn't have: nobody gets in", scope, server.Issuer), "add "+scope+" to `scopes` of mcp_auth_server")
+			l.found(fmt.Sprintf("mcp_auth needs the scope %s, which mcp_auth_server %s doesn't have: nobody can get in", scope, server.Issuer), "add "+scope+" to `scopes` of mcp_auth_server")
 		}
 	}
 }
@@ -145,8 +145,8 @@ func (l *layout) check() error {
 		l.unreached(way)
 		return nil
 	} else if l.meets(way) && slices.ContainsFunc(way.Handlers, func(h routing.Handler) bool { return h.Name == "authentication" }) {
-		l.found("basic_auth, or another authentication, is asked about requests for this resource as well: a request has one Authorization header, and nobody gets past both",
-			fmt.Sprintf("leave the paths out of it: basic_auth @rest, with @rest not path %s* %s*", path, resource.WellKnown))
+		l.found("requests for this resource also pass basic_auth or another authentication handler: a request has only one Authorization header, so nobody gets past both",
+			fmt.Sprintf("exclude these paths from it: basic_auth @rest, with @rest not path %s* %s*", path, resource.WellKnown))
 	}
 	for _, v := range variations {
 		way := l.follow(v.probe)
@@ -155,7 +155,7 @@ func (l *layout) check() error {
 		}
 		answering := answeredBy(way)
 		if way.Failed {
-			l.found(fmt.Sprintf("handle_errors passes requests for this resource that fail before they get to mcp_auth on to %s, without a token", answering),
+			l.found(fmt.Sprintf("handle_errors passes requests for this resource that fail before mcp_auth on to %s, without a token", answering),
 				"put mcp_auth before what can fail, such as try_files, or answer errors without "+answering)
 			continue
 		}
@@ -184,12 +184,12 @@ func (l *layout) checkDoors(paths ...string) error {
 			case before == nil:
 				before = &door
 			case before.ForwardsToken:
-				l.found(fmt.Sprintf("mcp_auth for %s and mcp_auth for %s both judge requests for %s: only tokens that both accept pass", before.Resource, door.Resource, path),
+				l.found(fmt.Sprintf("mcp_auth for %s and mcp_auth for %s both judge requests for %s: only tokens that both accept get through", before.Resource, door.Resource, path),
 					"give them matchers that don't overlap")
 			case before.Resource == door.Resource:
-				return fmt.Errorf("requests for %s meet mcp_auth for %s twice: the first removes the token, so the second answers 401 to everybody. Remove one of the two", path, door.Resource)
+				return fmt.Errorf("requests for %s pass mcp_auth for %s twice: the first removes the token, so the second answers 401 to everyone. Remove one of the two", path, door.Resource)
 			default:
-				return fmt.Errorf("requests for %s meet mcp_auth for %s and then mcp_auth for %s: the first removes the token, so the second answers 401 to everybody. Give them matchers that don't overlap", path, before.Resource, door.Resource)
+				return fmt.Errorf("requests for %s pass mcp_auth for %s and then mcp_auth for %s: the first removes the token, so the second answers 401 to everyone. Give them matchers that don't overlap", path, before.Resource, door.Resource)
 			}
 		}
 	}
@@ -202,16 +202,16 @@ func (l *layout) unreached(way *routing.Way) {
 	path, last := l.path(), answeredBy(way)
 	switch {
 	case way.Failed:
-		l.found(fmt.Sprintf("requests for this resource fail before they get to mcp_auth, and %s in handle_errors answers them without a token", last),
+		l.found(fmt.Sprintf("requests for this resource fail before they reach mcp_auth, and %s in handle_errors answers them without a token", last),
 			"put mcp_auth before what fails, such as try_files, for example by writing both in a route")
 	case way.Path != path && way.Answered:
-		l.found(fmt.Sprintf("requests for this resource don't get to mcp_auth: uri, rewrite, try_files or handle_path makes %q of their path %q, and %s answers them without a token", way.Path, path, last),
+		l.found(fmt.Sprintf("requests for this resource don't reach mcp_auth: uri, rewrite, try_files or handle_path makes %q of their path %q, and %s answers them without a token", way.Path, path, last),
 			"have the matcher of mcp_auth cover the rewritten path, or write mcp_auth before it in a route, or outside of handle_path")
 	case way.Answered:
-		l.found(fmt.Sprintf("requests for this resource don't get to mcp_auth: %s answers them before, without a token", last),
-			fmt.Sprintf("have the matcher of mcp_auth cover %s, and put it before %s: in a route the lines count from top to bottom, elsewhere Caddy orders the directives, and the option `order` changes that", path, last))
+		l.found(fmt.Sprintf("requests for this resource don't reach mcp_auth: %s answers them before, without a token", last),
+			fmt.Sprintf("have the matcher of mcp_auth cover %s, and put it before %s: in a route, directives run from top to bottom; elsewhere Caddy orders them, and the option `order` changes that", path, last))
 	default:
-		l.found("no request for this resource gets to mcp_auth", fmt.Sprintf("have its matcher, and those of the routes around it, cover %s", path))
+		l.found("no request for this resource reaches mcp_auth", fmt.Sprintf("have its matcher, and those of the routes around it, cover %s", path))
 	}
 }
 
@@ -321,12 +321,12 @@ func (l *layout) variations(base probe) []variation {
 	without := func(what string) string {
 		return fmt.Sprintf("leave %s out of the matcher of mcp_auth: match the path only, as in mcp_auth %s*", what, strings.TrimSuffix(base.path, "/"))
 	}
-	list := []variation{{base, "a request for this resource", without("everything else than the path")}}
+	list := []variation{{base, "a request for this resource", without("everything except the path")}}
 	add := func(p probe, what, cure string) { list = append(list, variation{p, what, cure}) }
 	for _, method := range []string{http.MethodGet, http.MethodDelete, http.MethodHead, http.MethodPut, http.MethodPatch} {
 		p := base
 		p.method = method
-		add(p, "a request for this resource with another method than POST", without("`method`"))
+		add(p, "a request for this resource with a method other than POST", without("`method`"))
 	}
 	for _, path := range []string{"/", "/x"} {
 		p := base

@@ -23,7 +23,7 @@ func (h *Handler) serveLegacyMetadata(w http.ResponseWriter, r *http.Request) er
 	metadata, err := h.Issuers[0].discovery.Metadata(r.Context())
 	if err != nil {
 		ref := refuseToken(err)
-		ref.sentence = "The authorization server's metadata can't be had just now. Try again."
+		ref.sentence = "The authorization server's metadata is not available right now. Try again."
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		return h.refuse(w, r, ref)
 	}

@@ -59,7 +59,7 @@ func warnUncovered(d *caddyfile.Dispenser, paths caddyhttp.MatchPath, id resourc
 	if len(paths) == 0 || slices.Contains(paths, path) || coveredByPrefix(paths, path) {
 		return
 	}
-	caddy.Log().Named("caddyfile.mcp_auth").Warn("the matcher does not cover the resource's own path: unless a rewrite comes before, the MCP server is open to anybody",
+	caddy.Log().Named("caddyfile.mcp_auth").Warn("the matcher does not cover the resource's own path: unless an earlier rewrite makes it match, the MCP server is open to anyone",
 		zap.Strings("matcher", paths),
 		zap.String("resource", id.String()),
 		zap.String("file", d.File()),
@@ -74,7 +74,7 @@ func warnNarrow(d *caddyfile.Dispenser, matcher caddy.ModuleMap) {
 	if len(kinds) == 0 {
 		return
 	}
-	caddy.Log().Named("caddyfile.mcp_auth").Warn("the matcher is about more than the path: requests that it leaves out for that reason are not asked for a token. Match the path only, and leave other conditions to the handlers after mcp_auth",
+	caddy.Log().Named("caddyfile.mcp_auth").Warn("the matcher tests more than the path: requests that it doesn't match for that reason need no token. Match the path only, and leave other conditions to later handlers",
 		zap.Strings("matchers", kinds),
 		zap.String("file", d.File()),
 		zap.Int("line", d.Line()))
@@ -147,5 +147,5 @@ func coveredByPrefix(paths caddyhttp.MatchPath, path string) bool {
 }
 
 func openError(d *caddyfile.Dispenser, matcher, open, cure string) error {
-	return d.Errf("the matcher %s would leave %s open to anybody: write %s*", matcher, open, cure)
+	return d.Errf("the matcher %s would leave %s open to anyone: write %s*", matcher, open, cure)
 }

@@ -62,7 +62,7 @@ func init() {
 // A refused request has the fields `mcp_auth_refusal`, one of a closed set of
 // reasons, and `mcp_auth_cause` in the access log.
 type Handler struct {
-	// The resource identifier: the URL of the MCP server as clients dial it,
+	// The resource identifier: the URL of the MCP server as clients use it,
 	// such as https://mcp.example.com/mcp. Absolute https (http for localhost
 	// only), without query, fragment or placeholders. The metadata's address,
 	// the challenges and the audience of tokens follow from it; nothing in a

@@ -71,7 +71,7 @@ func TestMetadataPaths(t *testing.T) {
 				case needsToken:
 					noCredentials.check(t, got, "")
 				case ambiguous:
-					if got.StatusCode != 400 || !strings.Contains(got.body, "more than one way") {
+					if got.StatusCode != 400 || !strings.Contains(got.body, "is ambiguous") {
 						t.Errorf("got %d %q, want it refused: other servers read the path as the metadata's", got.StatusCode, got.body)
 					}
 				case untouched:

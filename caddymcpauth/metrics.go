@@ -10,7 +10,7 @@ var (
 		Namespace: "caddy",
 		Subsystem: "mcp_auth",
 		Name:      "decisions_total",
-		Help:      "Requests by what the front door decided: accepted, metadata, preflight, or the reason of a refusal.",
+		Help:      "Requests by the front door's decision: accepted, metadata, preflight, or the reason of a refusal.",
 	}, []string{"resource", "decision"})
 
 	fetches = prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -19,9 +19,9 @@ import (
 func parseResource(raw string) (resource.Identifier, error) {
 	switch {
 	case raw == "":
-		return resource.Identifier{}, errors.New("missing: give the URL of the MCP server as clients dial it, for example https://mcp.example.com/mcp")
+		return resource.Identifier{}, errors.New("missing: give the URL of the MCP server as clients use it, for example https://mcp.example.com/mcp")
 	case strings.ContainsAny(raw, "{}"):
-		return resource.Identifier{}, fmt.Errorf("%q contains a placeholder: the address of the metadata must be known beforehand; in a Caddyfile, {$NAME} inserts an environment variable", raw)
+		return resource.Identifier{}, fmt.Errorf("%q contains a placeholder: the address of the metadata must be known when Caddy starts; in a Caddyfile, {$NAME} inserts an environment variable", raw)
 	}
 	return resource.Parse(raw)
 }
@@ -37,7 +37,7 @@ func (h *Handler) provisionScopes() error {
 			}
 			if scope == "offline_access" {
 				// MCP 2026-07-28, authorization, refresh tokens.
-				return fmt.Errorf("%s: offline_access is no scope of a resource: clients that want refresh tokens ask for it by themselves", what)
+				return fmt.Errorf("%s: offline_access is not a scope of a resource: clients that want refresh tokens ask for it by themselves", what)
 			}
 		}
 		return nil
@@ -109,7 +109,7 @@ func (h *Handler) provisionIssuers(ctx caddy.Context) error {
 		return err
 	}
 	if len(open) > 0 {
-		ctx.Logger().Warn("these issuers see each other's opaque tokens: say what the tokens of each begin with by token_prefix",
+		ctx.Logger().Warn("these issuers see each other's opaque tokens: set token_prefix to what the tokens of each begin with",
 			zap.Strings("issuers", open),
 			zap.String("resource", h.Resource))
 	}

@@ -46,7 +46,7 @@ func refuseNoCredentials() *refusal {
 	return &refusal{
 		status:    http.StatusUnauthorized,
 		reason:    "no_credentials",
-		sentence:  "Sign in first: send an access token of one of the authorization servers that the resource metadata names.",
+		sentence:  "Sign in first: send an access token from one of the authorization servers in the resource metadata.",
 		challenge: true,
 	}
 }
@@ -77,7 +77,7 @@ func refuseOrigin() *refusal {
 		status:   http.StatusForbidden,
 		reason:   "origin",
 		code:     "origin_not_allowed",
-		sentence: "Web pages of this origin may not use this MCP server.",
+		sentence: "Web pages from this origin may not use this MCP server.",
 	}
 }
 
@@ -106,7 +106,7 @@ func refuseToken(err error) *refusal {
 		status:     http.StatusServiceUnavailable,
 		reason:     "unavailable",
 		code:       "temporarily_unavailable",
-		sentence:   "The access token could not be checked just now. Keep it and try again.",
+		sentence:   "The access token could not be checked right now. Keep it and try again.",
 		retryAfter: defaultRetryAfter,
 		cause:      err,
 	}

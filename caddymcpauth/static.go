@@ -61,7 +61,7 @@ func (Static) CaddyModule() caddy.ModuleInfo {
 // TokenVerifier implements [Verifier].
 func (v *Static) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 	if resource.Same(iss.Issuer, iss.Resource) {
-		return nil, errors.New("the issuer and the resource have the same identifier, so that a key could not be told from the user of its name: give the resource a path, such as /mcp")
+		return nil, errors.New("the issuer and the resource have the same identifier, so a key could not be told apart from a user of the same name: give the resource a path, such as /mcp")
 	}
 	keys := make([]token.APIKey, len(v.Keys))
 	for i, k := range v.Keys {

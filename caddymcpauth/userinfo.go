@@ -72,7 +72,7 @@ func (v *Userinfo) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 		Prefixes: v.TokenPrefix,
 		Client:   iss.Client,
 		OnFailure: sometimes(func(err error) {
-			v.logger.Warn("userinfo can't be asked, so opaque tokens are answered with 503", zap.String("issuer", iss.Issuer), zap.Error(err))
+			v.logger.Warn("the userinfo endpoint can't be asked, so opaque tokens are answered with 503", zap.String("issuer", iss.Issuer), zap.Error(err))
 		}),
 	}
 	if v.Endpoint == "" {
@@ -91,7 +91,7 @@ func (v *Userinfo) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.logger.Warn("userinfo cannot check for whom a token was made: any token of this issuer passes, whoever it was made for",
+	v.logger.Warn("userinfo cannot check a token's audience: any token of this issuer is accepted, whatever it was issued for",
 		zap.String("issuer", iss.Issuer),
 		zap.String("resource", iss.Resource))
 	return verifier, nil
@@ -131,7 +131,7 @@ func (v *Userinfo) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return d.Err("require takes a claim and the values that it may have, for example: require email_verified true")
 			}
 			if _, ok := v.Require[args[0]]; ok {
-				return d.Errf("require %s is given twice: list all its values in one", args[0])
+				return d.Errf("require %s is given twice: list all its values in one line", args[0])
 			}
 			if v.Require == nil {
 				v.Require = make(map[string][]string)

@@ -96,7 +96,7 @@ func TestUserinfo(t *testing.T) {
 // Where no audience is checked, the log says so, once, without being asked.
 func TestWarnings(t *testing.T) {
 	for _, test := range []struct{ name, verifier, want string }{
-		{"userinfo", "userinfo", "any token of this issuer passes, whoever it was made for"},
+		{"userinfo", "userinfo", "any token of this issuer is accepted, whatever it was issued for"},
 		{"github", "github {\nendpoint https://api.example.com\ninsecure_any_application\n}", "insecure_any_application is on"},
 		{"github with an application", "github {\nendpoint https://api.example.com\nclient_id a\nclient_secret hush-hush\n}", ""},
 		{"static", "static {\nkey ci " + strings.Repeat("0a", 32) + "\n}", ""},

@@ -62,7 +62,7 @@ func serveSweep(w http.ResponseWriter, r *http.Request) error {
 	list := sweepers.byIssuer[request.Issuer]
 	sweepers.Unlock()
 	if len(list) == 0 {
-		return refuse(http.StatusNotFound, fmt.Errorf("there is no façade of the issuer %q whose clients pile up", request.Issuer))
+		return refuse(http.StatusNotFound, fmt.Errorf("no facade for issuer %q with a registrar that can be swept", request.Issuer))
 	}
 	removed, err := (*list[len(list)-1]).Sweep(r.Context(), unusedFor)
 	if err != nil {

@@ -49,7 +49,7 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, g *guarded, 
 		case asking == theirQuestion:
 			a.askForConsent()
 		case r.Method == http.MethodPost:
-			return h.refusePage(w, r, g.label, errors.New("the user was not asked about the application, or too long ago"))
+			return h.refusePage(w, r, g.label, errors.New("the user was not asked about the application, or was asked too long ago"))
 		default:
 			return h.showConsent(w, r, a)
 		}
@@ -139,7 +139,7 @@ func (h *Handler) merge(query, form url.Values) (url.Values, error) {
 		other, both := query[name]
 		if both && h.authorizations.Knows(name) && !slices.Equal(values, other) &&
 			(slices.Contains(decisive, name) || form.Get(name) != "" && query.Get(name) != "") {
-			return nil, fmt.Errorf("%s differs between the address and the form", name)
+			return nil, fmt.Errorf("%s differs between the query and the form", name)
 		}
 		if !both || form.Get(name) != "" {
 			merged[name] = values
@@ -161,7 +161,7 @@ func (h *Handler) checkAuthorization(parameters url.Values) error {
 		return nil
 	}
 	if redirect := parameters.Get("redirect_uri"); !h.shared.AllowsRedirect(redirect) {
-		return fmt.Errorf("the redirect_uri %s is not one that is registered", registration.Quoted(redirect))
+		return fmt.Errorf("the redirect_uri %s is not registered", registration.Quoted(redirect))
 	}
 	if mode := parameters.Get("response_mode"); mode != "" && mode != "query" {
 		return errors.New("the response_mode is not query")
@@ -173,7 +173,7 @@ func (h *Handler) checkAuthorization(parameters url.Values) error {
 // share.
 func (h *Handler) checkClientID(id string) error {
 	if h.shared != nil && id != h.shared.SharedClientID() && reading.SameIdentifier(h.shared.SharedClientID(), id) {
-		return errors.New("the client_id is not exactly the one that is registered")
+		return errors.New("the client_id is not exactly the registered one")
 	}
 	return nil
 }
@@ -250,8 +250,8 @@ func (h *Handler) refusePage(w http.ResponseWriter, r *http.Request, endpoint st
 	pages.Message{
 		Site:   h.site,
 		Title:  "This application can't sign you in",
-		Text:   "Its request is not one that this server accepts. You were not asked anything, and the application got nothing.",
-		Cure:   "Start again from your application. If this page comes back, the application has to be fixed: send its makers the line below.",
+		Text:   "This server does not accept its request. You were not asked anything, and the application got nothing.",
+		Cure:   "Start again from your application. If you see this page again, the application needs a fix: send the line below to its developers.",
 		Detail: "invalid_request: " + cause.Error(),
 	}.Write(w, status)
 	return nil

@@ -51,10 +51,10 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the directive's name
 	args := d.RemainingArgs()
 	if len(args) > 0 && (strings.HasPrefix(args[0], "/") || strings.HasPrefix(args[0], "@") || args[0] == "*") {
-		return d.Err("mcp_auth_facade takes no matcher: what is not for it, it hands on")
+		return d.Err("mcp_auth_facade takes no matcher: it passes on requests that are not for it")
 	}
 	if len(args) != 1 || args[0] == "" {
-		return d.Err("mcp_auth_facade takes the issuer identifier that clients see: that of the authorization server, for example https://auth.example.com/o" + option.Unset)
+		return d.Err("mcp_auth_facade takes the issuer identifier that clients see: the authorization server's own, for example https://auth.example.com/o" + option.Unset)
 	}
 	h.Issuer = args[0]
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
@@ -88,15 +88,15 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 	case "scope":
 		var word string
 		if !d.Args(&word) || word != "map" {
-			return d.Err("scope takes `map`, the scope as clients know it, and what the server calls it")
+			return d.Err("scope takes `map`, the scope that clients use, and what the server calls it")
 		}
-		return pair(d, &h.Scopes, "scope map takes the scope as clients know it, and what the server calls it")
+		return pair(d, &h.Scopes, "scope map takes the scope that clients use, and what the server calls it")
 	case "consent":
 		if h.Consent != "" {
 			return option.Twice(d, "consent")
 		}
 		if err := option.Text(d, &h.Consent); err != nil || h.Consent != consentUpstream {
-			return d.Err("consent takes `upstream`: the server behind asks its users for consent per client. Without it the façade does, where clients share an identifier")
+			return d.Err("consent takes `upstream`: the server behind asks its users for consent per client. Without it the facade asks, where clients share an identifier")
 		}
 		return nil
 	default:
@@ -111,10 +111,10 @@ func (h *Handler) unmarshalMetadata(d *caddyfile.Dispenser) error {
 	}
 	name, values := args[0], args[1:]
 	if name == "issuer" {
-		return d.Errf("metadata: %s is what the directive itself says", name)
+		return d.Errf("metadata: %s is set by the directive itself", name)
 	}
 	if _, twice := h.Metadata[name]; twice {
-		return d.Errf("metadata %s is given twice: list all values in one", name)
+		return d.Errf("metadata %s is given twice: list all values in one line", name)
 	}
 	if h.Metadata == nil {
 		h.Metadata = make(map[string]any)
@@ -132,7 +132,7 @@ func (h *Handler) unmarshalRegister(d *caddyfile.Dispenser) error {
 		return option.Twice(d, "register")
 	}
 	if !d.NextArg() {
-		return d.Err("register takes how: `static <client_id>`, `logto`, or `forward`")
+		return d.Err("register takes a registrar: `static <client_id>`, `logto`, or `forward`")
 	}
 	name := d.Val()
 	if _, err := caddy.GetModule("http.mcp_auth.registrars." + name); err != nil {

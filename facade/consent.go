@@ -227,10 +227,10 @@ func (h *Handler) serveConsent(w http.ResponseWriter, r *http.Request) error {
 		return h.refusePage(w, r, atConsent, errors.New("the question has expired, or was asked in another browser"))
 	}
 	if !h.shared.AllowsRedirect(q.RedirectURI) {
-		return h.refusePage(w, r, atConsent, fmt.Errorf("the redirect_uri %s is not one that is registered", registration.Quoted(q.RedirectURI)))
+		return h.refusePage(w, r, atConsent, fmt.Errorf("the redirect_uri %s is not registered", registration.Quoted(q.RedirectURI)))
 	}
 	if values.Get("decision") != "allow" {
-		return h.tellClient(w, r, atConsent, "denied", q.RedirectURI, q.State, "access_denied", "The user refused.")
+		return h.tellClient(w, r, atConsent, "denied", q.RedirectURI, q.State, "access_denied", "The user denied the request.")
 	}
 	a := h.remembered(r)
 	a.remember(&q, h.now())

@@ -166,7 +166,7 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, endpoint s
 	h.count(endpoint, "temporarily_unavailable")
 	logRefusal(r.Context(), "temporarily_unavailable", err)
 	w.Header().Set("Retry-After", "5")
-	says := "The authorization server's metadata can't be had just now: the log of the server in front of it says why."
+	says := "The authorization server's metadata is not available right now: the log of the server in front of it says why."
 	if unusable, ok := errors.AsType[repair.Unusable](err); ok {
 		says = "The metadata can't be used: " + unusable.Says + "."
 	}
@@ -178,7 +178,7 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, endpoint s
 	pages.Message{
 		Site:   h.site,
 		Title:  "This doesn't work just now",
-		Text:   "The server that would sign you in did not answer.",
+		Text:   "The server that signs you in did not respond.",
 		Cure:   "Try again in a minute.",
 		Detail: "temporarily_unavailable: " + says,
 	}.Write(w, http.StatusServiceUnavailable)

@@ -65,7 +65,7 @@ func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[strin
 	defer resp.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(resp.Body, maxRegistrationAnswer+1))
 	if err != nil || len(body) > maxRegistrationAnswer {
-		return nil, fmt.Errorf("%w: its registration endpoint's answer is too large, or ended early", ErrUnavailable)
+		return nil, fmt.Errorf("%w: the registration endpoint's answer is too large or incomplete", ErrUnavailable)
 	}
 	var answer map[string]any
 	if json.Unmarshal(body, &answer) != nil {
@@ -83,7 +83,7 @@ func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[strin
 	case resp.StatusCode/100 == 4:
 		return nil, refusedBy(resp.StatusCode, answer)
 	}
-	return nil, fmt.Errorf("%w: its registration endpoint answered %d", ErrUnavailable, resp.StatusCode)
+	return nil, fmt.Errorf("%w: the registration endpoint answered %d", ErrUnavailable, resp.StatusCode)
 }
 
 // maxRegistrationAnswer bounds the answer of a registration endpoint, in bytes.
@@ -97,7 +97,7 @@ func refusedBy(status int, answer map[string]any) error {
 	if slices.Contains([]string{"invalid_redirect_uri", "invalid_client_metadata", "invalid_software_statement", "unapproved_software_statement"}, code) {
 		refused.Code = code
 	}
-	said := fmt.Sprintf("its registration endpoint answered %d", status)
+	said := fmt.Sprintf("the registration endpoint answered %d", status)
 	words, _ := answer["error_description"].(string)
 	if words = registration.Described(words); words == "" {
 		words = registration.Described(code)
@@ -111,7 +111,7 @@ func refusedBy(status int, answer map[string]any) error {
 	case http.StatusUnauthorized:
 		cure = "does it need an initial access token? Anonymous registration has to be allowed there"
 	case http.StatusForbidden:
-		cure = "its policy for anonymous registration refuses the client, or Caddy's address: see there"
+		cure = "its policy for anonymous registration refuses the client, or Caddy's address: check it there"
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
 		cure = "is that the registration endpoint? If not, write `metadata registration_endpoint <url>`"
 	}
@@ -181,7 +181,7 @@ func rename(metadata map[string]any, names map[string]string) {
 func (Forward) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the registrar's name
 	if d.NextArg() || d.NextBlock(d.Nesting()) {
-		return errors.New("register forward takes nothing: the endpoint is in the server's metadata")
+		return errors.New("register forward takes nothing: the endpoint comes from the server's metadata")
 	}
 	return nil
 }

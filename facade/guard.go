@@ -154,4 +154,4 @@ func (h *Handler) guards(ctx context.Context) ([]guarded, error) {
 	return h.applied.guards, nil
 }
 
-var errMethod = errors.New("the method is not one for this endpoint")
+var errMethod = errors.New("this endpoint does not support the method")

@@ -161,7 +161,7 @@ func (a *applications) Register(ctx context.Context, m *ClientMetadata) (map[str
 	defer cancel()
 	app, err := a.acquire(ctx, applicationFor(m))
 	if _, ok := errors.AsType[*logto.RejectedError](err); ok {
-		return nil, &RefusedError{Code: "invalid_client_metadata", Description: "Logto doesn't take the client's metadata.", Cause: err}
+		return nil, &RefusedError{Code: "invalid_client_metadata", Description: "Logto doesn't accept the client's metadata.", Cause: err}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)

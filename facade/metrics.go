@@ -10,7 +10,7 @@ var requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Namespace: "caddy",
 	Subsystem: "mcp_auth_facade",
 	Name:      "requests_total",
-	Help:      "Requests that the façade answered or looked at, by endpoint and outcome: ok, repaired, asked, allowed, denied, too_many, or the OAuth error.",
+	Help:      "Requests that the facade answered or inspected, by endpoint and outcome: ok, repaired, asked, allowed, denied, too_many, or the OAuth error.",
 }, []string{"issuer", "endpoint", "outcome"})
 
 // The endpoints in the metrics.

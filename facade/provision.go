@@ -40,7 +40,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if h.Consent != "" && h.Consent != consentUpstream {
-		return fmt.Errorf("consent is %q, but it can only be upstream", h.Consent)
+		return fmt.Errorf("consent is %q, but can only be upstream", h.Consent)
 	}
 	h.repairs = repair.Requests{Strip: h.Strip, Add: h.Add, Scopes: h.Scopes}
 	if err := h.repairs.Check(); err != nil {
@@ -82,7 +82,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.corrected.RegistrationEndpoint = strings.TrimSuffix(h.Issuer, "/") + registerPath
 		_, forwards := h.registrar.(*forwarding)
 		if _, byHand := h.Metadata["registration_endpoint"]; byHand && !forwards {
-			return errors.New("metadata: registration_endpoint is what the directive itself says, with register: remove the line")
+			return errors.New("metadata: registration_endpoint is set by the directive itself, with register: remove the line")
 		}
 		h.corrected.PublicClients = !forwards
 		h.corrected.OnlyQuery = h.shared != nil
@@ -152,11 +152,11 @@ func (h *Handler) provisionDiscovery() error {
 		return nil
 	}
 	if h.Upstream == "" && h.Discovery == "" {
-		return errors.New("where is the authorization server? Looked for at the issuer, its metadata would be this very façade's: " +
+		return errors.New("where is the authorization server? At the issuer's address is this facade's own metadata: " +
 			"add `upstream <url>`, `discovery <url>`, or `discovery off` and its endpoints with `metadata`")
 	}
 	if u, err := url.Parse(h.Discovery); err == nil && resource.Origin(u) == h.origin && h.isMetadata(u.Path) {
-		return fmt.Errorf("discovery: %s is where this façade serves its own metadata", h.Discovery)
+		return fmt.Errorf("discovery: %s is where this facade serves its own metadata", h.Discovery)
 	}
 	config := discovery.Config{
 		Issuer:    h.Issuer,
@@ -228,7 +228,7 @@ func (h *Handler) upstreamEndpoint(ctx context.Context, name string) (string, er
 		return "", fmt.Errorf("the server's metadata has no %s", name)
 	}
 	if address == h.corrected.RegistrationEndpoint {
-		return "", fmt.Errorf("the server's %s is this façade's own", name)
+		return "", fmt.Errorf("the server's %s is this facade's own", name)
 	}
 	// Servers name themselves as clients see them; the way there may be through
 	// this very site, or need its certificate.

@@ -41,7 +41,7 @@ func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) erro
 		h.count(atRegistration, "too_many")
 		logRefusal(r.Context(), "temporarily_unavailable", errors.New("too many registrations from this network"))
 		header.Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-		writeError(w, http.StatusTooManyRequests, "temporarily_unavailable", "Too many registrations from this network: wait a little.")
+		writeError(w, http.StatusTooManyRequests, "temporarily_unavailable", "Too many registrations from this network: try again later.")
 	}
 	h.limits.proxy.Check(r, h.logger)
 	if wait := h.limits.registrations.Take(clientip.Of(r.Context())); wait > 0 {
@@ -70,7 +70,7 @@ func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) erro
 	logRefusal(r.Context(), "temporarily_unavailable", err)
 	h.logger.Warn("registering a client failed", zap.Error(err))
 	header.Set("Retry-After", "10")
-	writeError(w, http.StatusServiceUnavailable, "temporarily_unavailable", "Clients can't be registered just now: try again.")
+	writeError(w, http.StatusServiceUnavailable, "temporarily_unavailable", "Clients can't be registered right now: try again.")
 	return nil
 }
 
@@ -88,7 +88,7 @@ func (h *Handler) register(r *http.Request) (map[string]any, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, registration.MaxBody+1))
 	if err != nil || len(body) > registration.MaxBody {
-		return nil, invalid("The request is too large, or ended early.")
+		return nil, invalid("The request is too large or incomplete.")
 	}
 	m, err := registration.Parse(body, &h.policy)
 	if err != nil {
@@ -98,7 +98,7 @@ func (h *Handler) register(r *http.Request) (map[string]any, error) {
 		if h.shared != nil && !h.shared.AllowsRedirect(uri) {
 			return nil, &RefusedError{
 				Code:        "invalid_redirect_uri",
-				Description: "The redirect URI " + registration.Quoted(uri) + " is not among those that the operator has registered.",
+				Description: "The redirect URI " + registration.Quoted(uri) + " is not one that the operator has registered.",
 			}
 		}
 	}

@@ -45,7 +45,7 @@ func (s *Static) ClientRegistrar(RegistrarInfo) (ClientRegistrar, error) {
 		return nil, errors.New("the client identifier is missing: register a public client at the server, and write its identifier here")
 	}
 	if len(s.RedirectURIs) == 0 {
-		return nil, errors.New("redirect_uris is missing: list those that are registered at the server")
+		return nil, errors.New("redirect_uris is missing: list the ones registered at the server")
 	}
 	for _, uri := range s.RedirectURIs {
 		u, err := url.Parse(uri)

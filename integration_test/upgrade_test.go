@@ -262,7 +262,7 @@ func TestConnect(t *testing.T) {
 		{"the site's own", s.Host, "CONNECT " + s.Host + " HTTP/1.1\r\n\r\n"},
 		{"a covered path", s.Host, "CONNECT /mcp HTTP/1.1\r\n\r\n"},
 		{"an uncovered path", s.Host, "CONNECT /other HTTP/1.1\r\n\r\n"},
-		{"small letters", s.Host, "connect /other HTTP/1.1\r\n\r\n"},
+		{"lowercase letters", s.Host, "connect /other HTTP/1.1\r\n\r\n"},
 		{"with a handshake", s.Host, "CONNECT /other HTTP/1.1\r\n" + webSocket + "\r\n"},
 	} {
 		for _, withToken := range []bool{false, true} {

@@ -37,7 +37,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	}
 
 	if path != "" && handler.SSE != "" && outOfReach(path, handler.SSE) {
-		return nil, h.Errf("sse %s is out of reach: the matcher %s lets no request for it through; "+
+		return nil, h.Errf("sse %s is unreachable: the matcher %s matches no request for it; "+
 			"use a named matcher such as `@mcp path %[2]s %[1]s`", handler.SSE, path)
 	}
 	return h.NewRoute(matcherSet, handler), nil

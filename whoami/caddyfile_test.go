@@ -70,7 +70,7 @@ func TestAdaptErrors(t *testing.T) {
 		{"two paths", "mcp_whoami {\n sse /a /b\n}", "sse takes exactly one value"},
 		{"block", "mcp_whoami {\n sse /a {\n  x\n }\n}", "sse takes no block"},
 		{"exact matcher", "mcp_whoami /mcp {\n sse /sse\n}", "use a named matcher such as `@mcp path /mcp /sse`"},
-		{"prefix matcher", "mcp_whoami /mcp/* {\n sse /mcp\n}", "sse /mcp is out of reach: the matcher /mcp/*"},
+		{"prefix matcher", "mcp_whoami /mcp/* {\n sse /mcp\n}", "sse /mcp is unreachable: the matcher /mcp/*"},
 		{"undefined matcher", "mcp_whoami @mcp", "@mcp"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

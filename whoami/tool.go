@@ -29,7 +29,7 @@ func newServer(name string) *mcp.Server {
 		Name:  "whoami",
 		Title: "Who am I",
 		Description: "Returns who is calling, as verified from the access token: the user (sub), " +
-			"the authorization server that vouches for them (iss), and whatever else the token says, " +
+			"the authorization server that vouches for them (iss), and everything else the token says, " +
 			"such as the client that acts for them and its scopes. Takes no arguments. " +
 			`Without authentication it returns {"error":"Not authenticated"}.`,
 		Annotations: &mcp.ToolAnnotations{

@@ -29,7 +29,7 @@ func TestCheckDocument(t *testing.T) {
 		{"case-folded name", `{"Client_ID":"https://client.example.com/c"}`, "no client_id"},
 		{"nested only", `{"x":{"client_id":"https://client.example.com/c"}}`, "no client_id"},
 		{"other client_id", `{"client_id":"https://client.example.com/d"}`, "not its URL"},
-		{"upper case", `{"client_id":"https://client.example.com/C"}`, "not its URL"},
+		{"uppercase", `{"client_id":"https://client.example.com/C"}`, "not its URL"},
 		{"slash more", `{"client_id":"https://client.example.com/c/"}`, "not its URL"},
 		{"default port", `{"client_id":"https://client.example.com:443/c"}`, "not its URL"},
 		{"null client_id", `{"client_id":null}`, "not its URL"},

@@ -22,7 +22,7 @@ const unreachableFor = 10 * time.Minute
 // does CONNECT, or one of SOCKS 5.
 func CheckProxy(proxy *url.URL) error {
 	if proxy.Scheme != "http" && proxy.Scheme != "socks5" || proxy.Hostname() == "" || proxy.Path != "" && proxy.Path != "/" {
-		return errors.New("a proxy is written as http://host:port or socks5://host:port")
+		return errors.New("a proxy must be http://host:port or socks5://host:port")
 	}
 	return nil
 }

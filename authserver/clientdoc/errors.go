@@ -78,7 +78,7 @@ func exchangeCause(err error) error {
 	case errors.As(err, &dns):
 		return errors.New("the host could not be resolved")
 	case errors.As(err, &hostname):
-		return errors.New("the certificate is not the host's")
+		return errors.New("the certificate is not for this host")
 	case errors.As(err, &authority):
 		return errors.New("the certificate is signed by an unknown authority")
 	case errors.As(err, &certificate) && certificate.Reason == x509.Expired:
@@ -92,7 +92,7 @@ func exchangeCause(err error) error {
 	case errors.As(err, &errno):
 		return fmt.Errorf("connection: %w", errno)
 	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
-		return errors.New("the body is not the gzip it says it is")
+		return errors.New("the body is not valid gzip")
 	}
-	return errors.New("the server broke off, or did not answer in HTTP within bounds")
+	return errors.New("the server closed the connection, or its answer is not HTTP within the limits")
 }

@@ -177,28 +177,28 @@ func TestFetchUnavailable(t *testing.T) {
 		{"429", status(429), "answered 429"},
 		{"dripping body", drip, "too long"},
 		{"no answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "too long"},
-		{"connection closed", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "broke off"},
+		{"connection closed", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "closed the connection"},
 		{"cut body", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Content-Length", "100")
 			fmt.Fprint(w, `{"secret":1`)
-		}, "broke off"},
-		{"large header", respond("X-Secret", strings.Repeat("secret", 10000)), "within bounds"},
+		}, "closed the connection"},
+		{"large header", respond("X-Secret", strings.Repeat("secret", 10000)), "within the limits"},
 		{"broken gzip", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Content-Encoding", "gzip")
 			fmt.Fprint(w, "secret secret secret")
-		}, "not the gzip"},
+		}, "not valid gzip"},
 		{"not HTTP", func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, _ := w.(http.Hijacker).Hijack()
 			fmt.Fprint(conn, "SSH-2.0-secret\r\n")
 			conn.Close()
-		}, "did not answer in HTTP"},
+		}, "not HTTP"},
 		{"malformed header", func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, _ := w.(http.Hijacker).Hijack()
 			fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nsecret\r\n\r\n")
 			conn.Close()
-		}, "did not answer in HTTP"},
+		}, "not HTTP"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -249,7 +249,7 @@ func TestFetchNoConnection(t *testing.T) {
 		{"nobody listens", "https://" + closed.Addr().String() + "/c", nil, "connection"},
 		{"not TLS", "https://" + plain.Addr().String() + "/c", nil, "does not speak TLS"},
 		{"unknown authority", p.id("c"), x509.NewCertPool(), "unknown authority"},
-		{"certificate of another", "https://other.example.org:" + port + "/c", nil, "not the host's"},
+		{"certificate of another", "https://other.example.org:" + port + "/c", nil, "not for this host"},
 		{"no such host", "https://missing.example.com/c", nil, "does not exist"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -85,11 +85,11 @@ func checkHost(host string, allow func(netip.Addr) bool) error {
 	labels := strings.Split(host, ".")
 	for _, label := range labels {
 		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return errors.New("the host is not a name in DNS")
+			return errors.New("the host is not a DNS name")
 		}
 		for _, c := range []byte(label) {
 			if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') {
-				return errors.New("the host is not a name in DNS, in lower case")
+				return errors.New("the host is not a lowercase DNS name")
 			}
 		}
 	}
@@ -116,7 +116,7 @@ func checkPort(u *url.URL) error {
 	case err != nil || strconv.FormatUint(port, 10) != u.Port():
 		return errors.New("the port is not a number from 1 to 65535")
 	case port == 443:
-		return errors.New("the port is the default one and must not be written")
+		return errors.New("the port is the default one and must be left out")
 	case port < 1024:
 		return errors.New("the port is neither 443 nor at least 1024")
 	}
@@ -155,7 +155,7 @@ func checkCharacters(part, delimiters string) error {
 			continue
 		}
 		if len(part)-i < 3 || !upperHex(part[i+1]) || !upperHex(part[i+2]) {
-			return errors.New("has an escape that is not % and two digits, in upper case")
+			return errors.New("has an escape that is not % and two uppercase hex digits")
 		}
 		b, _ := strconv.ParseUint(part[i+1:i+3], 16, 8)
 		switch decoded := byte(b); {

@@ -200,9 +200,9 @@ func (s *Server) judgeRequest(a *Authorization, c *Client, parameters url.Values
 		// Without it the method would be plain (RFC 7636, section 4.3).
 		return invalidRequest("The code_challenge_method must be S256.")
 	case !isS256(a.Challenge):
-		return invalidRequest("The code_challenge is not that of S256.")
+		return invalidRequest("The code_challenge is not a valid S256 challenge.")
 	case a.Prompts("none") && len(a.Prompt) > 1:
-		return invalidRequest("The prompt none goes with no other.")
+		return invalidRequest("The prompt value none can't be combined with others.")
 	}
 	if text := parameters.Get("max_age"); text != "" {
 		age, err := strconv.ParseUint(text, 10, 63)
@@ -235,7 +235,7 @@ func isS256(challenge string) bool {
 func (s *Server) resourceFor(named []string) (string, *Error) {
 	switch {
 	case len(named) > 1:
-		return "", badRequest("invalid_target", "A token is for one resource: name one.")
+		return "", badRequest("invalid_target", "A token is for one resource: name only one.")
 	case len(named) == 0 && len(s.config.Resources) == 1:
 		// Clients before revision 2025-06-18 name none.
 		return s.config.Resources[0], nil
@@ -254,7 +254,7 @@ func (s *Server) resourceFor(named []string) (string, *Error) {
 // that the user said no.
 func (s *Server) Refuse(a *Authorization, reason *Error) *AuthorizationError {
 	if reason == nil {
-		reason = badRequest("access_denied", "The user refused.")
+		reason = badRequest("access_denied", "The user denied the request.")
 	}
 	parameters := url.Values{"error": {reason.Code}, "error_description": {reason.Description}}
 	return &AuthorizationError{Err: reason, RedirectTo: s.respond(a, parameters)}
@@ -272,7 +272,7 @@ func (s *Server) refuseUnasked(a *Authorization, c *Client, reason *Error) *Auth
 // InteractionNeeded is the refusal of a request with prompt=none that needs the
 // user: code is login_required, consent_required or interaction_required.
 func (s *Server) InteractionNeeded(a *Authorization, c *Client, code string) *AuthorizationError {
-	return s.refuseUnasked(a, c, badRequest(code, "The user has to be asked, but the request says prompt=none."))
+	return s.refuseUnasked(a, c, badRequest(code, "The user must be asked, but the request says prompt=none."))
 }
 
 // respond returns the URL of an authorization response, with the state of the

@@ -79,14 +79,14 @@ func (c *Client) secretMatches(secret string) bool {
 func (c *Client) redirectURI(requested string) (string, error) {
 	if requested == "" {
 		if len(c.RedirectURIs) != 1 {
-			return "", errors.New("the request names no redirect_uri, and the client has not exactly one")
+			return "", errors.New("the request has no redirect_uri, and the client doesn't have exactly one")
 		}
 		only := c.RedirectURIs[0]
 		if registration.IsPrefix(only) {
-			return "", errors.New("the request names no redirect_uri, and the client has many")
+			return "", errors.New("the request has no redirect_uri, and the client has several")
 		}
 		if registration.IsLoopback(only) && registration.WithoutPort(only) == only {
-			return "", errors.New("the request names no redirect_uri, and that of the client has no port")
+			return "", errors.New("the request has no redirect_uri, and the client's has no port")
 		}
 		return only, nil
 	}
@@ -106,15 +106,15 @@ const minSecret = 16
 func (s *Server) checkClient(c *Client) error {
 	switch {
 	case c.ID == "" || strings.ContainsFunc(c.ID, func(r rune) bool { return r < ' ' || r > '~' }):
-		return errors.New("a client identifier is of ASCII characters")
+		return errors.New("a client identifier must consist of ASCII characters")
 	case strings.HasPrefix(c.ID, dynamicPrefix) || isDocument(c.ID):
-		return errors.New("this form of identifier is for clients that register themselves")
+		return errors.New("this form of identifier is reserved for clients that register themselves")
 	case c.Secret != "" && len(c.Secret) < minSecret:
 		return fmt.Errorf("the secret is shorter than %d characters: `openssl rand -base64 32` makes a good one", minSecret)
 	case c.Secret == "" && (c.ClientCredentials || c.Introspection):
 		return errors.New("client_credentials and introspection need a secret")
 	case len(c.RedirectURIs) == 0 && !c.ClientCredentials && !c.Introspection:
-		return errors.New("it has no redirect_uris, so it could not do anything")
+		return errors.New("it has no redirect_uris, so it could do nothing")
 	}
 	for _, uri := range c.RedirectURIs {
 		if err := registration.CheckListed(uri); err != nil {

@@ -63,7 +63,7 @@ func invalidClient(description string, cause error) *Error {
 func unavailable(cause error) *Error {
 	return &Error{
 		Code:        "temporarily_unavailable",
-		Description: "This can't be answered just now: try again.",
+		Description: "The request can't be answered right now: try again.",
 		Status:      http.StatusServiceUnavailable,
 		Cause:       cause,
 		retryAfter:  5 * time.Second,

@@ -122,7 +122,7 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 	if found, err := s.load(ctx, key, new(code)); err != nil {
 		return nil, err
 	} else if !found {
-		return nil, invalidGrant("The code is not known, or has expired.")
+		return nil, invalidGrant("The code is unknown or has expired.")
 	}
 	unlock, err := s.lock(ctx, key)
 	if err != nil {
@@ -135,7 +135,7 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 		return nil, err
 	}
 	if !found {
-		return nil, invalidGrant("The code is not known, or has expired.")
+		return nil, invalidGrant("The code is unknown or has expired.")
 	}
 	if record.Redeemed {
 		// Section 4.1.3: somebody else has it as well, so nobody keeps what it
@@ -156,11 +156,11 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 	event.Subject = g.User.Subject
 	switch {
 	case !s.now().Before(record.Expires):
-		return nil, invalidGrant("The code is not known, or has expired.")
+		return nil, invalidGrant("The code is unknown or has expired.")
 	case g.ClientID != c.ID:
 		return nil, invalidGrant("The code was issued to another client.")
 	case form.Has("redirect_uri") && form.Get("redirect_uri") != g.Redirect:
-		return nil, invalidGrant("The redirect_uri is not that of the authorization request.")
+		return nil, invalidGrant("The redirect_uri doesn't match the authorization request.")
 	case !isVerifier(verifier) || !verifies(verifier, record.Challenge):
 		return nil, invalidGrant("The code_verifier doesn't match the code_challenge.")
 	}
@@ -217,7 +217,7 @@ func (s *Server) list(ctx context.Context, id string, g *grant) (ended []string,
 	case err != nil:
 		return nil, err
 	case c == nil || c.ID != g.Consent:
-		return nil, invalidGrant("The user has taken the client's access away.")
+		return nil, invalidGrant("The user has revoked the client's access.")
 	}
 	c.Grants = append(c.Grants, id)
 	if len(c.Grants) > maxGrants {

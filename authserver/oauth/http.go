@@ -65,7 +65,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case allowed == "POST" && r.Method != http.MethodPost, allowed != "POST" && r.Method != http.MethodGet && r.Method != http.MethodHead:
 		h.Set("Allow", allowed+", OPTIONS")
-		refuse(w, &Error{Code: "invalid_request", Description: "The endpoint doesn't know this method.", Status: http.StatusMethodNotAllowed})
+		refuse(w, &Error{Code: "invalid_request", Description: "This endpoint doesn't support this method.", Status: http.StatusMethodNotAllowed})
 		return
 	}
 	var event *Event

@@ -85,7 +85,7 @@ func (s *Server) grantToday(ctx context.Context, id, client string, answer map[s
 		return nil, err
 	}
 	if !found || g.ClientID != client {
-		return nil, invalidGrant("The grant is over.")
+		return nil, invalidGrant("The grant has ended.")
 	}
 	c, err := s.knownClient(ctx, g.ClientID, g.Redirect)
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *Server) grantToday(ctx context.Context, id, client string, answer map[s
 func (s *Server) machineToday(ctx context.Context, t *token.Token) ([]string, error) {
 	c := s.clients[t.ClientID]
 	if c == nil || !c.ClientCredentials || c.Public() {
-		return nil, invalidGrant("The client may not act for itself.")
+		return nil, invalidGrant("The client may not act on its own behalf.")
 	}
 	revoked, err := s.load(ctx, revokedKey(t), new(revokedToken))
 	if err != nil {

@@ -177,7 +177,7 @@ func (s *Server) readKeys(ctx context.Context) ([]signingKey, error) {
 		}
 		key, err := secret.openKey(record)
 		if err != nil {
-			return nil, fmt.Errorf("a signing key can't be read: %w (was the secret changed? remove the stored keys, and everybody signs in anew)", err)
+			return nil, fmt.Errorf("a signing key can't be read: %w (was the secret changed? remove the stored keys; everyone then has to sign in again)", err)
 		}
 		keys = append(keys, key)
 	}

@@ -158,7 +158,7 @@ func TestNarrowing(t *testing.T) {
 		{name: "an upstream", client: public, user: User{Subject: "github:1", Source: "github"}, change: func(c *Config) {
 			c.Welcome = func(_ context.Context, user User) error {
 				if user.Source != "" {
-					return errors.New("users of that upstream no longer sign in here")
+					return errors.New("that upstream is no longer configured")
 				}
 				return nil
 			}

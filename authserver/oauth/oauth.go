@@ -195,10 +195,10 @@ func New(config Config) (*Server, error) {
 		s.config.RefreshTokenGrace = DefaultRefreshTokenGrace
 	}
 	if s.config.RefreshTokenGrace > maxRefreshTokenGrace {
-		return nil, fmt.Errorf("the grace for refresh tokens is at most %s: beyond that, a reused one is a stolen one", maxRefreshTokenGrace)
+		return nil, fmt.Errorf("the grace period for refresh tokens is at most %s: after that, a reused token counts as stolen", maxRefreshTokenGrace)
 	}
 	if s.config.AccessTokenLifetime > maxAccessTokenLifetime {
-		return nil, fmt.Errorf("access tokens of more than %s could not be taken back in time: let clients refresh them", maxAccessTokenLifetime)
+		return nil, fmt.Errorf("access tokens that last more than %s could not be revoked in time: let clients refresh them", maxAccessTokenLifetime)
 	}
 	if err := s.checkScopes(); err != nil {
 		return nil, err
@@ -231,14 +231,14 @@ func New(config Config) (*Server, error) {
 
 func (s *Server) checkScopes() error {
 	if len(s.config.Scopes) == 0 {
-		return errors.New("no scope: name what clients may be allowed to do, for example mcp:tools")
+		return errors.New("no scope: name what clients can be allowed to do, for example mcp:tools")
 	}
 	for _, scope := range s.config.Scopes {
 		if err := token.CheckScope(scope.Name); err != nil {
 			return fmt.Errorf("scopes: %w", err)
 		}
 		if scope.Name == OfflineAccess || scope.Name == "openid" {
-			return fmt.Errorf("scopes: %s is not yours to define: it has a meaning of its own", scope.Name)
+			return fmt.Errorf("scopes: %s can't be defined here: it has a meaning of its own", scope.Name)
 		}
 		if slices.Contains(s.scopes, scope.Name) {
 			return fmt.Errorf("scopes: %s is given twice", scope.Name)
@@ -260,10 +260,10 @@ func checkIssuer(issuer string) error {
 		return err
 	}
 	if strings.HasSuffix(issuer, "/") {
-		return fmt.Errorf("remove the slash at the end of %s: clients compare it to the letter", issuer)
+		return fmt.Errorf("remove the slash at the end of %s: clients compare it exactly", issuer)
 	}
 	if plain := id.Origin() + u.EscapedPath(); plain != issuer {
-		return fmt.Errorf("write it in its simplest form, %s: clients compare it to the letter", plain)
+		return fmt.Errorf("write it in its simplest form, %s: clients compare it exactly", plain)
 	}
 	return nil
 }

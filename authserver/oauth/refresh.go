@@ -75,7 +75,7 @@ func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event 
 	}
 	id, hash, ok := k.grantOf(value)
 	if !ok {
-		return nil, invalidGrant("The refresh token is not known, or has expired.")
+		return nil, invalidGrant("The refresh token is unknown or has expired.")
 	}
 	unlock, err := s.lock(ctx, grantKey(id))
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event 
 	case err != nil:
 		return nil, err
 	case !found || !s.now().Before(s.grantExpires(&g)):
-		return nil, invalidGrant("The refresh token is not known, or has expired.")
+		return nil, invalidGrant("The refresh token is unknown or has expired.")
 	case g.ClientID != c.ID:
 		return nil, invalidGrant("The refresh token was issued to another client.")
 	}
@@ -114,7 +114,7 @@ func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event 
 		// they have, and give up when the next token is no better. Told that the
 		// grant is no good (RFC 6749, section 5.2), they sign in again, and ask for
 		// what the resource says it needs.
-		return nil, invalidGrant("The grant lacks a scope that every request of the resource needs: sign in again.")
+		return nil, invalidGrant("The grant lacks a scope that every request to the resource needs: sign in again.")
 	}
 	scopes, err := narrowed(st.scopes, form.Get("scope"))
 	if err != nil {
@@ -143,7 +143,7 @@ func narrowed(granted []string, requested string) ([]string, error) {
 	}
 	for _, name := range names {
 		if !slices.Contains(granted, name) {
-			return nil, badRequest("invalid_scope", "The request asks for a scope that was not granted: sign in again for it.")
+			return nil, badRequest("invalid_scope", "The request asks for a scope that was not granted: sign in again to get it.")
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(granted), func(name string) bool { return !slices.Contains(names, name) }), nil

@@ -43,14 +43,14 @@ type sealedClient struct {
 func (s *Server) register(w http.ResponseWriter, r *http.Request) (*Event, error) {
 	event := &Event{}
 	if s.config.Registration.Off {
-		return event, &Error{Code: "access_denied", Description: "This server registers no clients by itself.", Status: http.StatusForbidden}
+		return event, &Error{Code: "access_denied", Description: "This server doesn't register clients dynamically.", Status: http.StatusForbidden}
 	}
 	if !isMediaType(r, "application/json") {
 		return event, badRequest("invalid_client_metadata", "The request must be application/json.")
 	}
 	body, err := readBody(r, registration.MaxBody)
 	if err != nil {
-		return event, &Error{Code: "invalid_client_metadata", Description: "The request is too large, or ended early.", Status: http.StatusRequestEntityTooLarge, Cause: err}
+		return event, &Error{Code: "invalid_client_metadata", Description: "The request is too large or incomplete.", Status: http.StatusRequestEntityTooLarge, Cause: err}
 	}
 	m, err := registration.Parse(body, &s.config.Registration)
 	if err != nil {
@@ -79,7 +79,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (*Event, error
 		return event, err
 	}
 	if len(plain) > maxSealed {
-		return event, badRequest("invalid_client_metadata", "Name and redirect URIs together are too long.")
+		return event, badRequest("invalid_client_metadata", "The name and redirect URIs together are too long.")
 	}
 	k, err := s.secret(r.Context())
 	if err != nil {
@@ -197,7 +197,7 @@ func (s *Server) documentClient(ctx context.Context, id string) (*Client, error)
 	body, err := s.config.Documents.Fetch(ctx, id)
 	if errors.Is(err, ErrUnavailable) {
 		e := unavailable(err)
-		e.Description = "This server can't reach the client's metadata document just now."
+		e.Description = "This server can't reach the client's metadata document right now."
 		e.Unreachable = (&Client{ID: id, Kind: ByDocument}).DocumentHost()
 		return nil, e
 	}
@@ -217,7 +217,7 @@ func (s *Server) documentClient(ctx context.Context, id string) (*Client, error)
 		// A shared secret can't be (section 4.1 of the draft), and a key we
 		// don't check would let anybody pose as the client. One that can do
 		// without, as ChatGPT, sees in our metadata that it has to.
-		return nil, invalidClient("The client's metadata document asks for a way to authenticate that this server doesn't have: token_endpoint_auth_method must be none, or none be in token_endpoint_auth_methods_supported.", nil)
+		return nil, invalidClient("The client's metadata document asks for an authentication method that this server doesn't support: token_endpoint_auth_method must be none, or token_endpoint_auth_methods_supported must include none.", nil)
 	}
 	return &Client{
 		ID:           id,

@@ -97,7 +97,7 @@ func (s *Server) EndSession(ctx context.Context, id SessionID) error {
 	return s.remove(ctx, id.key())
 }
 
-var errSessionNotListed = errors.New("the store doesn't list the session that the request came with")
+var errSessionNotListed = errors.New("the store doesn't list the session of this request")
 
 // EndSessions ends all sessions of the user who has the session id, that one
 // last: if ending the others fails, the user can try again. What the user

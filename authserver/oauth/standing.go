@@ -32,20 +32,20 @@ func (s *Server) standing(ctx context.Context, c *Client, id string, g *grant) (
 	case g.Confidential && c.Public():
 		// Its tokens were of use only with the secret. Now they would be of use
 		// to anyone who reads them somewhere.
-		return nil, invalidGrant("The client no longer has the secret that its tokens were bound to.")
+		return nil, invalidGrant("The client no longer has the secret that its tokens are bound to.")
 	}
 	if expires := s.grantExpires(g); !expires.IsZero() && !s.now().Before(expires) {
-		return nil, invalidGrant("The access has expired.")
+		return nil, invalidGrant("The client's access has expired.")
 	}
 	consent, err := s.consent(ctx, g.User.Subject, g.ClientID)
 	switch {
 	case err != nil:
 		return nil, err
 	case consent == nil || consent.ID != g.Consent:
-		return nil, invalidGrant("The user has taken the client's access away.")
+		return nil, invalidGrant("The user has revoked the client's access.")
 	}
 	if id != "" && !slices.Contains(consent.Grants, id) {
-		return nil, invalidGrant("The user has signed in to the client many times since.")
+		return nil, invalidGrant("The user has signed in to the client many times since then.")
 	}
 	if err := s.welcome(ctx, g.User); err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ func parseForm(r *http.Request) (url.Values, error) {
 	}
 	body, err := readBody(r, maxForm)
 	if err != nil {
-		return nil, &Error{Code: "invalid_request", Description: "The request is too large, or ended early.", Status: http.StatusRequestEntityTooLarge, Cause: err}
+		return nil, &Error{Code: "invalid_request", Description: "The request is too large or incomplete.", Status: http.StatusRequestEntityTooLarge, Cause: err}
 	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
@@ -32,7 +32,7 @@ func parseForm(r *http.Request) (url.Values, error) {
 	}
 	for _, secret := range []string{"client_secret", "code", "refresh_token", "code_verifier", "token"} {
 		if strings.Contains(r.URL.RawQuery, secret+"=") {
-			return nil, invalidRequest("Credentials don't belong in the URL: it is in the logs of everybody on the way.")
+			return nil, invalidRequest("Credentials don't belong in the URL: it is logged by every server on the way.")
 		}
 	}
 	return form, nil
@@ -122,10 +122,10 @@ func clientCredentialsOf(r *http.Request, form url.Values) (id, secret, method s
 	}
 	scheme, encoded, _ := strings.Cut(headers[0], " ")
 	if len(headers) > 1 || !strings.EqualFold(scheme, "Basic") {
-		return "", "", "", invalidRequest("The Authorization header must be of the scheme Basic, once.")
+		return "", "", "", invalidRequest("There must be one Authorization header, with the Basic scheme.")
 	}
 	if form.Has("client_secret") {
-		return "", "", "", invalidRequest("The client authenticates in two ways at once.")
+		return "", "", "", invalidRequest("The client uses two authentication methods at once.")
 	}
 	plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 	name, password, found := strings.Cut(string(plain), ":")
@@ -142,7 +142,7 @@ func clientCredentialsOf(r *http.Request, form url.Values) (id, secret, method s
 		return "", "", "", e
 	}
 	if form.Has("client_id") && form.Get("client_id") != id {
-		return "", "", "", invalidRequest("The client names two identifiers.")
+		return "", "", "", invalidRequest("The request names two client identifiers.")
 	}
 	return id, secret, methodBasic, nil
 }

@@ -85,11 +85,11 @@ func discoveryError(err error) error {
 		return err
 	}
 	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok {
-		return fmt.Errorf("its metadata is that of the issuer %.100q", mismatch.Discovered)
+		return fmt.Errorf("its metadata is for the issuer %.100q", mismatch.Discovered)
 	}
 	var status int
 	if _, scanErr := fmt.Sscanf(err.Error(), "%d ", &status); scanErr == nil {
-		return fmt.Errorf("its metadata can't be had: it answered %d", status)
+		return fmt.Errorf("its metadata can't be fetched: it answered %d", status)
 	}
 	return errors.New("its metadata can't be read")
 }

@@ -33,20 +33,20 @@ func (r Rules) Check() error {
 
 func (r Rule) check() error {
 	if (r.Kind == "claim") != (r.Claim != "") {
-		return errors.New("a claim's name is for the kind claim")
+		return errors.New("only the kind claim takes a claim name")
 	}
 	switch r.Kind {
 	case "anybody":
 		if len(r.Values) > 0 {
-			return errors.New("takes no values: it lets everyone in who has an account there")
+			return errors.New("takes no values: it lets in everyone who has an account there")
 		}
 		return nil
 	case "email", "org", "group", "user", "subject", "claim":
 	default:
-		return errors.New("there is no such kind: it is email, org, group, user, subject, claim or anybody")
+		return errors.New("there is no such kind (known: email, org, group, user, subject, claim, anybody)")
 	}
 	if len(r.Values) == 0 {
-		return errors.New("takes one value or more")
+		return errors.New("takes one or more values")
 	}
 	for _, value := range r.Values {
 		switch {

@@ -130,7 +130,7 @@ func checkCallback(p Pending, callback url.Values, issuer string, promised bool)
 		}
 	}
 	if p.State == "" || subtle.ConstantTimeCompare([]byte(p.State), []byte(callback.Get("state"))) != 1 {
-		return "", invalid("the state is not that of this sign-in")
+		return "", invalid("the state doesn't belong to this sign-in")
 	}
 	if callback.Has("iss") && callback.Get("iss") != issuer || promised && !callback.Has("iss") {
 		return "", invalid("iss is not the upstream's issuer")
@@ -154,7 +154,7 @@ func denied(code string) error {
 	case "application_suspended", "redirect_uri_mismatch", "unauthorized_client", "invalid_scope", "invalid_request":
 		return &InvalidError{fmt.Errorf("the upstream refused the request: %s (is this server registered there, with its callback address?)", code)}
 	}
-	return invalid("the upstream refused the request for a reason it does not name")
+	return invalid("the upstream refused the request without naming a reason")
 }
 
 // tokenErrors are those of RFC 6749, section 5.2, and GitHub's.
@@ -175,7 +175,7 @@ func exchange(ctx context.Context, config *oauth2.Config, p Pending, code string
 		// anything, too.
 		code := answer.ErrorCode
 		if !slices.Contains(tokenErrors, code) {
-			code = "no error code that is known"
+			code = "no known error code"
 		}
 		return nil, &InvalidError{fmt.Errorf("the token endpoint answered %d, %s", answer.Response.StatusCode, code)}
 	} else if ok && answer.Response != nil {

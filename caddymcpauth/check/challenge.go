@@ -42,15 +42,15 @@ func (w *walker) challenge(id resource.Identifier, header http.Header) (metadata
 		w.fail(step, "challenge_missing", "the 401 has no WWW-Authenticate header", "send WWW-Authenticate: Bearer resource_metadata=\"…\", scope=\"…\" with it (RFC 9728, section 5.1)")
 		return ""
 	case strings.EqualFold(scheme, "Basic") && !strings.Contains(strings.ToLower(all), "bearer "):
-		w.fail(step, "challenge_not_bearer", "the challenge is Basic: a password is asked for before mcp_auth gets to see the request",
-			"leave the paths out of basic_auth: basic_auth @rest, with @rest not path "+pathOf(id)+"* "+resource.WellKnown+"*; a request has one Authorization header, and it can't be both")
+		w.fail(step, "challenge_not_bearer", "the challenge is Basic: the server asks for a password before mcp_auth sees the request",
+			"exclude these paths from basic_auth: basic_auth @rest, with @rest not path "+pathOf(id)+"* "+resource.WellKnown+"*; a request has only one Authorization header, so it can't satisfy both")
 		return ""
 	case !strings.EqualFold(scheme, "Bearer"):
-		w.fail(step, "challenge_not_bearer", "the first challenge is "+discovery.Quote(scheme)+": clients look at that only", "send the Bearer challenge first")
+		w.fail(step, "challenge_not_bearer", "the first challenge is "+discovery.Quote(scheme)+": clients only look at that one", "send the Bearer challenge first")
 	case spacedParam.MatchString(all):
-		w.fail(step, "challenge_not_quoted", "a parameter of the challenge has blanks around its =, which clients don't read", `write it without blanks: resource_metadata="…"`)
+		w.fail(step, "challenge_not_quoted", "a parameter of the challenge has spaces around its =, which clients can't parse", `write it without spaces: resource_metadata="…"`)
 	case bareParam.MatchString(all):
-		w.fail(step, "challenge_not_quoted", "a parameter of the challenge is not in quotes, which clients don't read", "quote every parameter of the challenge")
+		w.fail(step, "challenge_not_quoted", "a parameter of the challenge is not in quotes, which clients can't parse", "quote every parameter of the challenge")
 	default:
 		w.ok(step, "bearer_challenge", "Bearer")
 	}
@@ -59,7 +59,7 @@ func (w *walker) challenge(id resource.Identifier, header http.Header) (metadata
 	case metadata == "":
 		w.warn(step, "resource_metadata_not_named", "the challenge has no resource_metadata: clients have to guess where it is", "add resource_metadata=\"<URL of the metadata>\"")
 	case err != nil || w.reachable(metadata) != nil:
-		w.fail(step, "resource_metadata_misplaced", "the challenge's resource_metadata is "+discovery.Quote(metadata)+", where clients don't go", "have it name an https URL of this server; one behind TLS may take itself for http: give it its public URL")
+		w.fail(step, "resource_metadata_misplaced", "the challenge's resource_metadata is "+discovery.Quote(metadata)+", where clients don't go", "have it name an https URL of this server; a server behind TLS may think it is served over http: configure its public URL")
 		metadata = ""
 	case resource.Origin(u) != id.Origin():
 		w.warn(step, "resource_metadata_elsewhere", "the challenge's resource_metadata is on another host, "+discovery.Quote(metadata), "serve the metadata on the resource's own host")

@@ -15,7 +15,7 @@ import (
 )
 
 // world is an MCP server and its authorization server, on one origin, where
-// everything is as it should be but for what a test changes.
+// as it should be except for what a test changes.
 type world struct {
 	*httptest.Server
 	override map[string]http.HandlerFunc // by method and path, else path
@@ -187,7 +187,7 @@ func TestUnreachable(t *testing.T) {
 	}))
 	t.Cleanup(hanging.Close)
 	for name, tc := range map[string]struct{ target, cure string }{
-		"closed":    {closed.URL, "see that the server runs"},
+		"closed":    {closed.URL, "check that the server is running"},
 		"untrusted": {untrusted.URL, "--ca"},
 		"hanging":   {hanging.URL, "--timeout"},
 	} {

@@ -24,9 +24,9 @@ func (w *walker) webPage(ctx context.Context, id resource.Identifier) {
 	case err != nil:
 		w.warn(step, "cors_challenge_unreadable", "no answer to a request from a web page: "+cause(err), "see the server's log")
 	case a.status == http.StatusForbidden:
-		w.warn(step, "cors_origin_refused", "a web page on loopback is refused with 403", "allow origins on loopback: the Inspector and local clients have them")
+		w.warn(step, "cors_origin_refused", "a web page on loopback is refused with 403", "allow loopback origins: the Inspector and local clients use them")
 	case !allowsOrigin(a.header):
-		w.warn(step, "cors_challenge_unreadable", fmt.Sprintf("the %d to a web page has no Access-Control-Allow-Origin%s", a.status, forBrowsers), "send the CORS headers with every answer, refusals too")
+		w.warn(step, "cors_challenge_unreadable", fmt.Sprintf("the %d to a web page has no Access-Control-Allow-Origin%s", a.status, forBrowsers), "send the CORS headers with every response, including refusals")
 	case !lists(a.header, "Access-Control-Expose-Headers", "WWW-Authenticate") && !lists(a.header, "Access-Control-Expose-Headers", "*"):
 		w.warn(step, "cors_challenge_unreadable", "the challenge is not exposed to web pages", "send Access-Control-Expose-Headers: WWW-Authenticate, Mcp-Session-Id")
 	default:
@@ -48,10 +48,10 @@ func (w *walker) preflight(ctx context.Context, step, code, address string, head
 		refused("no answer to the preflight: "+cause(err), "answer OPTIONS with 204")
 		return
 	case a.status == http.StatusUnauthorized:
-		refused("the preflight is answered 401; browsers send no token with it", "answer OPTIONS without a token")
+		refused("the preflight is answered with 401; browsers send no token with it", "answer OPTIONS without a token")
 		return
 	case a.status < 200 || a.status > 299:
-		refused(fmt.Sprintf("the preflight is answered %d", a.status), "answer OPTIONS with 204 and the CORS headers")
+		refused(fmt.Sprintf("the preflight is answered with %d", a.status), "answer OPTIONS with 204 and the CORS headers")
 		return
 	case !allowsOrigin(a.header):
 		refused("the preflight's answer has no Access-Control-Allow-Origin", "allow the origins of clients in browsers; some servers do so client by client")

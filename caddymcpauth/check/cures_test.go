@@ -37,12 +37,12 @@ func TestCures(t *testing.T) {
 		code          string
 		message, cure string
 	}{
-		{"open to anybody", func(w *world) { w.override["/mcp"] = answered("{}") }, "post_not_challenged", "anybody may use this server", "`caddy validate` warns of that"},
-		{"open to POST", func(w *world) { w.override["POST /mcp"] = answered("{}") }, "post_not_challenged", "anybody may use", "have it match the path only"},
-		{"open to GET", func(w *world) { w.override["GET /mcp"] = answered("{}") }, "get_not_challenged", "anybody may use", "have it match the path only"},
+		{"open to anybody", func(w *world) { w.override["/mcp"] = answered("{}") }, "post_not_challenged", "anyone can use this server", "`caddy validate` warns of that"},
+		{"open to POST", func(w *world) { w.override["POST /mcp"] = answered("{}") }, "post_not_challenged", "anyone can use", "have it match the path only"},
+		{"open to GET", func(w *world) { w.override["GET /mcp"] = answered("{}") }, "get_not_challenged", "anyone can use", "have it match the path only"},
 		{"open to DELETE", func(w *world) { w.override["DELETE /mcp"] = answered("{}") }, "not_challenged", "DELETE", "have it match the path only"},
 		{"open below", func(w *world) { w.override["/mcp/x"] = answered("{}") }, "not_challenged", "/mcp/x", "cover what is below"},
-		{"mistyped path", func(w *world) { w.override["/mcp"] = nothing }, "post_not_challenged", "200 with nothing in it", "letter by letter"},
+		{"mistyped path", func(w *world) { w.override["/mcp"] = nothing }, "post_not_challenged", "200 with an empty body", "letter by letter"},
 		{"nothing there", func(w *world) { w.override["/mcp"] = status(404) }, "post_not_challenged", "404", "check the URL"},
 		{"405 first", func(w *world) { w.override["GET /mcp"] = status(405) }, "get_not_challenged", "405 comes before 401", "challenge every method"},
 		{"redirect to itself", func(w *world) { w.override["/mcp"] = status(301, "Location", "/mcp") }, "post_not_challenged", "to itself", "behind a proxy"},
@@ -51,24 +51,24 @@ func TestCures(t *testing.T) {
 				http.Redirect(rw, r, w.URL+"/mcp", http.StatusPermanentRedirect)
 			}
 		}, "post_not_challenged", "to itself", "behind a proxy"},
-		{"redirect", func(w *world) { w.override["/mcp"] = status(302, "Location", "/mcp/") }, "post_not_challenged", `302 to "/mcp/"`, "dial the address that works"},
+		{"redirect", func(w *world) { w.override["/mcp"] = status(302, "Location", "/mcp/") }, "post_not_challenged", `302 to "/mcp/"`, "use the final address"},
 		{"server error", func(w *world) { w.override["/mcp"] = status(502) }, "post_not_challenged", "502 instead of 401", "the server's log"},
 		{"basic_auth in front", func(w *world) { w.override["/mcp"] = challenged(`Basic realm="restricted"`) }, "challenge_not_bearer", "the challenge is Basic", "basic_auth @rest, with @rest not path /mcp*"},
-		{"Basic first", func(w *world) { w.override["/mcp"] = challenged(`Basic realm="x", Bearer scope="a"`) }, "challenge_not_bearer", "look at that only", "Bearer challenge first"},
+		{"Basic first", func(w *world) { w.override["/mcp"] = challenged(`Basic realm="x", Bearer scope="a"`) }, "challenge_not_bearer", "only look at that", "Bearer challenge first"},
 		{"no challenge", func(w *world) { w.override["/mcp"] = status(401) }, "challenge_missing", "no WWW-Authenticate", "RFC 9728"},
 		{"blanks around =", func(w *world) {
 			w.override["/mcp"] = challenged(`Bearer resource_metadata = "` + w.URL + wellKnownPath + `"`)
-		}, "challenge_not_quoted", "blanks around its =", "write it without blanks"},
+		}, "challenge_not_quoted", "spaces around its =", "write it without spaces"},
 		{"blank after =", func(w *world) {
 			w.override["/mcp"] = challenged(`Bearer resource_metadata= "` + w.URL + wellKnownPath + `"`)
-		}, "challenge_not_quoted", "blanks around its =", "write it without blanks"},
+		}, "challenge_not_quoted", "spaces around its =", "write it without spaces"},
 		{"no quotes", func(w *world) { w.override["/mcp"] = challenged(`Bearer resource_metadata=` + w.URL + wellKnownPath) }, "challenge_not_quoted", "not in quotes", "quote every parameter"},
 		{"metadata in the clear", func(w *world) { w.override["/mcp"] = challenged(`Bearer resource_metadata="http://mcp.example.com/x"`) }, "resource_metadata_misplaced", "where clients don't go", "public URL"},
 		{"no metadata", func(w *world) { w.override[wellKnownPath] = status(404) }, "resource_metadata_not_found", "answered 404", "serve the metadata there"},
 		{"metadata elsewhere", func(w *world) { w.override[wellKnownPath] = status(302, "Location", "https://www.example.com/") }, "resource_metadata_not_found", `redirected to "https://www.example.com", another origin`, "on the resource's own origin"},
 		{"another resource", func(w *world) {
 			w.override[wellKnownPath] = answered(`{"resource":"https://x.example.com","authorization_servers":[]}`)
-		}, "resource_mismatch", "clients refuse it", "clients dial"},
+		}, "resource_mismatch", "clients refuse it", "clients use"},
 		{"no server named", func(w *world) { w.override[wellKnownPath] = answered(`{"resource":"` + w.URL + `/mcp"}`) }, "no_authorization_servers", "names no authorization server", "issuer <url>"},
 		{"origin of Logto", func(w *world) {
 			w.override[wellKnownPath] = answered(`{"resource":"` + w.URL + `/mcp","authorization_servers":["` + w.URL + `"]}`)
@@ -171,7 +171,7 @@ func TestConnectionCures(t *testing.T) {
 		{"not yet valid", "set the clock", func(t *testing.T) string {
 			return start(t, &tls.Config{Certificates: []tls.Certificate{certificate(now.Add(time.Hour), now.Add(2*time.Hour), x509.ExtKeyUsageServerAuth)}})
 		}},
-		{"of a client", "for servers", func(t *testing.T) string {
+		{"of a client", "server certificate", func(t *testing.T) string {
 			return start(t, &tls.Config{Certificates: []tls.Certificate{certificate(now.Add(-time.Hour), now.Add(time.Hour), x509.ExtKeyUsageClientAuth)}})
 		}},
 		{"unknown authority", "--ca", func(t *testing.T) string { return start(t, nil) }},
@@ -184,7 +184,7 @@ func TestConnectionCures(t *testing.T) {
 		{"no certificate for the name", "refuses the TLS handshake", func(t *testing.T) string {
 			return start(t, &tls.Config{Certificates: []tls.Certificate{good}, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, io.EOF }})
 		}},
-		{"no TLS", "no TLS at this port", func(t *testing.T) string {
+		{"no TLS", "does not speak TLS", func(t *testing.T) string {
 			s := httptest.NewServer(http.NotFoundHandler())
 			t.Cleanup(s.Close)
 			return strings.Replace(s.URL, "http:", "https:", 1)

@@ -46,7 +46,7 @@ func (w *walker) discover(ctx context.Context, issuer string) (*discovery.Metada
 		where := discovery.Quote(location)
 		switch {
 		case err != nil:
-			w.fail(step, "server_metadata_unreachable", fmt.Sprintf("%s: %s", where, cause(err)), "see that the authorization server runs and can be reached from here")
+			w.fail(step, "server_metadata_unreachable", fmt.Sprintf("%s: %s", where, cause(err)), "check that the authorization server is running and reachable from here")
 			return nil, nil
 		case a.status >= 400 && a.status < 500:
 			tried = append(tried, fmt.Sprintf("%s: %d", where, a.status))
@@ -58,7 +58,7 @@ func (w *walker) discover(ctx context.Context, issuer string) (*discovery.Metada
 		}
 		m, err := discovery.ReadMetadata(a.body)
 		if err != nil {
-			w.fail(step, "server_metadata_not_json", fmt.Sprintf("%s answered 200 with something else than metadata (%s): clients give up here", where, contentType(a.header)),
+			w.fail(step, "server_metadata_not_json", fmt.Sprintf("%s answered 200 with something other than metadata (%s): clients give up here", where, contentType(a.header)),
 				"answer 404 where there is no metadata, rather than with a web page")
 			return nil, nil
 		}
@@ -69,7 +69,7 @@ func (w *walker) discover(ctx context.Context, issuer string) (*discovery.Metada
 		w.ok(step, "server_metadata_found", "at %s%s", where, note)
 		return m, a.header
 	}
-	cure := "serve RFC 8414 or OpenID Connect metadata in one of these places; clients don't know where to sign in"
+	cure := "serve RFC 8414 or OpenID Connect metadata at one of these addresses; without it, clients don't know where to sign in"
 	if named := w.issuerBelow(ctx, issuer); named != "" {
 		cure = "name the issuer exactly as its metadata does: " + discovery.Quote(named)
 	}

@@ -54,7 +54,7 @@ func (w *walker) resource(ctx context.Context, id resource.Identifier, post *ans
 	w.metadataContent(id, doc)
 	for i, issuer := range servers {
 		if i == maxIssuers {
-			w.warn("servers", "too_many_authorization_servers", fmt.Sprintf("only the first %d authorization servers are looked at", maxIssuers), "check the others by their URL")
+			w.warn("servers", "too_many_authorization_servers", fmt.Sprintf("only the first %d authorization servers are checked", maxIssuers), "check the others by their URL")
 			break
 		}
 		if !slices.Contains(servers[:i], issuer) {
@@ -70,25 +70,25 @@ func (w *walker) challenged(method string, a *answer, err error) {
 	code := strings.ToLower(method) + "_not_challenged"
 	switch {
 	case err != nil:
-		w.fail(step, code, "no answer: "+cause(err), "answer every request without a token with 401 and a challenge, at once")
+		w.fail(step, code, "no answer: "+cause(err), "answer every request without a token immediately, with 401 and a challenge")
 	case a.status == http.StatusUnauthorized:
 		w.ok(step, strings.ToLower(method)+"_challenged", "401")
 	case a.status >= 300 && a.status < 400 && w.toItself(a.header.Get("Location")):
-		w.fail(step, code, fmt.Sprintf("%d to itself, without end", a.status),
-			"see which of the servers on the way redirects: most often one redirects http to https behind another that ends TLS and speaks http to it; tell it that it is behind a proxy, or turn its redirects off")
+		w.fail(step, code, fmt.Sprintf("%d to itself, endlessly", a.status),
+			"find out which server on the way redirects: most often one redirects http to https behind another that terminates TLS and speaks http to it; tell it that it is behind a proxy, or turn its redirects off")
 	case a.status >= 300 && a.status < 400:
 		w.fail(step, code, fmt.Sprintf("%d to %s", a.status, discovery.Quote(a.header.Get("Location"))),
-			"have clients dial the address that works: many don't follow redirects, and none may take a token along")
+			"have clients use the final address: many don't follow redirects, and none may send a token along")
 	case a.status == http.StatusMethodNotAllowed:
 		w.fail(step, code, "405 comes before 401", "challenge every method without a token, whether it is allowed or not: some clients, mcp-remote and Codex among them, begin with GET")
 	case a.status == http.StatusOK && a.nothing():
-		w.fail(step, code, "200 with nothing in it: Caddy answers so where none of its handlers is for the path", "check the URL, letter by letter, and the matchers of the server's Caddyfile")
+		w.fail(step, code, "200 with an empty body: Caddy answers that when no handler matches the path", "check the URL, letter by letter, and the matchers in the server's Caddyfile")
 	case a.status >= 200 && a.status < 300:
-		w.fail(step, code, fmt.Sprintf("%d: anybody may use this server", a.status), w.openCure())
+		w.fail(step, code, fmt.Sprintf("%d: anyone can use this server", a.status), w.openCure())
 	case a.status == http.StatusNotFound:
-		w.fail(step, code, "404: there is nothing at this URL", "check the URL, and a slash at its end")
+		w.fail(step, code, "404: there is nothing at this URL", "check the URL, including a slash at its end")
 	default:
-		w.fail(step, code, fmt.Sprintf("%d instead of 401", a.status), "see the server's log; clients begin to sign in at 401 only")
+		w.fail(step, code, fmt.Sprintf("%d instead of 401", a.status), "see the server's log; clients only start to sign in after a 401")
 	}
 }
 
@@ -106,7 +106,7 @@ func (w *walker) toItself(location string) bool {
 func (w *walker) openCure() string {
 	for _, a := range w.methods {
 		if a != nil && a.status == http.StatusUnauthorized {
-			return "the matcher of mcp_auth asks for more than the path, such as a method or a header: have it match the path only"
+			return "the matcher of mcp_auth tests more than the path, such as a method or a header: have it match the path only"
 		}
 	}
 	return "protect it: put mcp_auth before it, with a matcher that covers this path, or none; if it has one, a `uri`, `rewrite` or `handle_path` may change the path before mcp_auth sees it, or `respond` or `reverse_proxy` come before it in a `route`: " +
@@ -120,7 +120,7 @@ func (w *walker) otherForms(ctx context.Context, id resource.Identifier, post *a
 		return
 	}
 	for _, form := range []struct{ what, method, address, cure string }{
-		{"DELETE", http.MethodDelete, id.String(), "the matcher of mcp_auth asks for more than the path, such as a method: have it match the path only"},
+		{"DELETE", http.MethodDelete, id.String(), "the matcher of mcp_auth tests more than the path, such as a method: have it match the path only"},
 		{"what is below it", http.MethodPost, strings.TrimSuffix(id.String(), "/") + "/x", "have the matcher of mcp_auth cover what is below the resource too, as in mcp_auth /mcp*"},
 	} {
 		a, err := w.probe(ctx, form.method, form.address)
@@ -178,7 +178,7 @@ func (w *walker) readResourceMetadata(ctx context.Context, address string) (*res
 	}
 	doc := new(resourceMetadata)
 	if err := json.Unmarshal(a.body, doc); err != nil {
-		return nil, fmt.Errorf("answered 200 with something else than resource metadata (%s)", contentType(a.header))
+		return nil, fmt.Errorf("answered 200 with something other than resource metadata (%s)", contentType(a.header))
 	}
 	if !strings.HasPrefix(contentType(a.header), "application/json") {
 		w.warn("metadata", "resource_metadata_content_type", "the metadata is sent as "+contentType(a.header), "send it as application/json")
@@ -201,12 +201,12 @@ func (w *walker) metadataContent(id resource.Identifier, doc *resourceMetadata) 
 	const step = "resource"
 	switch found := discovery.Quote(doc.Resource); {
 	case doc.Resource == id.String():
-		w.ok(step, "resource_matches", "the metadata names this URL, to the letter")
+		w.ok(step, "resource_matches", "the metadata names exactly this URL")
 	case doc.Resource == "":
-		w.fail(step, "resource_mismatch", "the metadata names no resource", "have it name the URL that clients dial")
+		w.fail(step, "resource_mismatch", "the metadata names no resource", "have it name the URL that clients use")
 	case resource.Same(doc.Resource, id.String()):
-		w.fail(step, "resource_mismatch", fmt.Sprintf("the metadata names %s: the same but for its spelling, which clients compare to the letter", found),
-			"dial that URL, or configure this one as the resource")
+		w.fail(step, "resource_mismatch", fmt.Sprintf("the metadata names %s: only the spelling differs, but clients compare it exactly", found),
+			"use that URL, or configure this one as the resource")
 	default:
 		w.fail(step, "resource_mismatch", fmt.Sprintf("the metadata names %s: clients refuse it", found), mismatchCure(doc.Resource, id))
 	}
@@ -217,10 +217,10 @@ func (w *walker) metadataContent(id resource.Identifier, doc *resourceMetadata) 
 		w.ok("servers", "authorization_servers_named", "%s", discovery.Quote(strings.Join(doc.AuthorizationServers, " ")))
 	}
 	if slices.Contains(doc.ScopesSupported, "offline_access") {
-		w.warn("scopes", "offline_access_advertised", "scopes_supported has offline_access, which is no scope of a resource", "remove it: clients that want refresh tokens ask for it by themselves")
+		w.warn("scopes", "offline_access_advertised", "scopes_supported has offline_access, which is not a scope of a resource", "remove it: clients that want refresh tokens ask for it by themselves")
 	}
 	if doc.BearerMethods != nil && !slices.Contains(doc.BearerMethods, "header") {
-		w.fail("metadata", "bearer_header_not_supported", "bearer_methods_supported lacks \"header\", the only way in which MCP clients send tokens", "add it, or leave the field out")
+		w.fail("metadata", "bearer_header_not_supported", "bearer_methods_supported lacks \"header\", the only way MCP clients send tokens", "add it, or leave the field out")
 	}
 }
 
@@ -228,7 +228,7 @@ func (w *walker) metadataContent(id resource.Identifier, doc *resourceMetadata) 
 func mismatchCure(named string, id resource.Identifier) string {
 	u, err := url.Parse(named)
 	if err == nil && u.Scheme == "http" && strings.HasPrefix(id.Origin(), "https:") {
-		return "the server behind TLS takes itself for http: give it its public URL"
+		return "the server behind TLS thinks it is served over http: configure its public URL"
 	}
-	return "dial the URL that it names, or have it name the one that clients dial"
+	return "use the URL that it names, or have it name the one that clients use"
 }

@@ -182,24 +182,24 @@ func connectCure(err error) string {
 	_, isDNS := errors.AsType[*net.DNSError](err)
 	switch {
 	case isUnknown:
-		return "clients refuse it as well unless they trust that authority; to go on here, name its root certificate with --ca " +
-			"(of Caddy's own authority: pki/authorities/local/root.crt in its data directory)"
+		return "clients refuse it too unless they trust that authority; to continue here, name its root certificate with --ca " +
+			"(for Caddy's own authority: pki/authorities/local/root.crt in its data directory)"
 	case isHost:
 		return "get a certificate for this host name"
 	case isInvalid && invalid.Reason == x509.Expired:
 		return "renew the certificate, or set the clock of this machine: the certificate has expired or isn't valid yet; Caddy renews its own if it can be reached from outside and its storage is writable"
 	case isInvalid:
-		return "get a certificate that is for servers, from an authority that clients trust"
+		return "get a server certificate from an authority that clients trust"
 	case isDNS:
-		return "see that the host name is right and in the DNS"
+		return "check that the host name is right and has a DNS record"
 	case errors.Is(err, http.ErrSchemeMismatch):
-		return "there is no TLS at this port: dial the port that has it, or write http:// if the server is on this machine"
+		return "this port does not speak TLS: use the port that does, or write http:// if the server is on this machine"
 	case errors.As(err, &alert), errors.As(err, &operation) && operation.Op == "remote error":
-		return "the server refuses the TLS handshake: see that it has a certificate for this host name (Caddy gets one for the names in its Caddyfile, and logs why it can't), and doesn't ask clients for certificates of their own"
+		return "the server refuses the TLS handshake: check that it has a certificate for this host name (Caddy gets one for the names in its Caddyfile, and logs why if it can't), and that it doesn't require client certificates"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens there: see that the server runs, and on this port"
+		return "nothing listens there: check that the server is running, and on this port"
 	}
-	return "see that the server runs and can be reached from here; --timeout gives it longer"
+	return "check that the server is running and reachable from here; --timeout gives it more time"
 }
 
 // maxCause bounds what is shown of an error.

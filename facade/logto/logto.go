@@ -97,7 +97,7 @@ func New(config Config) (*API, error) {
 		}
 	}
 	if config.ClientID == "" || config.ClientSecret == "" {
-		return nil, errors.New("client_id and client_secret are needed: those of a machine-to-machine application with the role for the Management API")
+		return nil, errors.New("client_id and client_secret are needed: create a machine-to-machine application that has the role for the Management API")
 	}
 	if config.Client == nil {
 		config.Client = discovery.NewClient()
@@ -285,7 +285,7 @@ func (a *API) try(ctx context.Context, method, path string, body, answer any) (i
 		return resp.StatusCode, &UnavailableError{errors.New("the Management API answered 403: " +
 			"does the machine-to-machine application have the role `Logto Management API access`? Give it that at Logto, under the application's roles")}
 	case resp.StatusCode == http.StatusUnauthorized:
-		return resp.StatusCode, &UnavailableError{errors.New("the Management API answered 401: is `resource` the Management API's of this tenant?")}
+		return resp.StatusCode, &UnavailableError{errors.New("the Management API answered 401: is `resource` the Management API of this tenant?")}
 	case resp.StatusCode/100 != 2:
 		return resp.StatusCode, &UnavailableError{fmt.Errorf("the Management API answered %d", resp.StatusCode)}
 	case answer == nil:

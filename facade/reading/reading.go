@@ -80,7 +80,7 @@ func (r *Reader) Parse(encoded string) (url.Values, error) {
 	spelled := make(map[string]string) // folded name: as it is
 	if strings.Contains(encoded, ";") {
 		// Python before 3.9.2 and others separate parameters by it as well.
-		return nil, errors.New("it has a semicolon that is not encoded")
+		return nil, errors.New("it has an unencoded semicolon")
 	}
 	for piece := range strings.SplitSeq(encoded, "&") {
 		if piece == "" {
@@ -148,7 +148,7 @@ func unescape(text string) (string, error) {
 	}
 	plain, err := url.QueryUnescape(text)
 	if err != nil {
-		return "", errors.New("is not encoded as it should be")
+		return "", errors.New("is not encoded correctly")
 	}
 	if !utf8.ValidString(plain) {
 		return "", errors.New("is not UTF-8")
@@ -167,16 +167,16 @@ func isName(name string) bool {
 func (r *Reader) checkValue(name, value string) error {
 	if _, known := r.known[fold(name)]; !known {
 		if strings.Contains(value, "\x00") {
-			return errors.New("has a NUL in it")
+			return errors.New("contains a NUL")
 		}
 		return nil // such as a text of several lines in a form of the server's
 	}
 	for _, c := range value {
 		switch {
 		case c < ' ' || 0x7f <= c && c < 0xa0:
-			return errors.New("has control characters in it")
+			return errors.New("contains control characters")
 		case identifiers[name] && (c == ' ' || c > '~'), texts[name] && c > '~':
-			return errors.New("has characters in it that are not printable ASCII")
+			return errors.New("contains characters that are not printable ASCII")
 		}
 	}
 	return nil

@@ -99,7 +99,7 @@ func (r *Reader) Form(req *http.Request) (url.Values, error) {
 	}
 	for name, value := range parameters {
 		if name != "charset" || !strings.EqualFold(value, "utf-8") {
-			return nil, errors.New("the body is in another charset than UTF-8")
+			return nil, errors.New("the body's charset is not UTF-8")
 		}
 	}
 	body, err := io.ReadAll(io.LimitReader(req.Body, MaxForm+1))

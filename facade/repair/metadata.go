@@ -92,7 +92,7 @@ func (m *Metadata) Apply(discovered map[string]any) (map[string]any, error) {
 
 // otherName is the error of a server that names itself otherwise in every answer.
 func (m *Metadata) otherName(named string) Unusable {
-	const says = "the server names itself in every answer (iss), which clients refuse under another name: "
+	const says = "the server names itself in every response (iss), and clients refuse a name other than the issuer's: "
 	u, err := url.Parse(named)
 	upstream, errUpstream := url.Parse(m.Upstream)
 	inside := err == nil && (u.Scheme != "https" || errUpstream == nil && resource.Origin(u) == resource.Origin(upstream))
@@ -109,8 +109,8 @@ func (m *Metadata) otherName(named string) Unusable {
 		}
 	}
 	return Unusable{
-		Says: says + "call this facade by the server's own issuer, on its own origin",
-		Cure: fmt.Sprintf("write `mcp_auth_facade %s` in the place of %s", named, m.Issuer),
+		Says: says + "give this facade the server's own issuer, on its own origin",
+		Cure: fmt.Sprintf("write `mcp_auth_facade %s` in place of %s", named, m.Issuer),
 	}
 }
 
@@ -135,7 +135,7 @@ var withdrawnGrants = []string{
 func (m *Metadata) Check() error {
 	for _, name := range slices.Sorted(maps.Keys(m.Set)) {
 		if slices.Contains(withdrawn, name) || (name == "request_parameter_supported" || name == "request_uri_parameter_supported") && m.Set[name] != false {
-			return fmt.Errorf("metadata: %s is for what this facade refuses, for it can't look into it: remove the line", name)
+			return fmt.Errorf("metadata: %s is for requests that this facade refuses because it can't inspect them: remove the line", name)
 		}
 	}
 	return nil
@@ -146,7 +146,7 @@ func (m *Metadata) Check() error {
 func demands(fields map[string]any) error {
 	for _, name := range []string{"require_pushed_authorization_requests", "require_signed_request_object"} {
 		if fields[name] == true {
-			return Unusable{Says: fmt.Sprintf("the server takes only requests that can't be looked into (%s): switch that off at the server, at least for MCP clients, and write `remove %s`", name, name)}
+			return Unusable{Says: fmt.Sprintf("the server only accepts requests that can't be inspected (%s): switch that off at the server, at least for MCP clients, and write `remove %s`", name, name)}
 		}
 	}
 	return nil

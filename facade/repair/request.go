@@ -31,12 +31,12 @@ func (r *Requests) Check() error {
 	}
 	for _, name := range r.Strip {
 		if slices.Contains(essential, name) {
-			return errors.New("strip: " + name + " is what a sign-in is made of")
+			return errors.New("strip: " + name + " is part of the sign-in itself")
 		}
 	}
 	for name, value := range r.Add {
 		if slices.Contains(essential, name) || name == "scope" {
-			return errors.New("add: " + name + " is the client's to say")
+			return errors.New("add: " + name + " is for the client to choose")
 		}
 		if value == "" {
 			return errors.New("add: " + name + " has no value")

@@ -82,8 +82,8 @@ func TestContradictions(t *testing.T) {
 		{"below the site", server(site+"/as", resource, "mcp:tools") + door(site+"/as", ""), "", ""},
 		{"unknown scope", server(site, resource, "mcp:tools") + door(site, "scopes mcp:tool"), "needs the scope mcp:tool", "add mcp:tool to `scopes`"},
 		{"another resource", server(site, site+"/other", "mcp:tools") + door(site, ""), "issues no tokens for this resource", "add " + resource},
-		{"resource with a slash", server(site, resource+"/", "mcp:tools") + door(site, ""), "but for its spelling", "write resource " + resource},
-		{"issuer with a slash", server(site, resource, "mcp:tools") + door(site+"/", ""), "the same but for their spelling", "write issuer " + site},
+		{"resource with a slash", server(site, resource+"/", "mcp:tools") + door(site, ""), "only in spelling", "write resource " + resource},
+		{"issuer with a slash", server(site, resource, "mcp:tools") + door(site+"/", ""), "differ only in spelling", "write issuer " + site},
 		{"issuer elsewhere", server("https://auth.example.com", resource, "mcp:tools") + door("https://auth.example.com", ""), "not an address of its site", "the address of the site"},
 		{"two servers", server(site, resource, "mcp:tools") + server(site, resource, "mcp:tools") + door(site, ""), "is there twice", "remove one of the two"},
 	} {

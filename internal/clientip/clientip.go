@@ -43,7 +43,7 @@ func (p *ProxyWarning) Check(r *http.Request, logger *zap.Logger) {
 		return // of clients on the Internet, anybody may send such a header
 	}
 	p.once.Do(func() {
-		logger.Warn("requests come through a proxy that isn't trusted, so all clients have its address, and one of them slows down all: name it in the global options, `servers { trusted_proxies static <address> }`",
+		logger.Warn("requests come through a proxy that isn't trusted, so all clients appear to have its address, and one can slow down all others: name it in the global options, `servers { trusted_proxies static <address> }`",
 			zap.String("address", addr.String()))
 	})
 }

@@ -33,7 +33,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 func (*Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the directive's name
 	if d.NextArg() || d.NextBlock(d.Nesting()) {
-		return d.Err("mcp_auth_guard takes no matcher and no options: it is for every request of the site")
+		return d.Err("mcp_auth_guard takes no matcher and no options: it covers every request of the site")
 	}
 	return nil
 }

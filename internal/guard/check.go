@@ -202,7 +202,7 @@ func (s *survey) follow(route caddyhttp.Route, hosts []string, guarded *bool, in
 			}
 		case inside:
 		case !passive[p.name]:
-			return false, fmt.Errorf("requests could reach %s without having passed mcp_auth_guard, with forged identity headers and with upgrades that lead past mcp_auth", p.name)
+			return false, fmt.Errorf("requests could reach %s without having passed mcp_auth_guard, with forged identity headers and with upgrades that bypass mcp_auth", p.name)
 		case !strings.HasPrefix(p.name, "mcp_"):
 			if err := s.checkReads(p.name, p.config()); err != nil {
 				return false, err

@@ -141,7 +141,7 @@ func TestConnect(t *testing.T) {
 
 		{"to a host", "CONNECT", "", "HTTP/1.1", nil, 405},
 		{"to a path", "CONNECT", "/mcp", "HTTP/1.1", nil, 405},
-		{"small letters", "connect", "/mcp", "HTTP/1.1", nil, 405},
+		{"lowercase letters", "connect", "/mcp", "HTTP/1.1", nil, 405},
 		{"HTTP/1.0", "CONNECT", "", "HTTP/1.0", nil, 405},
 		{"HTTP/1.1 with a handshake", "CONNECT", "/mcp", "HTTP/1.1", http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, key: {nonce}, version: {"13"}}, 405},
 		{"HTTP/1.1 with a protocol", "CONNECT", "/mcp", "HTTP/1.1", ws, 405},

@@ -83,7 +83,7 @@ func onWayToDoor(tree *routing.Tree, r *http.Request) bool {
 // browser of a person gets a page; everything else an error as OAuth has them.
 func refuseMisread(w http.ResponseWriter, r *http.Request) error {
 	unread.Answer(w, r)
-	const sentence = "The path of this request can be read in more than one way."
+	const sentence = "The path of this request is ambiguous."
 	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		fields.Add(zap.String("mcp_auth_refusal", "ambiguous_path"))
 	}
@@ -92,7 +92,7 @@ func refuseMisread(w http.ResponseWriter, r *http.Request) error {
 			Site:  r.Host,
 			Title: "This address can't be opened",
 			Text:  sentence,
-			Cure:  "Check the address, and write it without semicolons, backslashes, dots between slashes and characters that are encoded twice.",
+			Cure:  "Check the address. It can't have semicolons, backslashes, dots between slashes or characters that are encoded twice.",
 		}.Write(w, http.StatusBadRequest)
 		return nil
 	}

@@ -25,7 +25,7 @@ func Text(d *caddyfile.Dispenser, to *string) error {
 	case len(args) == 0 || len(args) == 1 && args[0] == "":
 		return d.Errf("%s takes one value, and has none"+Unset, option)
 	case len(args) > 1:
-		return d.Errf("%s takes one value, not %d: write one with blanks in quotes", option, len(args))
+		return d.Errf("%s takes one value, not %d: write a value that contains spaces in quotes", option, len(args))
 	}
 	*to = args[0]
 	return nil
@@ -35,7 +35,7 @@ func Text(d *caddyfile.Dispenser, to *string) error {
 func Flag(d *caddyfile.Dispenser, to *bool) error {
 	option := d.Val()
 	if d.NextArg() {
-		return d.Errf("%s takes no value: it is there or not", option)
+		return d.Errf("%s takes no value", option)
 	}
 	if *to {
 		return Twice(d, option)
@@ -48,7 +48,7 @@ func Flag(d *caddyfile.Dispenser, to *bool) error {
 func List(d *caddyfile.Dispenser, to *[]string) error {
 	option := d.Val()
 	if *to != nil {
-		return d.Errf("%s is given twice: list everything in one", option)
+		return d.Errf("%s is given twice: list everything in one place", option)
 	}
 	args := d.RemainingArgs()
 	if len(args) == 0 || slices.Contains(args, "") {
@@ -56,7 +56,7 @@ func List(d *caddyfile.Dispenser, to *[]string) error {
 	}
 	for _, arg := range args {
 		if strings.HasSuffix(arg, ",") || strings.Contains(arg, ",http") {
-			return d.Errf("%s: separate values by blanks, not by commas: %q", option, arg)
+			return d.Errf("%s: separate values by spaces, not commas: %q", option, arg)
 		}
 	}
 	*to = args
@@ -72,7 +72,7 @@ func Scopes(d *caddyfile.Dispenser, to *[]string) error {
 	}
 	for _, scope := range *to {
 		if strings.Contains(scope, ",") {
-			return d.Errf("%s: separate scopes by blanks, not by commas: %q", option, scope)
+			return d.Errf("%s: separate scopes by spaces, not commas: %q", option, scope)
 		}
 	}
 	return nil

@@ -19,7 +19,7 @@ const markerKey = "marker"
 
 // ErrVanished says that a storage has lost what it had, or has something else in
 // its place.
-var ErrVanished = errors.New("the storage says that nothing is there, not even the record that was there before: " +
+var ErrVanished = errors.New("the storage says it is empty, and has even lost a record that was there before: " +
 	"it can't be reached, or it was emptied (if you have emptied it, reload the configuration)")
 
 // certain asks until the answer can be believed. The marker is looked for before
@@ -55,7 +55,7 @@ func (r *Records) marked(ctx context.Context) error {
 	}
 	unlock, err := r.Lock(ctx, markerKey)
 	if err != nil {
-		return fmt.Errorf("looking whether the storage is there: %w", err)
+		return fmt.Errorf("checking the storage: %w", err)
 	}
 	defer unlock()
 	// Another Caddy may just have made it.

@@ -71,7 +71,7 @@ type BusyError struct {
 
 func (e *BusyError) Error() string {
 	if e.Own {
-		return "too many requests of this network are waiting"
+		return "too many requests from this network are waiting"
 	}
 	return "too many requests are waiting"
 }

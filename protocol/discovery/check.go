@@ -78,11 +78,11 @@ func (m *Metadata) Check(issuer string) []Finding {
 	if wrong := m.invalid(); len(wrong) > 0 {
 		return []Finding{{
 			InvalidMetadata, Error, "the metadata is invalid: " + strings.Join(wrong, "; "),
-			"mend the authorization server's metadata (RFC 8414, section 2)",
+			"fix the authorization server's metadata (RFC 8414, section 2)",
 		}}
 	}
 	findings := []Finding{
-		{MetadataValid, OK, "the metadata has all that is required", ""},
+		{MetadataValid, OK, "the metadata has everything that is required", ""},
 		m.checkIssuer(issuer),
 		m.checkResponseType(),
 		m.checkGrant(),
@@ -113,7 +113,7 @@ func (m *Metadata) invalid() (wrong []string) {
 			wrong = append(wrong, name+" is null, which clients refuse: leave it out")
 		case t == listField:
 			if _, ok := texts(m.fields[name]); !ok {
-				wrong = append(wrong, name+" is not a list of texts")
+				wrong = append(wrong, name+" is not a list of strings")
 			}
 		case t == flagField:
 			if _, ok := m.fields[name].(bool); !ok {
@@ -148,11 +148,11 @@ func (m *Metadata) checkIssuer(issuer string) Finding {
 	if found := m.Text("issuer"); found != issuer {
 		return Finding{
 			IssuerMismatch, Error,
-			fmt.Sprintf("the metadata names the issuer %s, asked for was %s: clients must not use it (RFC 8414, section 3.3)", Quote(found), Quote(issuer)),
-			"use the issuer that the metadata names, to the letter, a slash at the end included",
+			fmt.Sprintf("the metadata names the issuer %s instead of %s: clients must not use it (RFC 8414, section 3.3)", Quote(found), Quote(issuer)),
+			"use the issuer exactly as the metadata names it, including a slash at the end",
 		}
 	}
-	return Finding{IssuerMatches, OK, "the metadata names this issuer, to the letter", ""}
+	return Finding{IssuerMatches, OK, "the metadata names exactly this issuer", ""}
 }
 
 func (m *Metadata) checkResponseType() Finding {
@@ -182,8 +182,8 @@ func (m *Metadata) checkPKCE() []Finding {
 	methods, _ := m.List(field)
 	if len(methods) == 0 {
 		return []Finding{{
-			PKCENotSupported, Error, "there is no " + field + ": MCP clients must refuse to go on",
-			"enable PKCE with S256; if it is enabled and only not advertised, have the metadata say so",
+			PKCENotSupported, Error, "there is no " + field + ": MCP clients must refuse to continue",
+			"enable PKCE with S256; if it is enabled but not advertised, add it to the metadata",
 		}}
 	}
 	supported := Finding{PKCESupported, OK, "PKCE is advertised", ""}
@@ -210,7 +210,7 @@ func (m *Metadata) checkRegistration() Finding {
 	}
 	return Finding{
 		RegistrationNotSupported, Warning,
-		"neither dynamic client registration nor Client ID Metadata Documents: a client must be registered by hand before it can sign anybody in",
+		"neither dynamic client registration nor Client ID Metadata Documents: a client must be registered by hand before anyone can sign in with it",
 		"enable one of them, or register the clients and give their users the client id",
 	}
 }
@@ -219,7 +219,7 @@ func (m *Metadata) checkClientMetadata() Finding {
 	if m.flag(ClientMetadataSupported) {
 		return Finding{ClientMetadataSupported, OK, "Client ID Metadata Documents", ""}
 	}
-	return Finding{ClientMetadataUnsupported, OK, "no Client ID Metadata Documents, which not many servers have yet", ""}
+	return Finding{ClientMetadataUnsupported, OK, "no Client ID Metadata Documents, which few servers support yet", ""}
 }
 
 func (m *Metadata) checkIssParameter() Finding {
@@ -228,8 +228,8 @@ func (m *Metadata) checkIssParameter() Finding {
 	}
 	return Finding{
 		IssParameterNotSupported, Warning,
-		"no iss in authorization responses (RFC 9207): clients can't tell whose answer they got",
-		"enable it in the authorization server, if it can; clients work without",
+		"no iss in authorization responses (RFC 9207): clients can't tell which server answered",
+		"enable it if the authorization server supports it; clients work without it",
 	}
 }
 

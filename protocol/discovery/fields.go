@@ -162,14 +162,14 @@ func FieldValue(name string, value any) (any, error) {
 	switch t {
 	case textField:
 		if !isText {
-			return nil, fmt.Errorf("metadata field %q must be a text", name)
+			return nil, fmt.Errorf("metadata field %q must be a string", name)
 		}
 	case linkField:
 		if u, err := url.Parse(text); isAddress(name) && (!isText || err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
 			return nil, fmt.Errorf("metadata %s is not an absolute URL, such as https://auth.example.com/…", name)
 		}
 		if !isText {
-			return nil, fmt.Errorf("metadata field %q must be a text", name)
+			return nil, fmt.Errorf("metadata field %q must be a string", name)
 		}
 	case flagField:
 		if text == "true" || text == "false" {
@@ -183,7 +183,7 @@ func FieldValue(name string, value any) (any, error) {
 			return []string{text}, nil
 		}
 		if list, ok := texts(value); !ok || len(list) == 0 || slices.Contains(list, "") {
-			return nil, fmt.Errorf("metadata field %q must be a list of texts", name)
+			return nil, fmt.Errorf("metadata field %q must be a list of strings", name)
 		}
 	}
 	return value, nil

@@ -201,7 +201,7 @@ func backoff(n int, limit time.Duration) time.Duration {
 func (k *kept[T]) unavailable(now time.Time) error {
 	err := k.lastErr
 	if err == nil {
-		err = errors.New("asked the issuer only just now")
+		err = errors.New("asked the issuer only a moment ago")
 	} else {
 		err = fmt.Errorf("asking the issuer: %w", err)
 	}

@@ -35,7 +35,7 @@ func CheckListed(entry string) error {
 	}
 	path, ok := strings.CutSuffix(entry, anyBelow)
 	if !ok || strings.Contains(path, "*") {
-		return errors.New("has a wildcard elsewhere than at its end, in place of the last path segments, as in https://chatgpt.com/connector/oauth/*")
+		return errors.New("has a wildcard that does not stand for the last path segments, at its end, as in https://chatgpt.com/connector/oauth/*")
 	}
 	if err := CheckRedirectURI(path, nil); err != nil {
 		return err
@@ -43,11 +43,11 @@ func CheckListed(entry string) error {
 	u, err := url.Parse(path)
 	switch {
 	case err != nil || !LeadsToWebSite(path):
-		return errors.New("has a wildcard, which is for https and a web site: those on loopback may have any port without it")
+		return errors.New("has a wildcard, which is only for https web sites: loopback redirect URIs may use any port without one")
 	case u.RawQuery != "" || u.ForceQuery:
 		return errors.New("has a query before its wildcard")
 	case strings.Trim(u.Path, "/") == "":
-		return errors.New("would allow every page of its host, and one that forwards to elsewhere is enough for a thief: name at least one path segment before the wildcard")
+		return errors.New("would allow every page of its host, and a single open redirect there is enough to steal codes: name at least one path segment before the wildcard")
 	}
 	if id, err := resource.Parse(path); err != nil || strings.HasSuffix(path, "/") || strings.ContainsAny(u.EscapedPath(), "%;") || id.Origin()+u.EscapedPath() != path {
 		return fmt.Errorf("is not in its simplest form before the wildcard: lower-case host, no default port, no escapes, no empty or dot segments")

@@ -112,7 +112,7 @@ func Parse(body []byte, policy *Policy) (*Metadata, error) {
 	if err := m.narrow(policy); err != nil {
 		return nil, &Error{
 			Code:        "invalid_redirect_uri",
-			Description: "The " + Described(err.Error()) + ". Allowed are https, http on loopback, and what the operator allows besides, without fragment, credentials and wildcards.",
+			Description: "The " + Described(err.Error()) + ". Allowed are https, http on loopback, and what else the operator allows, without fragment, credentials or wildcards.",
 			Cause:       err,
 		}
 	}

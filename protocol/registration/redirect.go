@@ -41,7 +41,7 @@ func CheckRedirectURI(uri string, privateSchemes []string) error {
 	case len(uri) > MaxRedirectURI:
 		return fmt.Errorf("is longer than %d bytes", MaxRedirectURI)
 	case strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' }) || strings.ContainsAny(uri, "\\\"<>^`{|}"):
-		return errors.New("contains characters that no URI has")
+		return errors.New("contains characters that URIs can't have")
 	case strings.Contains(uri, "#"):
 		return errors.New("has a fragment")
 	case strings.Contains(uri, "*"):
@@ -54,9 +54,9 @@ func CheckRedirectURI(uri string, privateSchemes []string) error {
 	case u.User != nil:
 		return errors.New("contains credentials")
 	case !strings.HasPrefix(uri, u.Scheme+":"):
-		return errors.New("has capital letters in its scheme")
+		return errors.New("has uppercase letters in its scheme")
 	case slices.Contains(forbiddenSchemes, u.Scheme):
-		return fmt.Errorf("has the scheme %s, which is no application's", u.Scheme)
+		return fmt.Errorf("has the scheme %s, which does not belong to an application", u.Scheme)
 	}
 	switch u.Scheme {
 	case "https", "http":

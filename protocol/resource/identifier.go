@@ -34,7 +34,7 @@ func Parse(raw string) (Identifier, error) {
 	case err != nil:
 		return Identifier{}, fmt.Errorf("%q is not a URL", raw)
 	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Opaque != "":
-		return Identifier{}, fmt.Errorf("%q is not an absolute URL: write it as clients dial it, for example https://mcp.example.com/mcp", raw)
+		return Identifier{}, fmt.Errorf("%q is not an absolute URL: write it as clients use it, for example https://mcp.example.com/mcp", raw)
 	case u.Scheme == "http" && !IsLoopback(u.Hostname()):
 		return Identifier{}, fmt.Errorf("%q is not https: tokens would cross the network in the clear (http is for localhost, 127.0.0.1 and [::1] only)", raw)
 	case u.User != nil:
@@ -44,7 +44,7 @@ func Parse(raw string) (Identifier, error) {
 	case u.RawQuery != "" || u.ForceQuery:
 		return Identifier{}, fmt.Errorf("%q has a query: remove it", raw)
 	case !plainHost(u.Hostname()):
-		return Identifier{}, fmt.Errorf("%q has a host that clients don't dial: write it in ASCII, as in xn--bcher-kva.example", raw)
+		return Identifier{}, fmt.Errorf("%q has a host that clients write differently: write it in ASCII, as in xn--bcher-kva.example", raw)
 	case !simplePath(u):
 		return Identifier{}, fmt.Errorf("the path of %q is not in its simplest form: remove dot segments, doubled and encoded slashes", raw)
 	}

@@ -104,7 +104,7 @@ func CheckField(name string, value any) error {
 	switch kind {
 	case text:
 		if !isString {
-			return fmt.Errorf("metadata field %q must be a text", name)
+			return fmt.Errorf("metadata field %q must be a string", name)
 		}
 	case link:
 		if u, err := url.Parse(s); !isString || err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
@@ -116,7 +116,7 @@ func CheckField(name string, value any) error {
 		}
 	case list:
 		if !isList(value) {
-			return fmt.Errorf("metadata field %q must be a list of texts", name)
+			return fmt.Errorf("metadata field %q must be a list of strings", name)
 		}
 	}
 	return nil

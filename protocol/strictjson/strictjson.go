@@ -63,7 +63,7 @@ func MembersOf(data []byte, names []string, visit func(name string, value jsonte
 	return Members(data, func(name string, value jsontext.Value) error {
 		for _, exact := range names {
 			if name != exact && strings.EqualFold(name, exact) {
-				return fmt.Errorf("a member is %s but for letter case", exact)
+				return fmt.Errorf("a member differs from %s only in case", exact)
 			}
 		}
 		return visit(name, value)

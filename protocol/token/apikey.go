@@ -115,7 +115,7 @@ func (k *APIKey) token(resource string) (*Token, error) {
 		case name == "" || value == "":
 			return nil, errors.New("a claim without name or value")
 		case slices.ContainsFunc(reservedClaims, func(r string) bool { return strings.EqualFold(r, name) }):
-			return nil, fmt.Errorf("claim %s cannot be set: it says what a token is, and follows from name and scopes", name)
+			return nil, fmt.Errorf("claim %s cannot be set: it says what a token is, and follows from the name and scopes", name)
 		}
 		claims[name] = value
 	}

@@ -70,7 +70,7 @@ func (b *breaker) allow(ctx context.Context, own func(context.Context) error) (*
 	if wait := b.until.Sub(b.now()); wait > 0 || b.asking {
 		err := &UnavailableError{
 			RetryAfter: max(wait, minBreak),
-			Err:        fmt.Errorf("the issuer is away, it was asked %d times: %w", b.pauses, b.err),
+			Err:        fmt.Errorf("the issuer is down after %d attempts: %w", b.pauses, b.err),
 		}
 		b.mu.Unlock()
 		return nil, err

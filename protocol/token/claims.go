@@ -191,7 +191,7 @@ func (c *claims) kind(typ string) error {
 	case c.events:
 		return invalid(WrongType, "a security event or logout token")
 	case c.otherKind:
-		return invalid(WrongType, "the payload calls it another kind of token than an access token")
+		return invalid(WrongType, "the payload says it is not an access token")
 	case typ == "at+jwt":
 		return nil
 	case c.idToken, c.nonce && c.scopes == nil:
@@ -207,6 +207,6 @@ func isJWTType(typ string) bool {
 
 var (
 	errEmpty   = errors.New("empty")
-	errBlank   = errors.New("begins or ends with a blank")
+	errBlank   = errors.New("begins or ends with a space")
 	errControl = errors.New("contains a control character")
 )

@@ -42,7 +42,7 @@ func TestExplainJWT(t *testing.T) {
 		{"audience", server.Mint(claims{"aud": "https://mcp.example.com/other"}), "aud", "mcp.example.com/mcp"},
 		{"no expiry", server.Mint(claims{"exp": oauthtest.Absent}), "exp", "no exp"},
 		{"expired", server.Mint(claims{"exp": now.Add(-3 * time.Minute).Unix()}), "exp", "expired 3m"},
-		{"not yet valid", server.Mint(claims{"nbf": now.Add(time.Hour).Unix()}), "nbf, iat", "nbf lies"},
+		{"not yet valid", server.Mint(claims{"nbf": now.Add(time.Hour).Unix()}), "nbf, iat", "nbf is"},
 		{"nobody", server.Mint(claims{"sub": oauthtest.Absent, "client_id": oauthtest.Absent}), "sub", ""},
 		{"bound", server.Mint(claims{"cnf": claims{"jkt": "x"}}), "cnf", ""},
 		{"unknown key", server.Mint(nil, oauthtest.WithHeader("kid", "who")), "key", ""},

@@ -95,7 +95,7 @@ func (v *cached) ask(ctx context.Context, p *Presented) (*verdict, error) {
 	defer call.leave()
 	release, err := c.turn(ctx, p.Client)
 	if err != nil {
-		return nil, &UnavailableError{RetryAfter: busyRetryAfter, Err: fmt.Errorf("too many questions to the issuer: %w", err)}
+		return nil, &UnavailableError{RetryAfter: busyRetryAfter, Err: fmt.Errorf("too many requests to the issuer: %w", err)}
 	}
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)

@@ -77,9 +77,9 @@ func NewGitHub(config GitHubConfig) (*GitHub, error) {
 	case config.InsecureAnyApplication && (config.ClientID != "" || config.ClientSecret != ""):
 		return nil, errors.New("insecure_any_application contradicts client_id and client_secret")
 	case !config.InsecureAnyApplication && config.ClientID == "":
-		return nil, errors.New("no client_id: tokens of any application would pass, whoever it belongs to. Give client_id and client_secret of yours")
+		return nil, errors.New("no client_id: tokens of any application would be accepted. Give client_id and client_secret of yours")
 	case !config.InsecureAnyApplication && config.ClientSecret == "":
-		return nil, errors.New("no client_secret: GitHub tells only the application itself which tokens are its own")
+		return nil, errors.New("no client_secret: GitHub only tells an application itself which tokens are its own")
 	case strings.ContainsRune(config.ClientID, ':'):
 		return nil, errors.New("client_id contains a colon") // RFC 7617 has no way to send it
 	}
@@ -145,7 +145,7 @@ func (v *GitHub) Probe(ctx context.Context) error {
 		return nil
 	}
 	if err == nil {
-		err = errors.New("GitHub: it knows a token which it never issued")
+		err = errors.New("GitHub: it accepts a token that it can't have issued")
 	}
 	return err
 }

@@ -22,7 +22,7 @@ func TestNewGitHubErrors(t *testing.T) {
 			c.Issuer, c.Endpoint = "https://git.example.com", "https://git.example.com/api/v3"
 		}, ""},
 		{"no issuer", func(c *token.GitHubConfig) { c.Issuer = "" }, "no issuer"},
-		{"no client id", func(c *token.GitHubConfig) { c.ClientID = "" }, "no client_id: tokens of any application would pass"},
+		{"no client id", func(c *token.GitHubConfig) { c.ClientID = "" }, "no client_id: tokens of any application would be accepted"},
 		{"no client secret", func(c *token.GitHubConfig) { c.ClientSecret = "" }, "no client_secret"},
 		{"neither", func(c *token.GitHubConfig) { c.ClientID, c.ClientSecret = "", "" }, "no client_id"},
 		{"contradiction", func(c *token.GitHubConfig) { c.InsecureAnyApplication = true }, "insecure_any_application contradicts client_id"},

@@ -134,7 +134,7 @@ func (v *Introspection) prepare(ctx context.Context, p *Presented) (func(context
 			return nil, err
 		}
 		if confirmed.Subject != t.Subject && confirmed.ClientID != t.ClientID {
-			return nil, invalid(BadClaims, "introspection speaks of another user and client than the token")
+			return nil, invalid(BadClaims, "introspection names a different user or client than the token")
 		}
 		return t, nil
 	}, nil
@@ -162,7 +162,7 @@ func (v *Introspection) Probe(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("introspection: the answer of %s is not usable: %w", endpoint, err)
 	case answer.active:
-		return fmt.Errorf("introspection: %s says that a token is active which it never issued", endpoint)
+		return fmt.Errorf("introspection: %s says that a token is active that it can't have issued", endpoint)
 	}
 	return nil
 }
@@ -315,7 +315,7 @@ func (v *Introspection) judge(in *introspection) (*Token, error) {
 	case !in.expiry.IsZero() && !now.Before(in.expiry):
 		return nil, invalid(Expired, "expired %s ago", now.Sub(in.expiry).Round(time.Second))
 	case in.notBefore.After(latest), in.issuedAt.After(latest):
-		return nil, invalid(NotYetValid, "nbf or iat lies ahead")
+		return nil, invalid(NotYetValid, "nbf or iat is in the future")
 	case len(in.audience) == 0 && !v.config.AllowMissingAudience:
 		return nil, invalid(WrongAudience, "introspection names no aud: if the issuer knows no audiences, insecure_allow_missing_audience accepts that")
 	case len(in.audience) > 0 && !matchAudience(in.audience, v.config.Audience):

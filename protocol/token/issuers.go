@@ -78,14 +78,14 @@ func (list Issuers) verifySigned(ctx context.Context, p *Presented) (*Token, err
 			continue
 		}
 		local, remote := list[i : i+1].accepting(p)
-		o := outcome{refusal: invalid(WrongType, "a signed JWT, and its issuer has no verifier for these")}
+		o := outcome{refusal: invalid(WrongType, "a signed JWT, but its issuer has no verifier for JWTs")}
 		return o.ask(ctx, append(local, remote...), p)
 	}
 	configured := make([]string, len(list))
 	for i := range list {
 		configured[i] = list[i].Issuer
 	}
-	return nil, invalid(UnknownIssuer, "iss is not, to the letter, one of the configured issuers %q", configured)
+	return nil, invalid(UnknownIssuer, "iss is not exactly one of the configured issuers %q", configured)
 }
 
 // accepting returns the verifiers to ask about p.

@@ -55,7 +55,7 @@ func NewJWT(config JWTConfig) (*JWT, error) {
 	case config.Keys == nil:
 		return nil, errors.New("no key source")
 	case len(config.Audience) == 0:
-		return nil, errors.New("no audience: any token of the issuer would pass, whoever it was made for")
+		return nil, errors.New("no audience: any token of the issuer would be accepted, whatever it was issued for")
 	case config.Leeway < 0:
 		return nil, errors.New("negative leeway")
 	}
@@ -110,10 +110,10 @@ func (v *JWT) Verify(ctx context.Context, p *Presented) (*Token, error) {
 func (v *JWT) check(jws *JWS, now time.Time) error {
 	c := &jws.claims
 	if !keys.Supported(jws.Algorithm) || len(v.config.Algorithms) > 0 && !slices.Contains(v.config.Algorithms, jws.Algorithm) {
-		return invalid(WrongAlgorithm, "alg is not an allowed one")
+		return invalid(WrongAlgorithm, "alg is not allowed")
 	}
 	if jws.Type != "" && !isJWTType(jws.Type) {
-		return invalid(WrongType, "typ is not that of an access token")
+		return invalid(WrongType, "typ is not the type of an access token")
 	}
 	if c.issuer != v.config.Issuer {
 		return invalid(UnknownIssuer, "iss is not the issuer's identifier")
@@ -130,9 +130,9 @@ func (v *JWT) check(jws *JWS, now time.Time) error {
 	case !now.Before(c.expiry):
 		return invalid(Expired, "expired %s ago", now.Sub(c.expiry).Round(time.Second))
 	case c.notBefore.After(latest):
-		return invalid(NotYetValid, "nbf lies %s ahead", c.notBefore.Sub(now).Round(time.Second))
+		return invalid(NotYetValid, "nbf is %s in the future", c.notBefore.Sub(now).Round(time.Second))
 	case c.issuedAt.After(latest):
-		return invalid(NotYetValid, "iat lies %s ahead", c.issuedAt.Sub(now).Round(time.Second))
+		return invalid(NotYetValid, "iat is %s in the future", c.issuedAt.Sub(now).Round(time.Second))
 	case c.constrained:
 		// Taking it as a plain bearer token would give away the protection
 		// that its owner asked for (RFC 9449, section 7.2; RFC 8705).
@@ -190,7 +190,7 @@ func (v *JWT) StillGood(ctx context.Context, t *Token) bool {
 }
 
 var (
-	errUnknownKey   = invalid(UnknownKey, "the issuer publishes no key of this kid and algorithm")
+	errUnknownKey   = invalid(UnknownKey, "the issuer publishes no key with this kid and algorithm")
 	errBadSignature = invalid(BadSignature, "no key of the issuer made this signature")
 )
 

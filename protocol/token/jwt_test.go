@@ -224,7 +224,7 @@ func TestNewJWTErrors(t *testing.T) {
 		{"leeway", func(c *token.JWTConfig) { c.Leeway = -1 }, "negative leeway"},
 		{"none", func(c *token.JWTConfig) { c.Algorithms = []string{"RS256", "none"} }, `unsupported algorithm "none"`},
 		{"symmetric", func(c *token.JWTConfig) { c.Algorithms = []string{"HS256"} }, `unsupported algorithm "HS256"`},
-		{"lower case", func(c *token.JWTConfig) { c.Algorithms = []string{"rs256"} }, `unsupported algorithm "rs256"`},
+		{"lowercase", func(c *token.JWTConfig) { c.Algorithms = []string{"rs256"} }, `unsupported algorithm "rs256"`},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

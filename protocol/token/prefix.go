@@ -24,7 +24,7 @@ func CheckPrefixes(prefixes []string) error {
 	for i, prefix := range prefixes {
 		switch {
 		case prefix == "":
-			return errors.New("an empty prefix: every token has it")
+			return errors.New("an empty prefix, which every token has")
 		case strings.HasPrefix(prefix, APIKeyPrefix):
 			return fmt.Errorf("%q is for API keys, which are sent to nobody", prefix)
 		case strings.ContainsFunc(prefix, func(r rune) bool { return r <= ' ' || r > '~' || r == ',' || r == '"' || r == '\\' }):

@@ -169,7 +169,7 @@ func (v *Userinfo) Probe(ctx context.Context) error {
 	case err != nil:
 		return unanswered("userinfo", err)
 	case a.status == http.StatusOK:
-		return fmt.Errorf("userinfo: %s says whose a token is which it never issued", endpoint)
+		return fmt.Errorf("userinfo: %s names the user of a token that it can't have issued", endpoint)
 	case a.status == http.StatusUnauthorized, a.status == http.StatusBadRequest, a.status == http.StatusForbidden:
 		return nil
 	}
@@ -239,7 +239,7 @@ func userinfoCure(a *answer) string {
 	case a.redirect():
 		return ": redirects are not followed, so give the final address: endpoint <url>"
 	case a.status == http.StatusForbidden:
-		return ": the token may lack a scope that userinfo needs, openid in the first place"
+		return ": the token may lack a scope that userinfo needs, most likely openid"
 	case a.status == http.StatusNotFound, a.status == http.StatusMethodNotAllowed:
 		return ": is that the userinfo endpoint? If not, give its address: endpoint <url>"
 	default:

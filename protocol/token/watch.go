@@ -142,7 +142,7 @@ func (w *watch) look() {
 			w.finish(err)
 			return
 		case err == nil && (t.Issuer != w.issuer || t.Subject != w.subject):
-			w.finish(errors.New("the token is another user's now"))
+			w.finish(errors.New("the token now belongs to another user"))
 			return
 		case err == nil:
 			w.mu.Lock()
