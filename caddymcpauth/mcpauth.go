@@ -33,7 +33,7 @@ func init() {
 
 // Handler is the authorization front door of an MCP server, a protected
 // resource in the words of OAuth. It implements the server's side of MCP
-// authorization (revision 2026-07-28 and those before it): RFC 9728 metadata,
+// authorization (revision 2026-07-28 and earlier): RFC 9728 metadata,
 // RFC 6750 bearer tokens and challenges, and the check of Origin.
 //
 // The metadata is served, without a token, at
