@@ -40,7 +40,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	        <name> [<description>]
 //	    }
 //	    users [<hash algorithm>] {
-//	        <user name> <hashed password> [<full name> [<e-mail address>]]
+//	        <user name> <hashed password> [<full name> [<email address>]]
 //	    }
 //	    upstream oidc <issuer> | github {
 //	        client_id     <id>

@@ -44,7 +44,7 @@ if the command was used wrongly.
 
 --ca
     A file with the root certificates to trust instead of the system's, in PEM.
-    That of Caddy's own authority is pki/authorities/local/root.crt in Caddy's
+    Caddy's own root certificate is pki/authorities/local/root.crt in Caddy's
     data directory; 'caddy trust' makes it one of the system's.
 
 --timeout

@@ -20,7 +20,7 @@ Makes a random API key for a caller that can't do OAuth. The first line on stdou
 is the key, for the caller to send as a bearer token. The second line goes into
 the block of the verifier 'static'; it has the key's SHA-256 only.
 
-The key is kept nowhere: what is lost is made anew.
+The key is not stored: if you lose it, make a new one.
 
 --name
     Who the key is for. It is the user of the key's requests, so each key needs
