@@ -23,7 +23,7 @@ func init() {
 }
 
 // Handler is an OAuth 2.1 authorization server for MCP clients (revision
-// 2026-07-28 and those before it). Users sign in with a password or at an
+// 2026-07-28 and earlier). Users sign in with a password or at an
 // upstream; clients are registered dynamically (RFC 7591), by Client ID Metadata
 // Documents, or by the operator.
 //
@@ -33,15 +33,15 @@ func init() {
 //	/oauth/token        tokens (RFC 6749)
 //	/oauth/register     dynamic registration (RFC 7591)
 //	/oauth/revoke       revocation (RFC 7009)
-//	/oauth/introspect   introspection (RFC 7662), for clients that may
+//	/oauth/introspect   introspection (RFC 7662), for clients with that right
 //	/oauth/jwks         the keys of access tokens (RFC 7517)
-//	/oauth/account      the user's own page: who has access, and an end to it
+//	/oauth/account      the user's own page: shows and revokes access
 //
 // and its metadata at /.well-known/oauth-authorization-server and
 // /.well-known/openid-configuration. Every other request goes to the next
 // handler, without this server's cookies.
 //
-// Whatever is refused has the fields `mcp_auth_server_error` and
+// Refused requests have the fields `mcp_auth_server_error` and
 // `mcp_auth_server_cause` in the access log.
 //
 // Its state is in Caddy's storage below `mcp_auth_server/`, shared by all
@@ -52,38 +52,38 @@ type Handler struct {
 	// localhost; no slash at the end. Required.
 	Issuer string `json:"issuer"`
 
-	// The resources that tokens may be issued for: what `mcp_auth` has as its
-	// resource. At least one.
+	// The resources that tokens may be issued for, named as in `mcp_auth`. At
+	// least one.
 	Resources []string `json:"resources"`
 
-	// What may be granted. A client that asks for nothing gets the first. At
-	// least one.
+	// The scopes that can be granted. A client that requests none gets the
+	// first. At least one.
 	Scopes []Scope `json:"scopes"`
 
-	// Those who sign in with a password.
+	// Users who sign in with a password.
 	Users []*User `json:"users,omitempty"`
 
-	// Where others sign in.
+	// Providers where other users sign in.
 	Upstreams []*Upstream `json:"upstreams,omitempty"`
 
-	// How long an access token lasts: a resource server that checks signatures
-	// alone takes it until then, whatever happens. At most 24h. Default: 15m.
+	// How long an access token lasts: a resource server that only checks
+	// signatures accepts it until then, even if it is revoked. At most 24h. Default: 15m.
 	AccessTokenLifetime caddy.Duration `json:"access_token_lifetime,omitempty"`
 
 	// How long a client may stay away before the user has to sign in again; for
-	// users of an upstream, how long what that said of them is believed.
+	// users of an upstream, how long their data from the upstream is trusted.
 	// Default: 30d.
 	RefreshTokenLifetime caddy.Duration `json:"refresh_token_lifetime,omitempty"`
 
-	// How long a refresh token that was just replaced gets the same replacement
-	// again, unless that was used: for clients whose processes share one, and for
-	// answers that got lost. At most 1h. Negative: not at all. Default: 30s.
+	// How long a replaced refresh token gets the same replacement again, if that
+	// is still unused: for clients whose processes share one, and for lost
+	// responses. At most 1h. Negative disables it. Default: 30s.
 	RefreshTokenGrace caddy.Duration `json:"refresh_token_grace,omitempty"`
 
 	// How long a browser stays signed in. Default: 12h.
 	SessionLifetime caddy.Duration `json:"session_lifetime,omitempty"`
 
-	// Which clients may introduce themselves. Default: all whose redirect URIs
+	// Which clients may register themselves. Default: all whose redirect URIs
 	// are https or on loopback.
 	Registration *Registration `json:"registration,omitempty"`
 
@@ -118,28 +118,31 @@ type Handler struct {
 	release  []func()
 }
 
-// Scope is something that a client may be allowed to do.
+// Scope is something that a client can be allowed to do.
 type Scope struct {
+	// The name, as clients request it. Required.
 	Name string `json:"name"`
 	// What it means, in words, for the user who is asked. Default: the name.
 	Description string `json:"description,omitempty"`
 }
 
-// Registration is which clients may introduce themselves, dynamically or by a
-// metadata document.
+// Registration configures which clients may register themselves, dynamically or
+// with a metadata document.
 type Registration struct {
-	// Leave only the operator's clients.
+	// Disables dynamic registration and metadata documents; only the operator's
+	// clients remain.
 	Off bool `json:"off,omitempty"`
 	// The only redirect URIs allowed; those on loopback with any port. One that
 	// ends in /* allows what lies below its path, for clients with an address for
 	// each connector: https://chatgpt.com/connector/oauth/*.
 	RedirectURIs []string `json:"redirect_uris,omitempty"`
-	// Schemes of native applications that are allowed besides, such as cursor.
+	// Additional URI schemes, of native applications, such as cursor.
 	PrivateSchemes []string `json:"private_schemes,omitempty"`
 }
 
-// Client is a client of the operator's.
+// Client is a client that the operator registers.
 type Client struct {
+	// The client identifier. Required.
 	ID string `json:"id"`
 	// The name, for the user who is asked. Default: the identifier.
 	Name string `json:"name,omitempty"`
@@ -151,27 +154,28 @@ type Client struct {
 	Secret string `json:"secret,omitempty"`
 	// The scopes it may have. Default: all.
 	Scopes []string `json:"scopes,omitempty"`
-	// May it act for itself (the client credentials grant)?
+	// Allows the client credentials grant. Needs a secret.
 	ClientCredentials bool `json:"client_credentials,omitempty"`
-	// Is it a resource server that may introspect tokens?
+	// Allows the client, a resource server, to introspect tokens. Needs a
+	// secret.
 	Introspection bool `json:"introspection,omitempty"`
 }
 
-// ClientDocuments is how Client ID Metadata Documents are fetched. They are
-// fetched from public addresses only, for their URLs come from strangers.
+// ClientDocuments configures how Client ID Metadata Documents are fetched. They
+// are fetched from public addresses only, because their URLs come from strangers.
 type ClientDocuments struct {
-	// Don't support them.
+	// Disables Client ID Metadata Documents.
 	Off bool `json:"off,omitempty"`
-	// Fetch them from private and loopback addresses too: anybody can then make
-	// this server send requests there. For tests and closed networks. A proxy is
-	// given names, then, and says which addresses are reached.
+	// Also fetch them from private and loopback addresses. Insecure: anyone can
+	// then make this server send requests there. For tests and closed networks. A
+	// proxy then gets names, and decides which addresses are reached.
 	InsecureAllowPrivate bool `json:"insecure_allow_private,omitempty"`
 	// A PEM file of certificates to trust instead of the system's.
 	TrustedRoots string `json:"trusted_roots,omitempty"`
-	// The way out: an HTTP proxy that does CONNECT, http://host:port, or one of
-	// SOCKS 5, socks5://host:port. It is told the address that this server has
-	// resolved and judged. `off`: none. Placeholders are replaced. Default: what the
-	// environment says (HTTPS_PROXY, NO_PROXY).
+	// A proxy to fetch through: an HTTP proxy that supports CONNECT,
+	// http://host:port, or a SOCKS 5 proxy, socks5://host:port. It gets the address
+	// that this server has resolved and checked. `off` disables it. Placeholders are
+	// replaced. Default: from the environment (HTTPS_PROXY, NO_PROXY).
 	Proxy string `json:"proxy,omitempty"`
 }
 

@@ -18,14 +18,14 @@ import (
 // there; what clients may do is granted here, and the upstream's own tokens are
 // thrown away.
 type Upstream struct {
-	// What it is: `oidc`, any OpenID provider, or `github`.
+	// The type: `oidc` for any OpenID provider, or `github`. Required.
 	Type string `json:"type"`
 
 	// The name in the callback's address, `<issuer>/oauth/callback/<name>`,
 	// which has to be registered there, and in the subjects of its users,
-	// `<name>:<subject>`. If the name was another provider's before, with another
-	// issuer, address or client, they are `<name>~<hash>:<subject>`: these are
-	// other users. Default: `github`, or the host of the issuer.
+	// `<name>:<subject>`. If the name belonged to another provider before, with a
+	// different issuer, address or client, they are `<name>~<hash>:<subject>`,
+	// because they are different users. Default: `github`, or the host of the issuer.
 	Name string `json:"name,omitempty"`
 
 	// What the button says after "Continue with". Default: GitHub, or the host
@@ -35,24 +35,24 @@ type Upstream struct {
 	// The issuer identifier of an OpenID provider.
 	Issuer string `json:"issuer,omitempty"`
 
-	// The identifier of the OAuth client that this server is there. Placeholders
-	// are replaced. Required.
+	// This server's client identifier at the upstream. Placeholders are replaced.
+	// Required.
 	ClientID string `json:"client_id"`
 
 	// The secret of that client. Placeholders are replaced. Required.
 	ClientSecret string `json:"client_secret"`
 
-	// Scopes to ask for. Default: what is needed.
+	// Scopes to request. Default: the ones that are needed.
 	Scopes []string `json:"scopes,omitempty"`
 
 	// Where GitHub is, for GitHub Enterprise Server. Default: https://github.com.
 	BaseURL string `json:"base_url,omitempty"`
 
-	// Where the API of GitHub is. Default: https://api.github.com; that of GitHub
-	// Enterprise Server is /api/v3 below base_url.
+	// The address of GitHub's API. Default: https://api.github.com. GitHub
+	// Enterprise Server has it at /api/v3 below base_url.
 	APIURL string `json:"api_url,omitempty"`
 
-	// Who may sign in: one rule that matches is enough. Required: having an
+	// Who may sign in: one matching rule is enough. Required: having an
 	// account there does not by itself grant access.
 	Allow []AllowRule `json:"allow"`
 
@@ -62,13 +62,13 @@ type Upstream struct {
 
 // AllowRule lets users of an upstream sign in.
 type AllowRule struct {
-	// What to look at: `email` (verified addresses, or *@ and a domain), `org`
+	// What to match: `email` (verified addresses, or *@ and a domain), `org`
 	// or `group` (membership), `user` (GitHub's user name), `subject` (the
 	// upstream's id), `claim`, or `anybody`.
 	Kind string `json:"kind"`
-	// The name of the claim.
+	// The name of the claim, for the kind claim.
 	Claim string `json:"claim,omitempty"`
-	// The values of which one must match.
+	// The allowed values: one must match.
 	Values []string `json:"values,omitempty"`
 }
 

@@ -25,14 +25,14 @@ type User struct {
 	// replaced.
 	Password string `json:"password"`
 
-	// How the password is hashed, as `basic_auth` has it. Default: argon2id if
-	// the hash says so, else bcrypt.
+	// The hash algorithm, as in `basic_auth`. Default: argon2id if the hash
+	// says so, else bcrypt.
 	HashRaw json.RawMessage `json:"hash,omitempty" caddy:"namespace=http.authentication.hashes inline_key=algorithm"`
 
 	// The full name, for pages and tokens.
 	Name string `json:"name,omitempty"`
 
-	// The e-mail address, for pages and tokens.
+	// The email address, for pages and tokens.
 	Email string `json:"email,omitempty"`
 
 	comparer caddyauth.Comparer

@@ -11,20 +11,20 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
-// Cache says how long verdicts on tokens are kept, and how many. Verdicts
-// survive reloads; scopes are judged for each request.
+// Cache configures how long and how many verdicts on tokens are kept. Verdicts
+// survive reloads; scopes are checked on each request.
 type Cache struct {
-	// Keep nothing: every request with an opaque token asks the issuer.
+	// Disable the cache: every request with an opaque token asks the issuer.
 	// Requests that arrive together with the same token still share one answer.
 	Off bool `json:"off,omitempty"`
 
 	// How long a verdict is kept, at most until the token expires. It is how
-	// long a revoked token still passes. Default: 60s for opaque tokens, until
+	// long a revoked token is still accepted. Default: 60s for opaque tokens, until
 	// they expire for JWTs.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 
-	// How many verdicts each verifier keeps. The ones used least go first.
-	// Default: 100000, some 30 MB when full.
+	// How many verdicts each verifier keeps. The least used are
+	// evicted first. Default: 100000, about 30 MB when full.
 	MaxEntries int `json:"max_entries,omitempty"`
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // metadataObserver judges an issuer's metadata by what MCP clients need, and says
-// what an operator should mend: they would otherwise learn of it from users whose
+// what an operator should fix, who would otherwise learn of it from users whose
 // client can't sign in. It gets new and changed metadata only, and that survives
 // reloads, so each finding is one line. It looks up the logger each time because
 // it outlives the configuration that made it.

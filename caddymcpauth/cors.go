@@ -97,7 +97,7 @@ func setCORS(header http.Header, origin string) {
 	}
 }
 
-// corsWriter sets the CORS headers of a response whoever writes it. The server
+// corsWriter sets the CORS headers of a response, whichever handler writes it. The server
 // behind may set its own, which reverse_proxy adds to ours; two values are as
 // good as none to a browser, so ours are put in place again at the last moment.
 type corsWriter struct {

@@ -18,7 +18,7 @@ func init() {
 // an OAuth app or a GitHub App, of yours.
 //
 // GitHub's tokens name no audience. The application takes its place: GitHub is
-// asked whether it issued the token to the application, then who the user is. The
+// asked whether it issued the token to the application, and then who the user is. The
 // subject is the user's number; the claims are sub, id, login, type, name, email,
 // company, avatar_url and html_url. Scopes are those that GitHub reports; tokens
 // of GitHub Apps have none.
@@ -42,8 +42,8 @@ type GitHub struct {
 	// to can act as that user here.
 	InsecureAnyApplication bool `json:"insecure_any_application,omitempty"`
 
-	// What tokens begin with. A token that begins otherwise is not sent to GitHub,
-	// and one that does is sent nowhere else. Default: `gho_` and `ghu_`, the
+	// What tokens begin with. Other tokens are not sent to GitHub, and tokens with
+	// the prefix are sent nowhere else. Default: `gho_` and `ghu_`, the
 	// tokens of applications; with insecure_any_application also `ghp_` and
 	// `github_pat_`. By default other tokens are sent to GitHub only if no other
 	// verifier of this resource asks an issuer about opaque tokens.

@@ -25,8 +25,8 @@ func init() {
 // they are active (RFC 7662). The front door authenticates there as a client of
 // its own, which the operator of the authorization server registers.
 //
-// The user is the answer's sub, else its username. An answer that names no user
-// and says nothing of one is about a client that acts for itself.
+// The user is the answer's sub, else its username. An answer that doesn't
+// refer to a user is about a client that acts on its own behalf.
 type Introspection struct {
 	// The introspection endpoint. Default: introspection_endpoint of the
 	// issuer's metadata. Give the final address: redirects are not followed.
@@ -38,7 +38,8 @@ type Introspection struct {
 	ClientID string `json:"client_id,omitempty"`
 
 	// The client secret. Write it as a placeholder, such as `{env.SECRET}` or
-	// `{file./run/secrets/introspection}`. Required, but with private_key_jwt.
+	// `{file./run/secrets/introspection}`. Required unless
+	// client_auth is private_key_jwt.
 	ClientSecret string `json:"client_secret,omitempty"`
 
 	// How the front door authenticates: `client_secret_basic`,
@@ -53,20 +54,20 @@ type Introspection struct {
 	// The kid of the private key, if the authorization server wants one.
 	KeyID string `json:"key_id,omitempty"`
 
-	// Introspect signed JWTs of the issuer as well, after their signature and
-	// claims have been checked here: where a revocation must bite before the
-	// token expires. It takes the place of the jwt verifier.
+	// Also introspect the issuer's signed JWTs, after their signature and
+	// claims have been checked here, so that a revocation takes effect before
+	// the token expires. It replaces the jwt verifier.
 	ConfirmJWT bool `json:"confirm_jwt,omitempty"`
 
-	// Accept answers that name no audience, for authorization servers that know
-	// none. Insecure: every active token of the issuer passes, whoever it was
-	// made for.
+	// Accept answers without an audience, for authorization servers that have
+	// none. Insecure: any active token of the issuer is accepted, whatever
+	// resource it was issued for.
 	InsecureAllowMissingAudience bool `json:"insecure_allow_missing_audience,omitempty"`
 
-	// What this issuer's opaque tokens begin with, such as `ory_at_`. A token that
-	// begins otherwise is not sent there, and one that does is sent nowhere else.
-	// Default: any token may be the issuer's, which shows the tokens of other
-	// issuers to it.
+	// What this issuer's opaque tokens begin with, such as `ory_at_`. Other
+	// tokens are not sent there, and tokens with the prefix are sent nowhere
+	// else. Default: any token may be the issuer's, so it sees the tokens of
+	// other issuers.
 	TokenPrefix []string `json:"token_prefix,omitempty"`
 
 	// How far nbf and iat may lie in the future. At most 5m. Default: 30s.

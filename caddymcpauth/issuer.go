@@ -18,33 +18,33 @@ import (
 
 // Issuer is an authorization server whose tokens are accepted.
 type Issuer struct {
-	// The issuer identifier: the URL that the authorization server's metadata
-	// and its tokens name, to the letter; a slash at the end counts. Must be
+	// The issuer identifier, exactly as the authorization server's metadata
+	// and its tokens name it; a slash at the end counts. Must be
 	// https, or http on loopback. Placeholders are replaced once, at provision.
 	Issuer string `json:"issuer"`
 
-	// The verifiers of the issuer's tokens, asked in this order. Default: one
+	// The verifiers for the issuer's tokens, tried in this order. Default: one
 	// `jwt` verifier.
 	VerifiersRaw []json.RawMessage `json:"verifiers,omitempty" caddy:"namespace=http.mcp_auth.verifiers inline_key=verifier"`
 
 	// Where the authorization server's metadata is: the URL of a document, or
-	// `off` if there is none, in which case what is needed is set by
-	// `metadata`. Default: where MCP clients look, RFC 8414 first, then OpenID
+	// `off` if there is none; then set what is needed with `metadata`. Default: where MCP clients look, RFC 8414 first, then OpenID
 	// Connect Discovery.
 	Discovery string `json:"discovery,omitempty"`
 
-	// Metadata fields set by hand, such as `jwks_uri`. They win over discovered
+	// Metadata fields set by hand, such as `jwks_uri`. They override discovered
 	// ones; an endpoint set here is used without any discovery. Placeholders
-	// in texts are replaced once, at provision.
+	// in strings are replaced once, at provision.
 	Metadata map[string]any `json:"metadata,omitempty"`
 
-	// The audiences of which a token must name one. Default: the resource.
-	// Only for authorization servers that can't put the resource in there: a
-	// token made for anybody else in this list passes.
+	// A token must name one of these audiences. Default: the resource. Only
+	// use this for authorization servers that can't put the resource into aud:
+	// a token issued for any other resource that uses one of these audiences is
+	// accepted too.
 	Audience []string `json:"audience,omitempty"`
 
-	// How long the verdicts of this issuer's verifiers are kept. Default: until
-	// a JWT expires, 60s for an opaque token; 100000 of each verifier.
+	// How long the verdicts of this issuer's verifiers are cached. Default:
+	// until a JWT expires, 60s for an opaque token; 100000 per verifier.
 	Cache *Cache `json:"cache,omitempty"`
 
 	discovery *discovery.Issuer
@@ -167,7 +167,7 @@ func (iss *Issuer) replacePlaceholders() error {
 	return nil
 }
 
-// fetchObserver counts fetches and says what an operator should mend. A failing
+// fetchObserver counts fetches and says what an operator should fix. A failing
 // issuer is asked again with growing pauses, so this is no flood. It looks up
 // the logger each time because it outlives the configuration that made it.
 func fetchObserver(issuer string) func(string, error) {

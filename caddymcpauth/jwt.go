@@ -17,7 +17,7 @@ func init() {
 }
 
 // JWT verifies signed JWT access tokens (RFC 9068) with the keys that the issuer
-// publishes. It is the verifier of an issuer for which none is configured.
+// publishes. It is the default verifier of an issuer.
 //
 // A token must be a JWS in compact serialization, with typ `at+jwt`, `JWT` or
 // none, whose iss is the issuer, whose aud names the resource, and which has an
@@ -34,7 +34,7 @@ type JWT struct {
 	Leeway caddy.Duration `json:"leeway,omitempty"`
 }
 
-// maxLeeway is the most that clocks which anybody looks after differ by.
+// maxLeeway bounds leeway: maintained clocks never differ by more.
 const maxLeeway = 5 * time.Minute
 
 // CaddyModule returns the Caddy module information.

@@ -38,26 +38,26 @@ func init() {
 //
 // The metadata is served, without a token, at
 // `/.well-known/oauth-protected-resource<resource path>`, and at that without a
-// path if such a request gets here. Every other request needs a token:
+// path if such a request gets here. All other requests need a token:
 //
-//	no token                                 401, challenge without error
-//	malformed or repeated Authorization      400 invalid_request
-//	a bad token, or one for somebody else    401 invalid_token
-//	a scope is missing                       403 insufficient_scope
-//	the token can't be checked just now      503, Retry-After
-//	a web page of an origin not allowed      403
+//	no token                                   401, challenge without error
+//	malformed or repeated Authorization        400 invalid_request
+//	an invalid token, or for another resource  401 invalid_token
+//	a scope is missing                         403 insufficient_scope
+//	the token can't be checked right now       503, Retry-After
+//	a web page from an origin not allowed      403
 //
-// After a request is let in, these placeholders are there for the handlers after
-// this one and for access logs:
+// When it accepts a request, it sets these placeholders for later handlers and
+// access logs:
 //
-//	{http.auth.user.id}         the user; the client if it acts for itself
-//	{http.auth.user.type}       user, or client if the client acts for itself
-//	{http.auth.user.issuer}     the authorization server that says so
+//	{http.auth.user.id}         the user, or the client if it acts on its own behalf
+//	{http.auth.user.type}       user, or client if it acts on its own behalf
+//	{http.auth.user.issuer}     the authorization server that issued the token
 //	{http.auth.user.client_id}  the OAuth client
 //	{http.auth.user.scope}      the granted scopes, separated by spaces
-//	{http.auth.user.<claim>}    any other claim; a.b for b inside of a
+//	{http.auth.user.<claim>}    any other claim; a.b for b inside a
 //
-// Handlers written in Go find the verified token with [FromContext].
+// Handlers written in Go get the verified token from caddymcpauth.FromContext.
 //
 // A refused request has the fields `mcp_auth_refusal`, one of a closed set of
 // reasons, and `mcp_auth_cause` in the access log.
@@ -73,39 +73,40 @@ type Handler struct {
 	// which clients should prefer them. At least one.
 	Issuers []*Issuer `json:"issuers"`
 
-	// The scopes that every request needs, all of them.
+	// The scopes that every request needs. Default: none.
 	Scopes []string `json:"scopes,omitempty"`
 
-	// The scopes that the metadata advertises. Some clients ask for all of
-	// them, so list those that everybody needs, not those that exist. Default:
-	// the needed ones.
+	// The scopes that the metadata advertises. Some clients request all of
+	// them, so list the ones that everyone needs, not all that exist. Default:
+	// the required scopes.
 	ScopesSupported []string `json:"scopes_supported,omitempty"`
 
-	// Scopes that include others: whoever was granted the first has the others.
+	// Maps a scope to the scopes it includes: a token granted the key satisfies
+	// any of the values. It is transitive.
 	ScopeImplies map[string][]string `json:"scope_implies,omitempty"`
 
 	// Further fields of the metadata (RFC 9728, section 2), such as
 	// resource_name or resource_documentation.
 	Metadata map[string]any `json:"metadata,omitempty"`
 
-	// Serve the metadata of the first issuer, as it is, at this origin's
-	// /.well-known/oauth-authorization-server as well: for clients of revision
+	// Also serve the first issuer's metadata, unchanged, at this origin's
+	// /.well-known/oauth-authorization-server, for clients of revision
 	// 2025-03-26, which look for their authorization server there.
 	LegacyMetadata bool `json:"legacy_metadata,omitempty"`
 
-	// Origins of web pages that may use this resource, besides its own and
-	// those on loopback, such as https://inspector.example.com.
+	// Origins of web pages that may use this resource, in addition to its own
+	// and those on loopback, such as https://inspector.example.com.
 	Origins []string `json:"origins,omitempty"`
 
 	// Request headers to set for the next handler, by name. The values may
-	// have placeholders, {http.auth.user.id} in the first place; an empty
-	// value sets no header. What the client sent under such a name, or under
-	// one that servers may confuse with it, is removed.
+	// have placeholders such as {http.auth.user.id}; an empty value sets no
+	// header. Headers that the client sent under such a name, or under one
+	// that servers may confuse with it, are removed.
 	Header map[string]string `json:"header,omitempty"`
 
-	// Whether the next handler gets to see the Authorization header. By
-	// default it is removed: an MCP server must not pass tokens on, and what it
-	// doesn't have it can't leak.
+	// Leave the Authorization header in the request. By default it is removed:
+	// an MCP server must not pass tokens on, and it can't leak what it doesn't
+	// have.
 	ForwardToken bool `json:"forward_token,omitempty"`
 
 	resource resource.Identifier
@@ -129,8 +130,8 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision sets up the handler. It asks no authorization server anything: they
-// may be down, or served by this very Caddy.
+// Provision sets up the handler. It sends no request to an authorization server:
+// it may be down, or served by this same Caddy.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	var err error
 	if h.resource, err = parseResource(h.Resource); err != nil {

@@ -32,8 +32,8 @@ type Static struct {
 
 // StaticKey is an API key that is accepted.
 type StaticKey struct {
-	// Who the key is for: the user and the client of its requests. Each key has
-	// another name.
+	// Who the key is for: the user and the client of its requests. Names must
+	// be unique.
 	Name string `json:"name"`
 
 	// The SHA-256 of the key, 64 hexadecimal digits. The key must be random: a

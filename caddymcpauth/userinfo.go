@@ -22,29 +22,29 @@ func init() {
 }
 
 // Userinfo verifies opaque access tokens by asking the issuer's userinfo endpoint
-// (OpenID Connect Core 1.0, section 5.3) whose they are. Signed JWTs are left to
-// `jwt`.
+// (OpenID Connect Core 1.0, section 5.3) which user they belong to. Signed JWTs
+// are left to `jwt`.
 //
-// The answer doesn't say for whom a token was made: any token of the issuer
-// passes, whichever application got it. A warning at provision says so. Prefer
-// `introspection` where the issuer offers it. Nor does it say which scopes a
-// token has, so that a resource that needs scopes lets none of these tokens in.
+// The answer has no audience: any token of the issuer is accepted, whichever
+// application got it. A warning at provision says so. Prefer `introspection` if
+// the issuer offers it. The answer has no scopes either, so a resource that
+// needs scopes accepts none of these tokens.
 type Userinfo struct {
 	// The userinfo endpoint: an https URL, or http on loopback. Default:
 	// `userinfo_endpoint` of the issuer's metadata. Placeholders are replaced
 	// once, at provision.
 	Endpoint string `json:"endpoint,omitempty"`
 
-	// Claims that the answer must have, and for each the values of which it
-	// must be one; of a list, one element must be. `true`, `false` and numbers
-	// are written as in JSON. A dot in a name leads into an object. A token
-	// that lacks one is refused.
+	// Claims that the answer must have, each with its allowed values; if the
+	// claim is a list, one element must match. `true`, `false` and numbers are
+	// written as in JSON. A dot in a name selects a member of an object. A
+	// token whose answer doesn't match is refused.
 	Require map[string][]string `json:"require,omitempty"`
 
-	// What this issuer's opaque tokens begin with, such as `ory_at_`. A token that
-	// begins otherwise is not sent there, and one that does is sent nowhere else.
-	// Default: any token may be the issuer's, which shows the tokens of other
-	// issuers to it.
+	// What this issuer's opaque tokens begin with, such as `ory_at_`. Other
+	// tokens are not sent there, and tokens with the prefix are sent nowhere
+	// else. Default: any token may be the issuer's, so it sees the tokens of
+	// other issuers.
 	TokenPrefix []string `json:"token_prefix,omitempty"`
 
 	logger *zap.Logger

@@ -35,27 +35,27 @@ func init() {
 //	                        with and without the issuer's path: the metadata
 //	<issuer>/oauth/register registration (RFC 7591), if there is a registrar
 //
-// looks at requests to the authorization, token, revocation and introspection
-// endpoints, if they are on the issuer's origin, and hands these and all others
-// on. At those endpoints a request is understood in exactly one way or refused,
-// and what was understood is written again for the server behind. Authorization
+// inspects requests to the authorization, token, revocation and introspection
+// endpoints, if they are on the issuer's origin, and passes on these and all
+// others. At those endpoints a request is understood in exactly one way or refused,
+// and what was understood is rewritten for the server behind. Authorization
 // requests without PKCE S256 are refused.
 //
 // What it refuses or repairs is in the access log as `mcp_auth_facade_error`,
 // `mcp_auth_facade_cause` and `mcp_auth_facade_repairs`.
 type Handler struct {
-	// The issuer identifier that clients see: that of the authorization server,
+	// The issuer identifier that clients see: the authorization server's own,
 	// unless it sends no `iss`. https, or http for localhost; no query.
 	// Required.
 	Issuer string `json:"issuer"`
 
-	// A known kind of server: settings that it needs, which those given here
-	// win over. One of django-oauth-toolkit, logto, keycloak, auth0, entra,
+	// A known kind of server: the settings that it needs. Settings given here
+	// override them. One of django-oauth-toolkit, logto, keycloak, auth0, entra,
 	// cognito, google. Default: none.
 	Preset string `json:"preset,omitempty"`
 
-	// Where the server is reached, if not at the issuer: its metadata is looked
-	// for there, and its URLs begin there.
+	// Where the server is reached, if not at the issuer: its metadata is fetched
+	// from there, and its URLs begin with this address.
 	Upstream string `json:"upstream,omitempty"`
 
 	// Where the metadata is: the URL of a document, or `off` if there is none.
@@ -65,30 +65,30 @@ type Handler struct {
 	// Metadata fields to set or correct.
 	Metadata map[string]any `json:"metadata,omitempty"`
 
-	// Metadata fields to leave out.
+	// Metadata fields to remove.
 	Remove []string `json:"remove,omitempty"`
 
-	// How clients are registered. Default: not here; what the server's own
-	// metadata says stays.
+	// How clients are registered. Default: not by this handler; the registration
+	// endpoint of the server's own metadata remains.
 	RegistrarRaw json.RawMessage `json:"register,omitempty" caddy:"namespace=http.mcp_auth.registrars inline_key=registrar"`
 
 	// Schemes of native applications that are allowed in redirect URIs beside
 	// https and loopback.
 	PrivateSchemes []string `json:"private_schemes,omitempty"`
 
-	// Parameters to take out of authorization and token requests, such as
+	// Parameters to remove from authorization and token requests, such as
 	// `resource`.
 	Strip []string `json:"strip,omitempty"`
 
-	// Parameters to set in them, such as `audience`.
+	// Parameters to set in authorization and token requests, such as `audience`.
 	Add map[string]string `json:"add,omitempty"`
 
-	// Scopes as clients know them, and what the server calls them.
+	// Maps the scopes that clients use to the server's names for them.
 	Scopes map[string]string `json:"scopes,omitempty"`
 
 	// `upstream` says that the server asks its users for consent per client
 	// itself. Default: where clients share one client identifier, users are
-	// asked here, once per place they are sent back to.
+	// asked here, once per redirect URI.
 	Consent string `json:"consent,omitempty"`
 
 	logger    *zap.Logger

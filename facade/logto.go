@@ -37,24 +37,27 @@ type Logto struct {
 	Endpoint string `json:"endpoint"`
 
 	// Where the access token for the Management API is obtained. Default:
-	// /oidc/token below the endpoint, which is right for Logto Cloud and for a
-	// Logto of one's own.
+	// /oidc/token below the endpoint, which is right for Logto Cloud and for
+	// self-hosted Logto.
 	TokenEndpoint string `json:"token_endpoint,omitempty"`
 
-	// A machine-to-machine application that may use the Management API.
-	// Placeholders are replaced. Required.
-	ClientID     string `json:"client_id"`
+	// The client identifier of a machine-to-machine application that may use the
+	// Management API. Placeholders are replaced. Required.
+	ClientID string `json:"client_id"`
+
+	// The secret of that application. Placeholders are replaced. Required.
 	ClientSecret string `json:"client_secret"`
 
 	// The Management API's resource indicator. Default: /api below the endpoint,
-	// as in Logto Cloud; https://default.logto.app/api for a Logto of one's own.
+	// as in Logto Cloud; https://default.logto.app/api for self-hosted
+	// Logto.
 	Resource string `json:"resource,omitempty"`
 
-	// What users may consent to: claims such as profile and email.
+	// User scopes that users may consent to, such as profile and email.
 	UserScopes []string `json:"user_scopes,omitempty"`
 
-	// What users may consent to: the ids of permissions of the API resource that
-	// stands for the MCP server.
+	// The ids of permissions that users may consent to, of the API resource that
+	// represents the MCP server.
 	ResourceScopes []string `json:"resource_scopes,omitempty"`
 }
 

@@ -57,20 +57,28 @@ type ClientRegistrar interface {
 	Register(ctx context.Context, m *ClientMetadata) (map[string]any, error)
 }
 
-// ClientMetadata is what a client says of itself (RFC 7591, section 2), as it was
-// judged. What else was in the request nobody has looked at, and no server gets.
+// ClientMetadata is a client's metadata (RFC 7591, section 2) after it was checked.
+// Other members of the request were not checked, and are sent to no server.
 type ClientMetadata struct {
-	RedirectURIs            []string `json:"redirect_uris"`
-	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method,omitempty"`
-	GrantTypes              []string `json:"grant_types,omitempty"`
-	ResponseTypes           []string `json:"response_types,omitempty"`
-	ApplicationType         string   `json:"application_type,omitempty"`
-	ClientName              string   `json:"client_name,omitempty"`
-	ClientURI               string   `json:"client_uri,omitempty"`
-	Scope                   string   `json:"scope,omitempty"`
+	// RedirectURIs are the client's redirect URIs. There is at least one.
+	RedirectURIs []string `json:"redirect_uris"`
+	// TokenEndpointAuthMethod is none, client_secret_basic or client_secret_post.
+	TokenEndpointAuthMethod string `json:"token_endpoint_auth_method,omitempty"`
+	// GrantTypes are authorization_code and, possibly, refresh_token.
+	GrantTypes []string `json:"grant_types,omitempty"`
+	// ResponseTypes has code only.
+	ResponseTypes []string `json:"response_types,omitempty"`
+	// ApplicationType is native or web (OpenID Connect Registration), or empty.
+	ApplicationType string `json:"application_type,omitempty"`
+	// ClientName is the name that the client gave itself. It proves nothing.
+	ClientName string `json:"client_name,omitempty"`
+	// ClientURI is the client's web site.
+	ClientURI string `json:"client_uri,omitempty"`
+	// Scope has the requested scopes, separated by spaces.
+	Scope string `json:"scope,omitempty"`
 }
 
-// ErrUnavailable says that a client could not be registered just now.
+// ErrUnavailable means that a client can't be registered right now.
 var ErrUnavailable = errors.New("the authorization server can't be asked")
 
 // RefusedError is an error of RFC 7591, section 3.2.2, for the client: a Code,

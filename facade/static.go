@@ -18,16 +18,16 @@ func init() {
 	caddy.RegisterModule(Static{})
 }
 
-// Static hands one client identifier, which was registered at the server by
-// hand, to every client whose redirect URIs are all among those registered with
-// it. The client is a public one, with PKCE.
+// Static gives the same client identifier, which was registered at the server by
+// hand, to every client whose redirect URIs are all registered with it. It is a
+// public client, with PKCE.
 type Static struct {
 	// The client identifier. Required.
 	ClientID string `json:"client_id"`
 
-	// The redirect URIs that are registered for it at the server, to the
-	// letter. One on loopback that is written without a port stands for any
-	// port: only for servers that see it so (RFC 8252, section 7.3). Required.
+	// The redirect URIs that are registered for it at the server, exactly as
+	// there. A loopback URI without a port stands for any port: only use that if
+	// the server does the same (RFC 8252, section 7.3). Required.
 	RedirectURIs []string `json:"redirect_uris"`
 }
 
@@ -61,7 +61,7 @@ func (s *Static) ClientRegistrar(RegistrarInfo) (ClientRegistrar, error) {
 
 // Register implements [ClientRegistrar].
 func (s *Static) Register(_ context.Context, m *ClientMetadata) (map[string]any, error) {
-	// Whatever it asked for, it gets no secret: everybody would have it
+	// Whatever it asked for, it gets no secret: every client would have it
 	// (section 2 lets a server replace what it doesn't have).
 	answer := response(m, s.ClientID)
 	answer["token_endpoint_auth_method"] = "none"

@@ -27,18 +27,24 @@ const (
 	maxMaxAge = 365 * 24 * 60 * 60
 )
 
-// Authorization is an authorization request that may be put before the user: its
-// client is known, its redirect URI is the client's, it has PKCE.
+// Authorization is a valid authorization request, ready to be shown to the user:
+// its client is known, its redirect URI is the client's, and it has PKCE.
 type Authorization struct {
-	ClientID    string   `json:"c"`
-	RedirectURI string   `json:"r"`
-	State       opaque   `json:"s,omitempty"`
-	Resource    string   `json:"a"`
-	Scopes      []string `json:"p"`
+	// ClientID identifies the client.
+	ClientID string `json:"c"`
+	// RedirectURI is where the response goes, exactly as the client sent it.
+	RedirectURI string `json:"r"`
+	// State is the client's state, returned unchanged.
+	State opaque `json:"s,omitempty"`
+	// Resource is the audience of the access tokens.
+	Resource string `json:"a"`
+	// Scopes are the requested scopes that can be granted.
+	Scopes []string `json:"p"`
 	// Offline says that the client will get refresh tokens, and so keeps access
 	// while the user is away: because it asks for offline_access, or because it
 	// registered without saying that it does without.
-	Offline   bool   `json:"o,omitempty"`
+	Offline bool `json:"o,omitempty"`
+	// Challenge is the PKCE code challenge, by S256.
 	Challenge string `json:"h"`
 	// Prompt is what the client wants the user to be asked, whatever is
 	// remembered (OpenID Connect Core, section 3.1.2.1): login, consent,
@@ -65,9 +71,9 @@ func (a *Authorization) Accepts(signedIn time.Time) bool {
 	return a.MaxAge == nil || !signedIn.Before(a.Asked.Add(-time.Duration(*a.MaxAge)*time.Second))
 }
 
-// opaque is a text of the client's that comes back byte for byte. In JSON it is in
-// base64: otherwise what isn't UTF-8 would change, and what is would grow by as much
-// as six.
+// opaque is text from the client that is returned byte for byte. In JSON it is
+// base64: otherwise bytes that aren't UTF-8 would change, and others could grow
+// sixfold.
 type opaque string
 
 // MarshalText implements [encoding.TextMarshaler].

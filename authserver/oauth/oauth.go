@@ -40,11 +40,12 @@ const (
 )
 
 // OfflineAccess is the scope by which clients ask for refresh tokens (OpenID
-// Connect Core, section 11). It is no scope of a resource.
+// Connect Core, section 11). It is not a scope of a resource.
 const OfflineAccess = "offline_access"
 
-// Scope is something that a client may be allowed to do.
+// Scope is something that a client can be allowed to do.
 type Scope struct {
+	// Name is the scope as clients request it.
 	Name string
 	// Description says it in words for the user who is asked.
 	Description string
@@ -66,7 +67,7 @@ type Config struct {
 	Scopes []Scope
 
 	// AccessTokenLifetime and RefreshTokenLifetime are how long tokens last; a
-	// refresh token's time begins anew whenever it is used, but not that of a
+	// refresh token's time starts again whenever it is used, but not that of a
 	// user of an upstream, who has to come back from there. Zero means the
 	// default.
 	AccessTokenLifetime, RefreshTokenLifetime time.Duration
@@ -110,7 +111,7 @@ type Config struct {
 
 	// Welcome is asked whether the user may still be here before tokens are
 	// renewed for them: an error, other than one of [ErrUnavailable], ends
-	// their access. Nil: everybody is.
+	// their access. Nil allows everyone.
 	Welcome func(ctx context.Context, user User) error
 
 	// Doors returns the resource servers that are known to take this server's
@@ -249,7 +250,7 @@ func (s *Server) checkScopes() error {
 }
 
 // checkIssuer returns an error if issuer isn't one whose metadata clients will
-// find and accept: they compare it to the letter.
+// find and accept: they compare it exactly.
 func checkIssuer(issuer string) error {
 	id, err := resource.Parse(issuer)
 	if err != nil {

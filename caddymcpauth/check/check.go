@@ -29,28 +29,31 @@ type Config struct {
 	Timeout time.Duration
 }
 
-// Kind is what a URL turned out to be.
+// Kind says what a URL turned out to be.
 type Kind string
 
-// A URL is one of these.
+// The kinds of URL.
 const (
 	Resource Kind = "resource"
 	Issuer   Kind = "issuer"
 )
 
-// Finding is one step of the way.
+// Finding is the result of one check.
 type Finding struct {
 	// About is the URL of the resource or the issuer that it is about.
 	About string `json:"about"`
-	// Step is which part of the way it is, in a few words.
+	// Step names what was checked, in a few words.
 	Step string `json:"step"`
 	discovery.Finding
 }
 
-// Report is what was found on the way, in the order of the way.
+// Report has the findings, in the order of a client's steps.
 type Report struct {
-	Target   string    `json:"target"`
-	Kind     Kind      `json:"kind"`
+	// Target is the URL that was checked.
+	Target string `json:"target"`
+	// Kind says whether Target is a resource or an issuer.
+	Kind Kind `json:"kind"`
+	// Findings has one entry for each check.
 	Findings []Finding `json:"findings"`
 }
 

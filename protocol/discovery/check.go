@@ -43,27 +43,28 @@ const (
 type Level string
 
 const (
-	// OK is as it should be.
+	// OK means that nothing needs to be done.
 	OK Level = "ok"
-	// Warning is what some clients, or their users, will trip over.
+	// Warning is a problem for some clients or their users.
 	Warning Level = "warning"
-	// Error is what clients can't, or must not, get past.
+	// Error is a problem that clients can't, or must not, get past.
 	Error Level = "error"
 )
 
-// Finding is one thing that was found out about a server.
+// Finding is the result of one check of a server.
 type Finding struct {
-	// Code names it; one of the constants.
-	Code  string `json:"code"`
-	Level Level  `json:"level"`
-	// Message says what was found. What the server says is quoted in it.
+	// Code identifies the finding: one of the constants.
+	Code string `json:"code"`
+	// Level says how bad it is.
+	Level Level `json:"level"`
+	// Message says what was found. It quotes what the server sent.
 	Message string `json:"message"`
-	// Cure says what to do. Empty if nothing needs to be done.
+	// Cure says how to fix it. Empty if nothing needs to be done.
 	Cure string `json:"cure,omitempty"`
 }
 
-// ReadMetadata reads a metadata document whichever issuer it names, which makes
-// it good for [Metadata.Check] and for nothing else.
+// ReadMetadata reads a metadata document whichever issuer it names. Use the result
+// only with [Metadata.Check].
 func ReadMetadata(body []byte) (*Metadata, error) {
 	m := new(Metadata)
 	if err := json.Unmarshal(body, &m.fields); err != nil || m.fields == nil {
@@ -241,7 +242,7 @@ func (m *Metadata) checkScopes() Finding {
 	return Finding{ScopesAdvertised, OK, "scopes " + Quote(strings.Join(scopes, " ")), ""}
 }
 
-// maxQuoted bounds what is shown of a text that somebody else wrote.
+// maxQuoted bounds what is shown of text from a server.
 const maxQuoted = 200
 
 // Quote shows a text of a server's to an operator: on one line, in ASCII, and

@@ -25,23 +25,25 @@ const (
 	Failed Outcome = "FAIL"
 	// Unknown means that it could not be found out.
 	Unknown Outcome = "?"
-	// NotReached means that the token was refused before.
+	// NotReached means that an earlier check refused the token.
 	NotReached Outcome = "-"
 )
 
-// Step is one thing that was looked at. No member has the token or, with the
-// exception of iss and aud, which are quoted, anything that it says of itself and
-// that could be chosen freely.
+// Step is the result of one check. No field contains the token or, except for iss
+// and aud (quoted), any attacker-chosen value.
 type Step struct {
-	Rule    string  `json:"rule"`
+	// Rule names what was checked.
+	Rule string `json:"rule"`
+	// Outcome is how it ended.
 	Outcome Outcome `json:"outcome"`
-	Detail  string  `json:"detail,omitempty"`
+	// Detail says more, if there is more to say.
+	Detail string `json:"detail,omitempty"`
 	// Cure says what to do about it.
 	Cure string `json:"cure,omitempty"`
 }
 
 // wellKnown lists values of alg and typ that are worth showing, for they say what
-// kind of token somebody got hold of.
+// kind of token a user has.
 var wellKnown = []string{
 	"none", "HS256", "HS384", "HS512", "ES256K", "RSA-OAEP", "RSA-OAEP-256", "dir", "ECDH-ES",
 	"at+jwt", "jwt", "id_token", "dpop+jwt", "logout+jwt", "secevent+jwt", "token-introspection+jwt", "jose", "jose+json",
@@ -130,7 +132,7 @@ func ExplainJWT(p *Presented, err error, now time.Time) []Step {
 }
 
 // shownAudience is the audience of a token that nobody vouches for: quoted and cut
-// off, for whoever made the token wrote it.
+// off, because it comes from the token's unverified contents.
 func shownAudience(audience []string) string {
 	const maxValues, maxLength = 5, 200
 	if len(audience) == 0 {

@@ -15,7 +15,9 @@ type Selector interface {
 // IssuerVerifiers are the verifiers for the tokens of one issuer, in the order
 // in which they are asked.
 type IssuerVerifiers struct {
-	Issuer    string
+	// Issuer is the issuer identifier.
+	Issuer string
+	// Verifiers are tried in this order. At least one.
 	Verifiers []Verifier
 }
 

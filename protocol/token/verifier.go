@@ -70,10 +70,11 @@ var known = []Reason{
 // Known reports whether r is one of the constants.
 func (r Reason) Known() bool { return slices.Contains(known, r) }
 
-// InvalidError says that a token is bad: another try will not change that.
+// InvalidError means that a token is invalid, and that trying again won't help.
 type InvalidError struct {
+	// Reason says what is wrong with the token.
 	Reason Reason
-	// Detail is for the operator's log. It holds nothing that the token's
+	// Detail is for the operator's log. It contains nothing that the token's
 	// bearer could choose freely.
 	Detail string
 }
