@@ -212,15 +212,16 @@ func TestFirstWaiterHangsUp(t *testing.T) {
 	}
 }
 
-// An issuer that hangs keeps nobody waiting who has a token of another one.
+// An issuer that hangs doesn't hold up the tokens of another one. An opaque token
+// names no issuer, so this takes a token_prefix for each.
 func TestSlowIssuer(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
 			c := newCaddy(t)
-			slow, d := newDoor(c, k, "/door"), newDoor(c, k, "/door")
-			site := strings.Replace(siteOf([]door{d}), "issuer "+d.issuer.Issuer(), "issuer "+slow.issuer.Issuer()+" {\n"+k.options+"\n}\nissuer "+d.issuer.Issuer(), 1)
+			slow, d := newDoor(c, k.withPrefix("slow_"), "/door"), newDoor(c, k.withPrefix("fast_"), "/door")
+			site := strings.Replace(siteOf([]door{d}), "issuer "+d.issuer.Issuer(), "issuer "+slow.issuer.Issuer()+" {\n"+slow.options+"\n}\nissuer "+d.issuer.Issuer(), 1)
 			c.start(c.caddyfile(site))
 			release := make(chan struct{})
 			slow.issuer.SetFault(oauthtest.Any, oauthtest.Hold(release))
@@ -235,6 +236,11 @@ func TestSlowIssuer(t *testing.T) {
 				wg.Go(func() { d.check(t, "a token of the other issuer", d.try(d.token(nil)), 200) })
 			}
 			wg.Wait()
+			select {
+			case <-stuck:
+				t.Error("the slow issuer's token was answered before its issuer was")
+			default:
+			}
 			close(release)
 			<-stuck
 		})

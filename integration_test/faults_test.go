@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"strconv"
@@ -18,12 +19,28 @@ type kind struct {
 	options string             // of the issuer
 	asks    oauthtest.Endpoint // beside the metadata
 	opaque  bool
+	prefix  string // of opaque tokens
+}
+
+// withPrefix is the kind with opaque tokens that begin with prefix, and whose
+// issuer is asked about no others.
+func (k kind) withPrefix(prefix string) kind {
+	if !k.opaque {
+		return k
+	}
+	k.prefix = prefix
+	if rest, ok := strings.CutSuffix(k.options, "\n}"); ok {
+		k.options = rest + "\ntoken_prefix " + prefix + "\n}"
+	} else {
+		k.options += " {\ntoken_prefix " + prefix + "\n}"
+	}
+	return k
 }
 
 var (
-	jwtKind           = kind{"jwt", "jwt", oauthtest.JWKS, false}
-	userinfoKind      = kind{"userinfo", "userinfo", oauthtest.Userinfo, true}
-	introspectionKind = kind{"introspection", "introspection {\nclient_id front-door\nclient_secret secret\n}", oauthtest.Introspection, true}
+	jwtKind           = kind{"jwt", "jwt", oauthtest.JWKS, false, ""}
+	userinfoKind      = kind{"userinfo", "userinfo", oauthtest.Userinfo, true, ""}
+	introspectionKind = kind{"introspection", "introspection {\nclient_id front-door\nclient_secret secret\n}", oauthtest.Introspection, true, ""}
 
 	kinds = []kind{jwtKind, userinfoKind, introspectionKind}
 )
@@ -73,7 +90,9 @@ func (d door) token(claims map[string]any) string {
 	all := map[string]any{"aud": d.URL + d.path}
 	maps.Copy(all, claims)
 	if d.opaque {
-		return d.issuer.Opaque(all)
+		token := d.prefix + rand.Text()
+		d.issuer.AddOpaque(token, all)
+		return token
 	}
 	return d.issuer.Mint(all)
 }
