@@ -12,7 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // requestHeaders are the request headers that MCP clients in browsers send,
@@ -45,7 +45,7 @@ func (h *Handler) checkOrigin(r *http.Request) (origin string, allowed bool) {
 	if err != nil {
 		return "", false // "null" too: sandboxed pages and data URLs
 	}
-	return origin, resource.IsLoopback(u.Hostname()) || slices.Contains(h.allowedOrigins, resource.Origin(u))
+	return origin, web.IsLoopback(u.Hostname()) || slices.Contains(h.allowedOrigins, web.Origin(u))
 }
 
 // parseOrigin reads the value of an Origin header: scheme, host and port, and

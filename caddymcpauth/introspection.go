@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 func init() {
@@ -126,7 +127,7 @@ func (v *Introspection) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 		},
 	}
 	if v.Endpoint != "" {
-		if err := token.CheckAddress(v.Endpoint); err != nil {
+		if err := web.CheckAddress(v.Endpoint); err != nil {
 			return nil, fmt.Errorf("endpoint: %w", err)
 		}
 	}

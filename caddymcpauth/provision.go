@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // parseResource is resource.Parse for a configuration value.
@@ -80,7 +81,7 @@ func (h *Handler) provisionOrigins() error {
 		if err != nil || strings.Contains(origin, "*") {
 			return fmt.Errorf("origins: %q is not an origin: write scheme and host, as in https://inspector.example.com", origin)
 		}
-		h.allowedOrigins = append(h.allowedOrigins, resource.Origin(u))
+		h.allowedOrigins = append(h.allowedOrigins, web.Origin(u))
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"net/url"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // requestKind is what a request is to the façade.
@@ -75,7 +75,7 @@ func (h *Handler) serverGuards(fields, discovered map[string]any) (list []guarde
 			address = h.corrected.Public(address)
 		}
 		u, err := url.Parse(address)
-		if err != nil || address == "" || resource.Origin(u) != h.origin {
+		if err != nil || address == "" || web.Origin(u) != h.origin {
 			continue
 		}
 		list = append(list, guarded{endpoint.kind, h.origin + u.EscapedPath(), u.EscapedPath(), endpoint.label})

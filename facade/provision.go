@@ -22,6 +22,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // Provision sets up the façade. It asks no server anything.
@@ -155,7 +156,7 @@ func (h *Handler) provisionDiscovery() error {
 		return errors.New("where is the authorization server? At the issuer's address is this facade's own metadata: " +
 			"add `upstream <url>`, `discovery <url>`, or `discovery off` and its endpoints with `metadata`")
 	}
-	if u, err := url.Parse(h.Discovery); err == nil && resource.Origin(u) == h.origin && h.isMetadata(u.Path) {
+	if u, err := url.Parse(h.Discovery); err == nil && web.Origin(u) == h.origin && h.isMetadata(u.Path) {
 		return fmt.Errorf("discovery: %s is where this facade serves its own metadata", h.Discovery)
 	}
 	config := discovery.Config{

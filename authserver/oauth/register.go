@@ -14,7 +14,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 const (
@@ -236,5 +236,5 @@ func (c *Client) DocumentHost() string {
 	if c.Kind != ByDocument || err != nil {
 		return ""
 	}
-	return strings.TrimPrefix(resource.Origin(u), "https://")
+	return strings.TrimPrefix(web.Origin(u), "https://")
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"golang.org/x/oauth2"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // GitHubConfig describes GitHub, or a GitHub Enterprise Server.
@@ -58,7 +58,7 @@ func NewGitHub(config GitHubConfig) (*GitHub, error) {
 			*address.value = address.fallback
 		}
 		*address.value = strings.TrimSuffix(*address.value, "/")
-		if err := checkAddress(*address.value); err != nil {
+		if err := web.CheckAddress(*address.value); err != nil {
 			return nil, fmt.Errorf("%s: %w", address.name, err)
 		}
 	}
@@ -226,12 +226,6 @@ func (g *GitHub) get(ctx context.Context, token *oauth2.Token, path string, v an
 		return invalid("the API's answer is not what it should be")
 	}
 	return nil
-}
-
-// checkAddress returns an error if address can't be talked to safely.
-func checkAddress(address string) error {
-	_, err := discovery.Locations(address)
-	return err
 }
 
 // Interface guard

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // OIDCConfig describes an OpenID provider.
@@ -71,7 +71,7 @@ func (p *provider) check() error {
 		if endpoint.name == "userinfo_endpoint" && endpoint.address == "" {
 			continue // optional
 		}
-		if checkAddress(endpoint.address) != nil {
+		if web.CheckAddress(endpoint.address) != nil {
 			return fmt.Errorf("its %s is not an https URL", endpoint.name)
 		}
 	}
@@ -104,7 +104,7 @@ const (
 
 // NewOIDC returns the provider of config without asking it anything yet.
 func NewOIDC(config OIDCConfig) (*OIDC, error) {
-	if _, err := discovery.Locations(config.Issuer); err != nil {
+	if err := web.CheckAddress(config.Issuer); err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
 	}
 	if config.ClientID == "" || config.ClientSecret == "" {

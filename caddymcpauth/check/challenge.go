@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // Clients read challenges with regular expressions, so that is what they are
@@ -61,7 +62,7 @@ func (w *walker) challenge(id resource.Identifier, header http.Header) (metadata
 	case err != nil || w.reachable(metadata) != nil:
 		w.fail(step, "resource_metadata_misplaced", "the challenge's resource_metadata is "+discovery.Quote(metadata)+", where clients don't go", "have it name an https URL of this server; a server behind TLS may think it is served over http: configure its public URL")
 		metadata = ""
-	case resource.Origin(u) != id.Origin():
+	case web.Origin(u) != id.Origin():
 		w.warn(step, "resource_metadata_elsewhere", "the challenge's resource_metadata is on another host, "+discovery.Quote(metadata), "serve the metadata on the resource's own host")
 	default:
 		w.ok(step, "resource_metadata_named", "resource_metadata")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // maxIssuers bounds how many authorization servers of a resource are visited.
@@ -99,7 +100,7 @@ func (w *walker) toItself(location string) bool {
 		return false
 	}
 	to, err := from.Parse(location)
-	return err == nil && location != "" && resource.Origin(to) == resource.Origin(from) && to.EscapedPath() == from.EscapedPath() && to.RawQuery == from.RawQuery
+	return err == nil && location != "" && web.Origin(to) == web.Origin(from) && to.EscapedPath() == from.EscapedPath() && to.RawQuery == from.RawQuery
 }
 
 // openCure says what to do about a server that answers without a token.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 const (
@@ -61,7 +62,7 @@ func newWalker(target string, id resource.Identifier, config Config) *walker {
 		timeout: config.Timeout,
 		report:  &Report{Target: target, Kind: Resource},
 		about:   target,
-		local:   resource.IsLoopback(u.Hostname()),
+		local:   web.IsLoopback(u.Hostname()),
 	}
 }
 
@@ -145,7 +146,7 @@ func (w *walker) reachable(address string) error {
 		return fmt.Errorf("%s is not an absolute URL", discovery.Quote(address))
 	case u.User != nil:
 		return errors.New("the URL contains credentials")
-	case resource.IsLoopback(u.Hostname()):
+	case web.IsLoopback(u.Hostname()):
 		if !w.local {
 			return fmt.Errorf("%s is on the client's own machine", discovery.Quote(address))
 		}

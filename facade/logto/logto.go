@@ -19,6 +19,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // Config describes a Logto tenant and the machine-to-machine application that
@@ -91,9 +92,12 @@ func New(config Config) (*API, error) {
 	if config.Resource == "" {
 		config.Resource = config.Endpoint + "/api"
 	}
-	for name, address := range map[string]string{"endpoint": config.Endpoint, "token_endpoint": config.TokenEndpoint} {
-		if _, err := discovery.Locations(address); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+	for _, setting := range []struct{ name, address string }{
+		{"endpoint", config.Endpoint},
+		{"token_endpoint", config.TokenEndpoint},
+	} {
+		if err := web.CheckAddress(setting.address); err != nil {
+			return nil, fmt.Errorf("%s: %w", setting.name, err)
 		}
 	}
 	if config.ClientID == "" || config.ClientSecret == "" {

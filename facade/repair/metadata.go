@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // Metadata is what to correct about metadata (RFC 8414).
@@ -95,13 +95,13 @@ func (m *Metadata) otherName(named string) Unusable {
 	const says = "the server names itself in every response (iss), and clients refuse a name other than the issuer's: "
 	u, err := url.Parse(named)
 	upstream, errUpstream := url.Parse(m.Upstream)
-	inside := err == nil && (u.Scheme != "https" || errUpstream == nil && resource.Origin(u) == resource.Origin(upstream))
+	inside := err == nil && (u.Scheme != "https" || errUpstream == nil && web.Origin(u) == web.Origin(upstream))
 	if inside && strings.HasPrefix(m.Issuer, "https:") {
 		// Clients can't get there: the server doesn't know its public name.
 		issuer, err := url.Parse(m.Issuer)
 		origin := m.Issuer
 		if err == nil {
-			origin = resource.Origin(issuer)
+			origin = web.Origin(issuer)
 		}
 		return Unusable{
 			Says: says + "tell the server its public address (for Logto: ENDPOINT in its environment)",
@@ -208,7 +208,7 @@ func moved(address, from, to string) string {
 	u, err := url.Parse(address)
 	fromURL, errFrom := url.Parse(from)
 	toURL, errTo := url.Parse(to)
-	if err != nil || errFrom != nil || errTo != nil || u.Host == "" || resource.Origin(u) != resource.Origin(fromURL) {
+	if err != nil || errFrom != nil || errTo != nil || u.Host == "" || web.Origin(u) != web.Origin(fromURL) {
 		return address
 	}
 	u.Scheme, u.Host = toURL.Scheme, toURL.Host

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // Server answers requests for an issuer's endpoints.
@@ -70,11 +70,11 @@ func Transport(issuer string, base http.RoundTripper) http.RoundTripper {
 	if err != nil {
 		return base
 	}
-	return &transport{issuer, resource.Origin(u), base}
+	return &transport{issuer, web.Origin(u), base}
 }
 
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if resource.Origin(req.URL) != t.origin {
+	if web.Origin(req.URL) != t.origin {
 		return t.base.RoundTrip(req)
 	}
 	s, ok := lookup(t.issuer, req.URL.Path)

@@ -10,12 +10,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 const (
@@ -54,8 +53,8 @@ func sameOriginOnly(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errors.New("too many redirects")
 	}
-	if resource.Origin(req.URL) != resource.Origin(via[0].URL) {
-		return &RedirectError{Origin: resource.Origin(req.URL)}
+	if web.Origin(req.URL) != web.Origin(via[0].URL) {
+		return &RedirectError{Origin: web.Origin(req.URL)}
 	}
 	return nil
 }
@@ -136,15 +135,11 @@ func seconds(s string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// checkEndpoint returns an error if address, which an authorization server
-// names or an operator configures, can't be talked to safely.
+// checkEndpoint returns an error if the address under name, which an authorization
+// server names or an operator configures, can't be talked to safely.
 func checkEndpoint(name, address string) error {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return fmt.Errorf("%s is not an absolute URL", name)
-	}
-	if u.Scheme == "http" && !resource.IsLoopback(u.Hostname()) {
-		return fmt.Errorf("%s is not https", name)
+	if err := web.CheckAddress(address); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
 }

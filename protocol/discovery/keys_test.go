@@ -15,13 +15,13 @@ func TestRefusedEndpoints(t *testing.T) {
 		value any
 		want  string
 	}{
-		"http":        {"http://as.example/jwks", "jwks_uri is not https"},
-		"relative":    {"/jwks", "jwks_uri is not an absolute URL"},
-		"file":        {"file:///etc/passwd", "jwks_uri is not an absolute URL"},
+		"http":        {"http://as.example/jwks", "jwks_uri: not https"},
+		"relative":    {"/jwks", "jwks_uri: not an absolute URL"},
+		"file":        {"file:///etc/passwd", "jwks_uri: not an absolute URL"},
 		"missing":     {oauthtest.Absent, "no jwks_uri: set it by hand"},
 		"empty":       {"", "no jwks_uri: set it by hand"},
 		"not a text":  {[]string{"https://as.example/jwks"}, "no jwks_uri: set it by hand"},
-		"unparseable": {"https://as.example:x/jwks", "jwks_uri is not an absolute URL"},
+		"unparseable": {"https://as.example:x/jwks", "jwks_uri: not an absolute URL"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

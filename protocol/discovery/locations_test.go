@@ -59,20 +59,20 @@ func TestNewErrors(t *testing.T) {
 		config discovery.Config
 		want   string
 	}{
-		{"no issuer", discovery.Config{}, "issuer is not an absolute URL"},
-		{"relative", discovery.Config{Issuer: "as.example"}, "issuer is not an absolute URL"},
-		{"other scheme", discovery.Config{Issuer: "file:///etc/passwd"}, "issuer is not an absolute URL"},
-		{"http", discovery.Config{Issuer: "http://as.example"}, "issuer is not https"},
-		{"http, upstream elsewhere", discovery.Config{Issuer: "http://as.example", Upstream: "https://as.example"}, "issuer is not https"},
-		{"http, metadata in the clear", discovery.Config{Issuer: "http://as.example", Location: "http://as.example/m"}, "discovery is not https"},
-		{"http, keys in the clear", discovery.Config{Issuer: "http://as.example", Off: true, Metadata: map[string]any{"jwks_uri": "http://as.example/k"}}, "jwks_uri is not https"},
-		{"location http", discovery.Config{Issuer: "https://as.example", Location: "http://as.example/m"}, "discovery is not https"},
-		{"location relative", discovery.Config{Issuer: "https://as.example", Location: "/m"}, "discovery is not an absolute URL"},
-		{"jwks_uri http", discovery.Config{Issuer: "https://as.example", Metadata: map[string]any{"jwks_uri": "http://as.example/jwks"}}, "metadata jwks_uri is not https"},
+		{"no issuer", discovery.Config{}, "issuer: not an absolute URL"},
+		{"relative", discovery.Config{Issuer: "as.example"}, "issuer: not an absolute URL"},
+		{"other scheme", discovery.Config{Issuer: "file:///etc/passwd"}, "issuer: not an absolute URL"},
+		{"http", discovery.Config{Issuer: "http://as.example"}, "issuer: not https"},
+		{"http, upstream elsewhere", discovery.Config{Issuer: "http://as.example", Upstream: "https://as.example"}, "issuer: not https"},
+		{"http, metadata in the clear", discovery.Config{Issuer: "http://as.example", Location: "http://as.example/m"}, "discovery: not https"},
+		{"http, keys in the clear", discovery.Config{Issuer: "http://as.example", Off: true, Metadata: map[string]any{"jwks_uri": "http://as.example/k"}}, "jwks_uri: not https"},
+		{"location http", discovery.Config{Issuer: "https://as.example", Location: "http://as.example/m"}, "discovery: not https"},
+		{"location relative", discovery.Config{Issuer: "https://as.example", Location: "/m"}, "discovery: not an absolute URL"},
+		{"jwks_uri http", discovery.Config{Issuer: "https://as.example", Metadata: map[string]any{"jwks_uri": "http://as.example/jwks"}}, "metadata jwks_uri: not https"},
 		{"jwks_uri relative", discovery.Config{Issuer: "https://as.example", Metadata: map[string]any{"jwks_uri": "/jwks"}}, "metadata jwks_uri is not an absolute URL"},
 		{"jwks_uri empty", discovery.Config{Issuer: "https://as.example", Metadata: map[string]any{"jwks_uri": ""}}, "metadata jwks_uri is not an absolute URL"},
 		{"jwks_uri no text", discovery.Config{Issuer: "https://as.example", Metadata: map[string]any{"jwks_uri": 1}}, "metadata jwks_uri is not an absolute URL"},
-		{"endpoint http", discovery.Config{Issuer: "https://as.example", Metadata: map[string]any{"introspection_endpoint": "http://as.example/i"}}, "metadata introspection_endpoint is not https"},
+		{"endpoint http", discovery.Config{Issuer: "https://as.example", Metadata: map[string]any{"introspection_endpoint": "http://as.example/i"}}, "metadata introspection_endpoint: not https"},
 		{"location and off", discovery.Config{Issuer: "https://as.example", Location: "https://as.example/m", Off: true}, "both off and given a location"},
 	}
 	for _, tc := range tests {

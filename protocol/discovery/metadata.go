@@ -12,7 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // Metadata is an authorization server's metadata (RFC 8414, section 2; OpenID
@@ -64,7 +64,7 @@ func Locations(issuer string) ([]string, error) {
 }
 
 func locations(issuer *url.URL) []string {
-	origin, path := resource.Origin(issuer), strings.TrimSuffix(issuer.EscapedPath(), "/")
+	origin, path := web.Origin(issuer), strings.TrimSuffix(issuer.EscapedPath(), "/")
 	list := []string{
 		origin + "/.well-known/oauth-authorization-server" + path,
 		origin + "/.well-known/openid-configuration" + path,

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // MaxRedirectURI bounds a redirect URI, in bytes. Real ones have a hundred.
@@ -67,7 +68,7 @@ func CheckRedirectURI(uri string, privateSchemes []string) error {
 		if _, err := resource.Parse("https://" + u.Host); err != nil {
 			return errors.New("has a host that can be misread")
 		}
-		if u.Scheme == "http" && !resource.IsLoopback(u.Hostname()) {
+		if u.Scheme == "http" && !web.IsLoopback(u.Hostname()) {
 			return errors.New("is neither https nor on loopback")
 		}
 	default:

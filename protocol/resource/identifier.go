@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"path"
 	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // WellKnown is where metadata lives, before the path of the resource (RFC 9728,
@@ -35,7 +37,7 @@ func Parse(raw string) (Identifier, error) {
 		return Identifier{}, fmt.Errorf("%q is not a URL", raw)
 	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Opaque != "":
 		return Identifier{}, fmt.Errorf("%q is not an absolute URL: write it as clients use it, for example https://mcp.example.com/mcp", raw)
-	case u.Scheme == "http" && !IsLoopback(u.Hostname()):
+	case u.Scheme == "http" && !web.IsLoopback(u.Hostname()):
 		return Identifier{}, fmt.Errorf("%q is not https: tokens would cross the network in the clear (http is for localhost, 127.0.0.1 and [::1] only)", raw)
 	case u.User != nil:
 		return Identifier{}, errors.New("the URL contains credentials: remove them")
@@ -50,7 +52,7 @@ func Parse(raw string) (Identifier, error) {
 	}
 	return Identifier{
 		raw:    raw,
-		origin: Origin(u),
+		origin: web.Origin(u),
 		path:   strings.TrimSuffix(u.EscapedPath(), "/"),
 	}, nil
 }
@@ -91,33 +93,6 @@ func (id Identifier) MetadataPath() string { return WellKnown + id.path }
 // MetadataURL returns the absolute URL of the metadata.
 func (id Identifier) MetadataURL() string { return id.origin + id.MetadataPath() }
 
-// Origin returns the origin of u: lower-case scheme and host, and the port
-// unless it is the scheme's own (RFC 6454, section 6.2).
-func Origin(u *url.URL) string {
-	scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Hostname())
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	port := u.Port()
-	if port == "" || scheme == "https" && port == "443" || scheme == "http" && port == "80" {
-		return scheme + "://" + host
-	}
-	return scheme + "://" + host + ":" + port
-}
-
-// IsLoopback reports whether host, without port, can only be this machine: an
-// address of loopback (RFC 8252, section 7.3), or localhost, which every system
-// has in its hosts file. Names below localhost are not: RFC 6761, section 6.3,
-// wants them to be, but many resolvers ask the DNS for them, and the network that
-// answers says where they lead.
-func IsLoopback(host string) bool {
-	if strings.ToLower(host) == "localhost" { // not EqualFold, for which ſ is an s
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback() && addr.Zone() == ""
-}
-
 // Same reports whether a and b name the same resource. Issuers write the
 // identifier back with host names lower-cased, or with a slash added to or taken
 // from its end, so these differences are forgiven, for an origin means the same
@@ -136,7 +111,7 @@ func Same(a, b string) bool {
 	// was written: query, fragment, escapes.
 	restA, okA := afterOrigin(a, ua)
 	restB, okB := afterOrigin(b, ub)
-	return okA && okB && Origin(ua) == Origin(ub) && ua.User == nil && ub.User == nil &&
+	return okA && okB && web.Origin(ua) == web.Origin(ub) && ua.User == nil && ub.User == nil &&
 		withoutSlash(restA) == withoutSlash(restB)
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 func TestParse(t *testing.T) {
@@ -119,20 +120,6 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-func TestIsLoopback(t *testing.T) {
-	t.Parallel()
-	for _, host := range []string{"localhost", "LOCALHOST", "127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"} {
-		if !resource.IsLoopback(host) {
-			t.Errorf("IsLoopback(%q): got false, want true", host)
-		}
-	}
-	for _, host := range []string{"", "a.localhost", "localhost.localhost", ".localhost", "a.LOCALHOST", "127.0.0.1.localhost", "::1%lo", "localhoſt", "localhost.", "localhost.example", "xlocalhost", "0.0.0.0", "::", "127.1", "0127.0.0.1", "2130706433", "128.0.0.1", "10.0.0.1", "localhost:80", "127.0.0.1.example"} {
-		if resource.IsLoopback(host) {
-			t.Errorf("IsLoopback(%q): got true, want false", host)
-		}
-	}
-}
-
 func TestSame(t *testing.T) {
 	t.Parallel()
 	const r = "https://mcp.example.com/mcp"
@@ -213,7 +200,7 @@ func FuzzParse(f *testing.F) {
 			if err != nil {
 				t.Fatalf("%s %q of %q: %v", name, address, raw, err)
 			}
-			if got := resource.Origin(u); got != id.Origin() || u.User != nil {
+			if got := web.Origin(u); got != id.Origin() || u.User != nil {
 				t.Errorf("%s %q of %q: got origin %q, want %q", name, address, raw, got, id.Origin())
 			}
 		}
@@ -252,7 +239,7 @@ func FuzzSame(f *testing.F) {
 		}
 		ua, errA := url.Parse(a)
 		ub, errB := url.Parse(b)
-		if errA != nil || errB != nil || resource.Origin(ua) != resource.Origin(ub) ||
+		if errA != nil || errB != nil || web.Origin(ua) != web.Origin(ub) ||
 			strings.TrimSuffix(ua.EscapedPath(), "/") != strings.TrimSuffix(ub.EscapedPath(), "/") || ua.RawQuery != ub.RawQuery || ua.Fragment != ub.Fragment {
 			t.Errorf("Same(%q, %q): got true, want the same origin, path, query and fragment", a, b)
 		}

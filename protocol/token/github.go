@@ -19,8 +19,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 const (
@@ -85,12 +85,12 @@ func NewGitHub(config GitHubConfig) (*GitHub, error) {
 	}
 	if config.Endpoint == "" {
 		u, err := url.Parse(config.Issuer)
-		if err != nil || resource.Origin(u) != gitHubOrigin {
+		if err != nil || web.Origin(u) != gitHubOrigin {
 			return nil, errors.New("the issuer is not github.com, so say where its API is, for example: endpoint https://github.example.com/api/v3")
 		}
 		config.Endpoint = gitHubAPI
 	}
-	if err := CheckAddress(config.Endpoint); err != nil {
+	if err := web.CheckAddress(config.Endpoint); err != nil {
 		return nil, fmt.Errorf("endpoint: %w", err)
 	}
 	if strings.Contains(config.Endpoint, "?") {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strconv"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 )
 
@@ -146,23 +144,6 @@ func retryAfter(h http.Header) time.Duration {
 		return 0
 	}
 	return min(time.Duration(seconds)*time.Second, maxRetryAfter)
-}
-
-// CheckAddress returns an error unless address, which an operator configured, is
-// one that tokens and credentials may be sent to.
-func CheckAddress(address string) error {
-	u, err := url.Parse(address)
-	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return errors.New("not an absolute URL: write it with https://")
-	case u.Scheme == "http" && !resource.IsLoopback(u.Hostname()):
-		return errors.New("not https: a token sent there could be read on the way")
-	case u.User != nil:
-		return errors.New("contains credentials: there are options for them")
-	case u.Fragment != "":
-		return errors.New("contains a fragment")
-	}
-	return nil
 }
 
 // checkRepeat returns an error if the JSON value claims contains the token raw:

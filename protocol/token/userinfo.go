@@ -21,6 +21,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // UserinfoConfig says whom a [Userinfo] asks and what it accepts.
@@ -69,7 +70,7 @@ func NewUserinfo(config UserinfoConfig) (*Userinfo, error) {
 	case config.Endpoint == "" && config.Discover == nil:
 		return nil, errors.New("no userinfo endpoint")
 	case config.Endpoint != "":
-		if err := CheckAddress(config.Endpoint); err != nil {
+		if err := web.CheckAddress(config.Endpoint); err != nil {
 			return nil, fmt.Errorf("endpoint: %w", err)
 		}
 	}
