@@ -45,6 +45,9 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, g *guarded, 
 		switch asking := h.asking(r, a); {
 		case asking == noQuestion:
 		case slices.Contains(strings.Fields(a.judged.Get("prompt")), "none"):
+			if asking == theirQuestion && h.policy.Allows(a.judged.Get("redirect_uri")) != nil {
+				return h.refusePage(w, r, g.label, errors.New("the prompt is none, but the user has to be asked"))
+			}
 			return h.answerClient(w, r, a.judged, "interaction_required", "The user has to be asked.")
 		case asking == theirQuestion:
 			a.askForConsent()
@@ -199,12 +202,32 @@ func (h *Handler) asking(r *http.Request, a *authorization) asking {
 		if h.Consent != consentUpstream && !h.consented(r, a) {
 			return ourQuestion
 		}
-	case alike && !registration.LeadsToWebSite(a.judged.Get("redirect_uri")) && h.policy.Allows(a.judged.Get("redirect_uri")) == nil:
+	case alike && h.mayBeAnyProgram(a.judged.Get("redirect_uri")):
 		// Any program can register with the same words, and gets the identifier
 		// of the one that the user has allowed (RFC 8252, section 8.6).
 		return theirQuestion
 	}
 	return noQuestion
+}
+
+// mayBeAnyProgram reports whether a redirect URI may lead to a program on the user's
+// computer that registered here. The server behind need not compare it exactly: one
+// that parses addresses takes HTTP://LOCALHOST and http://127.1 for loopback, and
+// none at all for the only one that the client has. So all of them may, save for
+// those that nobody could have registered, however they are read: plain http on a
+// web site, and the private schemes of the operator's own applications.
+func (h *Handler) mayBeAnyProgram(redirect string) bool {
+	u, err := url.Parse(redirect)
+	switch {
+	case err != nil || u.Scheme == "":
+		return true
+	case u.Scheme == "http":
+		u.Scheme = "https"
+		return !registration.LeadsToWebSite(u.String())
+	case u.Scheme == "https":
+		return !registration.LeadsToWebSite(redirect)
+	}
+	return slices.Contains(h.policy.PrivateSchemes, u.Scheme)
 }
 
 // askForConsent has the server behind ask, whatever it remembers (OpenID Connect

@@ -125,6 +125,22 @@ func TestReusedClientsAreAskedFor(t *testing.T) {
 		"a web site":            {"https://a.example/cb", "", ""},
 		"a web site, silently":  {"https://a.example/cb", "none", "none"},
 		"what nobody registers": {"other://x/cb", "", ""},
+		"another host":          {"http://a.example/cb", "", ""},
+
+		// What a server that parses addresses, rather than compare them exactly,
+		// takes for the client's; and the only one there is, if none is named.
+		"left out":                 {"", "", "consent"},
+		"capital letters":          {"HTTP://LOCALHOST:9/cb", "", "consent"},
+		"a short address":          {"http://127.1:9/cb", "", "consent"},
+		"a number":                 {"http://2130706433:9/cb", "", "consent"},
+		"backslashes":              {`http:\\127.0.0.1:9\cb`, "", "consent"},
+		"no slashes":               {"http:127.0.0.1:9/cb", "", "consent"},
+		"a dot at the end":         {"http://localhost.:9/cb", "", "consent"},
+		"a fragment":               {"http://127.0.0.1:9/cb#", "", "consent"},
+		"a user":                   {"http://@127.0.0.1:9/cb", "", "consent"},
+		"escapes":                  {"http://%31%32%37.0.0.1:9/cb", "", "consent"},
+		"the scheme in capitals":   {"CURSOR://x/cb", "", "consent"},
+		"a scheme with a fragment": {"cursor://x/cb#", "", "consent"},
 	} {
 		l.behind.got = nil
 		w := l.do(request("GET", "/o/auth?"+good("client_id", id, "redirect_uri", test.redirect, "prompt", test.prompt).Encode(), ""))
@@ -140,6 +156,13 @@ func TestReusedClientsAreAskedFor(t *testing.T) {
 	w := l.do(request("GET", "/o/auth?"+good("client_id", id, "redirect_uri", "http://127.0.0.1:9/cb", "prompt", "none").Encode(), ""))
 	if location := w.Header().Get("Location"); w.Code != 303 || !strings.HasPrefix(location, "http://127.0.0.1:9/cb?") || !strings.Contains(location, "error=interaction_required") {
 		t.Errorf("silently: got %d %s", w.Code, location)
+	}
+	// Nobody is sent where the client may not be.
+	for _, redirect := range []string{"", "HTTP://LOCALHOST:9/cb", `http:\\a.example/cb`, "http://@127.0.0.1:9/cb", "http://127.0.0.1:9/cb#"} {
+		w := l.do(request("GET", "/o/auth?"+good("client_id", id, "redirect_uri", redirect, "prompt", "none").Encode(), ""))
+		if location := w.Header().Get("Location"); w.Code != http.StatusBadRequest || location != "" {
+			t.Errorf("silently, %q: got %d %s, want a page", redirect, w.Code, location)
+		}
 	}
 }
 
