@@ -106,7 +106,7 @@ func (s *Server) machineToday(ctx context.Context, t *token.Token) ([]string, er
 	if c == nil || !c.ClientCredentials || c.Public() {
 		return nil, invalidGrant("The client may not act on its own behalf.")
 	}
-	revoked, err := s.load(ctx, revokedKey(t), new(revokedToken))
+	revoked, err := s.loadWhole(ctx, revokedKey(t), new(revokedToken))
 	if err != nil {
 		return nil, err
 	}

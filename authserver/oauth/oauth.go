@@ -129,7 +129,7 @@ type Config struct {
 // Event is something that happened at an endpoint.
 type Event struct {
 	// Endpoint is token, register, revoke or introspect; or keys, if they can't
-	// be had.
+	// be had; or store, if a record in it is damaged.
 	Endpoint string
 	// Grant is the grant type at the token endpoint.
 	Grant string

@@ -16,7 +16,8 @@ import (
 // of another issuer is not there.
 type Store interface {
 	// Load returns the record at key. The error is [fs.ErrNotExist] only if there
-	// certainly is none: a token would be said to be inactive.
+	// certainly is none: a token would be said to be inactive. It is
+	// [fs.ErrInvalid] if there is one that can't be read, now or later.
 	Load(ctx context.Context, key string) ([]byte, error)
 	Store(ctx context.Context, key string, record []byte) error
 	// Delete removes the record at key. It is no error if there is none.
@@ -40,8 +41,22 @@ func hashed(s string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// load reads the record at key into v, and reports whether there is one.
+// load reads the record at key into v, and reports whether there is one. A damaged
+// record counts as none: what it said can't be known, and it must not keep a user
+// from signing in again, or from seeing who else has access. The operator hears of
+// it. It is for records that give something. See [Server.loadWhole].
 func (s *Server) load(ctx context.Context, key string, v any) (bool, error) {
+	found, err := s.loadWhole(ctx, key, v)
+	if errors.Is(err, fs.ErrInvalid) {
+		s.observe(ctx, Event{Endpoint: "store", Warning: "a damaged record among the " + kind(key) + " counts as not there"})
+		return false, nil
+	}
+	return found, err
+}
+
+// loadWhole is load for records that take something away: a damaged one is an
+// error, [fs.ErrInvalid].
+func (s *Server) loadWhole(ctx context.Context, key string, v any) (bool, error) {
 	b, err := s.config.Store.Load(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -50,7 +65,7 @@ func (s *Server) load(ctx context.Context, key string, v any) (bool, error) {
 		return false, fmt.Errorf("loading %s: %w", kind(key), err)
 	}
 	if err := json.Unmarshal(b, v); err != nil {
-		return false, fmt.Errorf("the record of a %s is damaged: %w", kind(key), err)
+		return false, fmt.Errorf("a record among the %s is damaged: %w: %w", kind(key), fs.ErrInvalid, err)
 	}
 	return true, nil
 }

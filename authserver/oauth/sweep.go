@@ -67,7 +67,7 @@ func sweepRecords[T any](ctx context.Context, s *Server, prefix string, expired 
 
 func sweepRecord[T any](ctx context.Context, s *Server, key string, expired func(*T) bool) error {
 	v := new(T)
-	if found, err := s.load(ctx, key, v); err != nil || !found || !expired(v) {
+	if found, err := s.loadWhole(ctx, key, v); err != nil || !found || !expired(v) {
 		return err
 	}
 	// It may be renewed at this moment.
@@ -77,7 +77,7 @@ func sweepRecord[T any](ctx context.Context, s *Server, key string, expired func
 	}
 	defer unlock()
 	v = new(T)
-	if found, err := s.load(ctx, key, v); err != nil || !found || !expired(v) {
+	if found, err := s.loadWhole(ctx, key, v); err != nil || !found || !expired(v) {
 		return err
 	}
 	return s.remove(ctx, key)

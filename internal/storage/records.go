@@ -43,8 +43,9 @@ type envelope struct {
 	Record json.RawMessage `json:"record"`
 }
 
-// ErrDamaged says that there is a record, but not one that can be read.
-var ErrDamaged = errors.New("the record is damaged")
+// ErrDamaged says that there is a record, but not one that can be read. It is an
+// [fs.ErrInvalid].
+var ErrDamaged = fmt.Errorf("the record is damaged: %w", fs.ErrInvalid)
 
 func (r *Records) key(key string) string { return path.Join(r.prefix, key) }
 
