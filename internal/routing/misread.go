@@ -53,7 +53,11 @@ func (t *Tree) Misread(r *http.Request) bool {
 			readings = append(readings, more...)
 		}
 	}
-	readings = append(readings, t.spelled(append(readings, u.Path))...)
+	if t.caseCounts {
+		readings = append(readings, t.spelled(append(readings, u.Path))...)
+	} else if len(readings) == 1 && strings.EqualFold(readings[0], u.Path) {
+		return false // the routes don't see the difference
+	}
 	if len(readings) == 0 {
 		return false
 	}

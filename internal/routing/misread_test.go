@@ -19,7 +19,7 @@ import (
 )
 
 // treeOf returns the routes of a site with the given directives.
-func treeOf(t *testing.T, site string) *routing.Tree {
+func treeOf(t testing.TB, site string) *routing.Tree {
 	t.Helper()
 	raw, _, err := adapttest.Adapt("https://mcp.example.com {\nmcp_auth_guard\n" + site + "\n}\n")
 	if err != nil {
@@ -53,7 +53,7 @@ func treeOf(t *testing.T, site string) *routing.Tree {
 }
 
 // request returns a request for a path as it comes over the wire.
-func request(t *testing.T, target string) *http.Request {
+func request(t testing.TB, target string) *http.Request {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	u, err := url.ParseRequestURI(target)

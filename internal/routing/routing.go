@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -84,6 +85,10 @@ type Tree struct {
 	Doors []Handler
 	// Servers are the mcp_auth_server handlers.
 	Servers []Server
+
+	// caseCounts says that the case of a path's letters may decide which handlers
+	// a request meets.
+	caseCounts bool
 }
 
 type route struct {
@@ -157,6 +162,7 @@ func (b *builder) route(r caddyhttp.Route, around []caddyhttp.MatcherSets) (rout
 		}
 	}
 	built := route{group: r.Group, matchers: r.MatcherSets, terminal: r.Terminal}
+	b.tree.caseCounts = b.tree.caseCounts || caseCounts(r.MatcherSets)
 	if len(r.MatcherSets) > 0 {
 		around = append(slices.Clip(around), r.MatcherSets)
 	}
@@ -184,6 +190,33 @@ func (b *builder) route(r caddyhttp.Route, around []caddyhttp.MatcherSets) (rout
 		built.handlers = append(built.handlers, h)
 	}
 	return built, nil
+}
+
+// caseCounts reports whether one of the matchers may tell two paths apart that
+// differ in case. Caddy's matcher path doesn't, unless a placeholder stands in it.
+func caseCounts(sets caddyhttp.MatcherSets) bool {
+	for _, set := range sets {
+		for _, m := range set {
+			switch m := m.(type) {
+			case *caddyhttp.MatchHost, caddyhttp.MatchHost, *caddyhttp.MatchMethod, caddyhttp.MatchMethod, *caddyhttp.MatchProtocol, caddyhttp.MatchProtocol:
+			case *caddyhttp.MatchPath:
+				if placeholder(*m) {
+					return true
+				}
+			case caddyhttp.MatchPath:
+				if placeholder(m) {
+					return true
+				}
+			default:
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func placeholder(patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return strings.Contains(pattern, "{") })
 }
 
 // hostsOf returns the hosts that the innermost of the matchers is for.
@@ -233,6 +266,7 @@ func (b *builder) handler(name string, module caddyhttp.MiddlewareHandler, raw j
 		h.invoke = invoke.Name
 		return h, err
 	case "rewrite", "vars", "map", "headers":
+		b.tree.caseCounts = true
 		if h.effect = module; module != nil {
 			return h, nil
 		}

@@ -14,8 +14,8 @@ import (
 // Bounds on the readings of one path, in number and in bytes of all of them
 // together. A path that people use has a dozen.
 const (
-	maxReadings     = 512
-	maxReadingBytes = 256 << 10
+	maxReadings     = 128
+	maxReadingBytes = 64 << 10
 )
 
 // Readings returns every path that a known server may take the path of a request
