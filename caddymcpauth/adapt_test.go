@@ -10,7 +10,5 @@ import (
 func TestAdapt(t *testing.T) {
 	t.Setenv("ISSUER", "https://as.example.org")
 	t.Setenv("JWKS_URI", "https://other.example.com/jwks")
-	provisioning.Lock()
-	defer provisioning.Unlock()
 	adapttest.Fixtures(t, "basicauth") // one fixture has the old name on purpose
 }

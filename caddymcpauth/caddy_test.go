@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // The tests of this file run Caddy itself, of which there is one in a process:
@@ -43,8 +44,8 @@ func runCaddy(t *testing.T, address, site string) {
 	if err := caddy.StrictUnmarshalJSON(raw, &config); err != nil {
 		t.Fatal(err)
 	}
-	provisioning.Lock()
-	defer provisioning.Unlock()
+	testkit.Provisioning.Lock()
+	defer testkit.Provisioning.Unlock()
 	if err := caddy.Run(&config); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // explain runs the command with a Caddyfile. Loading one sets Caddy's globals.
@@ -17,8 +18,8 @@ func explain(t testing.TB, site, stdin string, args ...string) (code int, stdout
 	if err := os.WriteFile(file, []byte(site), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	provisioning.Lock()
-	defer provisioning.Unlock()
+	testkit.Provisioning.Lock()
+	defer testkit.Provisioning.Unlock()
 	return command(t, stdin, append([]string{"explain", "--config", file}, args...)...)
 }
 

@@ -18,6 +18,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // testResource is the resource of sites that don't say otherwise, and the
@@ -29,9 +30,6 @@ const testMetadataURL = "https://mcp.example.com/.well-known/oauth-protected-res
 
 // testPatience is more than anything here should take.
 const testPatience = 20 * time.Second
-
-// provisioning serializes caddy.ProvisionContext, which sets Caddy's globals.
-var provisioning sync.Mutex
 
 // adapt turns the body of a site, written as in a Caddyfile, into the routes of
 // that site.
@@ -71,8 +69,8 @@ type config struct {
 // the test at the latest.
 func provision(t testing.TB, routes json.RawMessage) (*config, error) {
 	t.Helper()
-	provisioning.Lock()
-	defer provisioning.Unlock()
+	testkit.Provisioning.Lock()
+	defer testkit.Provisioning.Unlock()
 	base, err := caddy.ProvisionContext(&caddy.Config{
 		Admin:   &caddy.AdminConfig{Disabled: true},
 		AppsRaw: caddy.ModuleMap{"events": json.RawMessage(`{}`)},

@@ -16,7 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"golang.org/x/net/html"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/adapttest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // behind is the server behind a façade: it writes down what gets to it.
@@ -61,8 +61,8 @@ func newSite(t *testing.T, options string) *site {
 	if err := h.UnmarshalCaddyfile(caddyfile.NewTestDispenser("mcp_auth_facade " + issuer + " {\n" + options + "\n}")); err != nil {
 		t.Fatal(err)
 	}
-	adapttest.Provisioning.Lock()
-	defer adapttest.Provisioning.Unlock()
+	testkit.Provisioning.Lock()
+	defer testkit.Provisioning.Unlock()
 	base, err := caddy.ProvisionContext(&caddy.Config{
 		Admin:      &caddy.AdminConfig{Disabled: true},
 		StorageRaw: json.RawMessage(`{"module":"file_system","root":"` + t.TempDir() + `"}`),

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -16,11 +15,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
-
-// provisioning guards what Caddy changes globally when it makes a context.
-var provisioning sync.Mutex
 
 // provision loads the handler as Caddy does, and returns a function that does
 // what Caddy does first when the configuration stops.
@@ -34,8 +31,8 @@ func provision(t testing.TB, config string) (_ *Handler, stop func()) {
 }
 
 func load(config string) (_ *Handler, stop func(), _ error) {
-	provisioning.Lock()
-	defer provisioning.Unlock()
+	testkit.Provisioning.Lock()
+	defer testkit.Provisioning.Unlock()
 	ctx, err := caddy.ProvisionContext(nil)
 	if err != nil {
 		return nil, nil, err

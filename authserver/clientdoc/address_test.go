@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // notPublic are addresses that must not be dialled.
@@ -81,7 +82,7 @@ func TestFetchRefusesAddressesNotAllowed(t *testing.T) {
 // A name that was harmless when it was first looked up, and is not now.
 func TestFetchRefusesRebinding(t *testing.T) {
 	t.Parallel()
-	p, c := newPublisher(t, respond("Cache-Control", "max-age=60")), newClock()
+	p, c := newPublisher(t, respond("Cache-Control", "max-age=60")), testkit.NewClock()
 	// 127.0.0.1, which is allowed, stands for a public address.
 	var addr atomic.Value
 	addr.Store("127.0.0.1")

@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 func TestLease(t *testing.T) {
 	t.Parallel()
-	asked := newClock().Now()
+	asked := testkit.NewClock().Now()
 	at := func(d time.Duration) string { return asked.Add(d).Format(http.TimeFormat) }
 	for _, tt := range []struct {
 		name        string
@@ -65,7 +66,7 @@ func TestEntityTag(t *testing.T) {
 
 func TestFetchKept(t *testing.T) {
 	t.Parallel()
-	p, c := newPublisher(t, respond("Cache-Control", "max-age=600")), newClock()
+	p, c := newPublisher(t, respond("Cache-Control", "max-age=600")), testkit.NewClock()
 	f := newFetcher(t, p, clientdoc.Config{Now: c.Now})
 	mustFetch(t, f, p.id("c"))
 	c.Advance(10*time.Minute - 1)
@@ -84,7 +85,7 @@ func TestFetchKept(t *testing.T) {
 
 func TestFetchRevalidates(t *testing.T) {
 	t.Parallel()
-	p, c := newPublisher(t, nil), newClock()
+	p, c := newPublisher(t, nil), testkit.NewClock()
 	p.answer(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", `W/"1"`)
 		if r.Header.Get("If-None-Match") == `W/"1"` {
@@ -132,7 +133,7 @@ func TestFetchStale(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p, c := newPublisher(t, respond("Cache-Control", tt.cacheControl)), newClock()
+			p, c := newPublisher(t, respond("Cache-Control", tt.cacheControl)), testkit.NewClock()
 			f := newFetcher(t, p, clientdoc.Config{Now: c.Now})
 			mustFetch(t, f, p.id("c"))
 			p.answer(tt.then)
@@ -167,7 +168,7 @@ func TestFetchFailureRemembered(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p, c := newPublisher(t, tt.handler), newClock()
+			p, c := newPublisher(t, tt.handler), testkit.NewClock()
 			f := newFetcher(t, p, clientdoc.Config{Now: c.Now})
 			for i, after := range []time.Duration{0, tt.want - 1} {
 				c.Advance(after)

@@ -15,32 +15,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
 )
-
-// clock is a clock that goes when told to.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
 
 // publisher is a server that publishes documents, and counts who asks.
 type publisher struct {
@@ -180,16 +159,6 @@ func wantUnavailable(t testing.TB, got []byte, err error, cause string) {
 	var unavailable *clientdoc.UnavailableError
 	if !errors.As(err, &unavailable) || got != nil || !strings.Contains(err.Error(), cause) {
 		t.Errorf("got %q, %v, want an *UnavailableError that says %q", got, err, cause)
-	}
-}
-
-// eventually waits until ok says so.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: did not happen", what)
-		}
 	}
 }
 

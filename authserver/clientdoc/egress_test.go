@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // proxy is an HTTP proxy that does CONNECT, and notes whereto. Every name means the
@@ -199,7 +200,7 @@ func TestReachable(t *testing.T) {
 		// Looks like a host that there isn't, so that nobody learns which there are.
 		{"a private address", []any{"private.example.com"}, false},
 	} {
-		c := newClock()
+		c := testkit.NewClock()
 		p := newPublisher(t, nil)
 		f := newFetcher(t, p, clientdoc.Config{Now: c.Now})
 		f.SetResolver(resolver(func(host string) []netip.Addr {

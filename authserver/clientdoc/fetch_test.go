@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 func TestFetch(t *testing.T) {
@@ -44,7 +45,7 @@ func TestFetch(t *testing.T) {
 // A fetch tells nothing of anybody, and the next nothing of the one before.
 func TestFetchRequest(t *testing.T) {
 	t.Parallel()
-	p, c := newPublisher(t, nil), newClock()
+	p, c := newPublisher(t, nil), testkit.NewClock()
 	p.answer(func(w http.ResponseWriter, r *http.Request) {
 		for name := range r.Header {
 			switch name {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // hold returns a handler that holds whoever comes until release is closed, and
@@ -56,7 +57,7 @@ func TestFetchesAtATime(t *testing.T) {
 				}
 				done.Go(func() { mustFetchInBackground(t, f, p.idAt(host)+fmt.Sprint("?", i)) })
 			}
-			eventually(t, "all but those held wait", func() bool { return held.Load() == tt.want && f.Queued() == fetches-int(tt.want) })
+			testkit.Eventually(t, "all but those held wait", func() bool { return held.Load() == tt.want && f.Queued() == fetches-int(tt.want) })
 			p.wantHits(t, "held", tt.want)
 			close(release)
 			done.Wait()
@@ -78,7 +79,7 @@ func mustFetchInBackground(t testing.TB, f *clientdoc.Fetcher, id string) {
 func TestFetchWaitsOnlySoLong(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
-	p, c := newPublisher(t, respond("Cache-Control", "max-age=60")), newClock()
+	p, c := newPublisher(t, respond("Cache-Control", "max-age=60")), testkit.NewClock()
 	f := newFetcher(t, p, clientdoc.Config{Now: c.Now})
 	f.SetResolver(resolver(lookup))
 	mustFetch(t, f, p.id("old"))
@@ -92,7 +93,7 @@ func TestFetchWaitsOnlySoLong(t *testing.T) {
 	for _, name := range []string{"a", "b"} {
 		done.Go(func() { mustFetchInBackground(t, f, p.id(name)) })
 	}
-	eventually(t, "two are held", func() bool { return held.Load() == 2 })
+	testkit.Eventually(t, "two are held", func() bool { return held.Load() == 2 })
 
 	got, err := fetch(t, f, p.id("c"))
 	wantUnavailable(t, got, err, "under way")
@@ -125,12 +126,12 @@ func TestFetchQueueIsBounded(t *testing.T) {
 	}
 	// Those who wait for one domain leave room for those who want others.
 	fetches("a%d.example.org", clientdoc.MaxDomainFetches+clientdoc.MaxQueue/4)
-	eventually(t, "two are held", func() bool { return held.Load() == 2 && f.Queued() == clientdoc.MaxQueue/4 })
+	testkit.Eventually(t, "two are held", func() bool { return held.Load() == 2 && f.Queued() == clientdoc.MaxQueue/4 })
 	got, err := fetch(t, f, p.idAt("one-too-many.example.org"))
 	wantUnavailable(t, got, err, "too many fetches are waiting")
 
 	fetches("a.example%d.com", clientdoc.FreshFetches-clientdoc.MaxDomainFetches+clientdoc.MaxQueue*3/4)
-	eventually(t, "the queue is full", func() bool { return f.Queued() == clientdoc.MaxQueue })
+	testkit.Eventually(t, "the queue is full", func() bool { return f.Queued() == clientdoc.MaxQueue })
 	got, err = fetch(t, f, p.idAt("one-too-many.example.net"))
 	wantUnavailable(t, got, err, "too many fetches are waiting")
 	close(release)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // memory is a store that fails when told to.
@@ -120,26 +121,9 @@ type fixture struct {
 	*Server
 	t      *testing.T
 	store  *memory
-	clock  *clock
+	clock  *testkit.Clock
 	mu     sync.Mutex
 	events []Event
-}
-
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
 }
 
 const (
@@ -151,7 +135,7 @@ const (
 
 func newFixture(t *testing.T, change ...func(*Config)) *fixture {
 	t.Helper()
-	f := &fixture{t: t, store: newMemory(), clock: &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
+	f := &fixture{t: t, store: newMemory(), clock: testkit.NewClock()}
 	f.Server = f.again(change...)
 	return f
 }

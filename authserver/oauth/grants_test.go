@@ -69,7 +69,7 @@ func TestEndedGrantsMakeRoom(t *testing.T) {
 	for range maxGrants {
 		f.tokens()
 	}
-	f.clock.pass(3 * time.Hour) // they end, without being removed
+	f.clock.Advance(3 * time.Hour) // they end, without being removed
 	fresh := f.tokens()
 	for range maxGrants - 1 {
 		f.tokens()

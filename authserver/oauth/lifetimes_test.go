@@ -18,12 +18,12 @@ func TestCodeLasts(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	code := f.code()
-	f.clock.pass(codeLifetime - time.Second)
+	f.clock.Advance(codeLifetime - time.Second)
 	if got := post(t, f.Server, TokenPath, redeemForm(code)); got.status != 200 {
 		t.Errorf("a second before its end: %d %s", got.status, got.body)
 	}
 	code = f.code()
-	f.clock.pass(codeLifetime)
+	f.clock.Advance(codeLifetime)
 	if got := post(t, f.Server, TokenPath, redeemForm(code)); got.Error != "invalid_grant" {
 		t.Errorf("at its end: %d %s, want invalid_grant", got.status, got.body)
 	}
@@ -34,12 +34,12 @@ func TestRefreshTokenLasts(t *testing.T) {
 	f := newFixture(t)
 	tokens := f.tokens()
 	for range 3 { // the time begins anew with each use
-		f.clock.pass(DefaultRefreshTokenLifetime - time.Second)
+		f.clock.Advance(DefaultRefreshTokenLifetime - time.Second)
 		if tokens = post(t, f.Server, TokenPath, refreshForm(tokens.Refresh)); tokens.status != 200 {
 			t.Fatalf("before its end: %d %s", tokens.status, tokens.body)
 		}
 	}
-	f.clock.pass(DefaultRefreshTokenLifetime)
+	f.clock.Advance(DefaultRefreshTokenLifetime)
 	if got := post(t, f.Server, TokenPath, refreshForm(tokens.Refresh)); got.Error != "invalid_grant" {
 		t.Errorf("at its end: %d %s, want invalid_grant", got.status, got.body)
 	}
@@ -67,12 +67,12 @@ func TestUpstreamUsersComeBack(t *testing.T) {
 		}
 		got := post(t, f.Server, TokenPath, redeemForm(u.Query().Get("code")))
 		for range 3 {
-			f.clock.pass(DefaultRefreshTokenLifetime/3 - time.Second)
+			f.clock.Advance(DefaultRefreshTokenLifetime/3 - time.Second)
 			if got = post(t, f.Server, TokenPath, refreshForm(got.Refresh)); got.status != 200 {
 				t.Fatalf("%q: got %d %s", source, got.status, got.body)
 			}
 		}
-		f.clock.pass(3 * time.Second)
+		f.clock.Advance(3 * time.Second)
 		if got = post(t, f.Server, TokenPath, refreshForm(got.Refresh)); got.Error != want {
 			t.Errorf("%q: got %d %s, want %q", source, got.status, got.body, want)
 		}
@@ -87,7 +87,7 @@ func TestRefreshTokenGrace(t *testing.T) {
 	begin := func() (*fixture, answer, answer) {
 		f := newFixture(t, func(c *Config) { c.RefreshTokenGrace = grace })
 		first := f.tokens()
-		f.clock.pass(time.Hour)
+		f.clock.Advance(time.Hour)
 		second := post(t, f.Server, TokenPath, refreshForm(first.Refresh))
 		if second.status != 200 || second.Refresh == first.Refresh {
 			t.Fatalf("refreshing: %d %s", second.status, second.body)
@@ -103,14 +103,14 @@ func TestRefreshTokenGrace(t *testing.T) {
 
 	f, first, second := begin()
 	for range 3 {
-		f.clock.pass(grace/3 - time.Second)
+		f.clock.Advance(grace/3 - time.Second)
 		again := post(t, f.Server, TokenPath, refreshForm(first.Refresh))
 		if again.status != 200 || again.Refresh != second.Refresh || again.Access == second.Access || again.Scope != second.Scope {
 			t.Errorf("in the grace: got %d %s, want the same refresh token", again.status, again.body)
 		}
 	}
 	// The time doesn't begin anew; and then it is a reuse as any.
-	f.clock.pass(3 * time.Second)
+	f.clock.Advance(3 * time.Second)
 	refused("after the grace", f, first.Refresh)
 	refused("the replacement, after the reuse", f, second.Refresh)
 
@@ -160,11 +160,11 @@ func TestAccessTokenLasts(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	tokens := f.tokens()
-	f.clock.pass(DefaultAccessTokenLifetime - time.Second)
+	f.clock.Advance(DefaultAccessTokenLifetime - time.Second)
 	if got := post(t, f.Server, IntrospectPath, introspectForm(tokens.Access)); !got.Active {
 		t.Errorf("before its end: %s", got.body)
 	}
-	f.clock.pass(2 * time.Second)
+	f.clock.Advance(2 * time.Second)
 	if got := post(t, f.Server, IntrospectPath, introspectForm(tokens.Access)); got.Active || got.status != 200 {
 		t.Errorf("after its end: %s", got.body)
 	}
@@ -199,7 +199,7 @@ func TestStoreFails(t *testing.T) {
 		f := newFixture(t)
 		f.tokens()
 		f.store.fail(func(string, string) error { return errStore })
-		f.clock.pass(time.Hour)
+		f.clock.Advance(time.Hour)
 		if got := f.keySet(f.Server); got == "" {
 			t.Error("no keys")
 		}
@@ -240,7 +240,7 @@ func TestKeysRotate(t *testing.T) {
 	tokens := f.tokens()
 	first := kid(t, tokens.Access)
 
-	f.clock.pass(keyLifetime)
+	f.clock.Advance(keyLifetime)
 	set := f.keySet(f.Server)
 	if n := strings.Count(set, `"kid"`); n != 2 {
 		t.Fatalf("after %s there are %d keys, want the old and the new: %s", keyLifetime, n, set)
@@ -249,7 +249,7 @@ func TestKeysRotate(t *testing.T) {
 	if got := kid(t, tokens.Access); got != first {
 		t.Errorf("the new key signs before everybody has it")
 	}
-	f.clock.pass(keyLead + time.Minute)
+	f.clock.Advance(keyLead + time.Minute)
 	old := tokens.Access
 	tokens = f.tokens()
 	second := kid(t, tokens.Access)
@@ -264,7 +264,7 @@ func TestKeysRotate(t *testing.T) {
 	if n := strings.Count(f.keySet(f.Server), `"kid"`); n != 2 {
 		t.Errorf("the old key is gone while its tokens live: %d keys", n)
 	}
-	f.clock.pass(DefaultAccessTokenLifetime + keyAfter + time.Minute)
+	f.clock.Advance(DefaultAccessTokenLifetime + keyAfter + time.Minute)
 	if set := f.keySet(f.Server); strings.Count(set, `"kid"`) != 1 || strings.Contains(set, first) {
 		t.Errorf("the old key stays: %s", set)
 	}
@@ -324,7 +324,7 @@ func TestSweep(t *testing.T) {
 	if len(f.store.keys(codesPrefix)) != 2 || len(f.store.keys(grantsPrefix)) != 1 || len(f.store.keys(consentsPrefix)) != 1 {
 		t.Fatalf("swept what is alive: %q", f.store.keys(""))
 	}
-	f.clock.pass(time.Hour)
+	f.clock.Advance(time.Hour)
 	f.store.records[codesPrefix+"damaged"] = []byte("{")
 	if err := f.Sweep(t.Context()); err == nil {
 		t.Error("nobody hears of a damaged record")
@@ -333,14 +333,14 @@ func TestSweep(t *testing.T) {
 	if keys := f.store.keys(codesPrefix); len(keys) != 0 {
 		t.Errorf("codes that are over stay, or are saved by a damaged one: %q", keys)
 	}
-	f.clock.pass(DefaultRefreshTokenLifetime)
+	f.clock.Advance(DefaultRefreshTokenLifetime)
 	if err := f.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if keys := f.store.keys(grantsPrefix); len(keys) != 0 {
 		t.Errorf("grants that are over stay: %q", keys)
 	}
-	f.clock.pass(consentLifetime)
+	f.clock.Advance(consentLifetime)
 	if err := f.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +358,7 @@ func TestConsentsAreBounded(t *testing.T) {
 		}
 	})
 	for i := range maxConsents + 20 {
-		f.clock.pass(time.Second)
+		f.clock.Advance(time.Second)
 		f.code("client_id", fmt.Sprintf("app-%d", i))
 	}
 	list, err := f.Consents(t.Context(), "ada")

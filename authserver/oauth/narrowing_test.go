@@ -305,7 +305,7 @@ func TestShorterLifetimes(t *testing.T) {
 		user := testUser
 		user.Source, user.SignedIn = test.source, f.clock.Now()
 		g := grantTo(t, f, user, url.Values{"client_id": {"app"}}, testQuery("scope", "read write"))
-		f.clock.pass(test.wait)
+		f.clock.Advance(test.wait)
 		s := f.again(test.change)
 		got := post(t, s, IntrospectPath, introspectForm(g.access))
 		if got.Active != test.active {

@@ -425,7 +425,7 @@ func TestRevocation(t *testing.T) {
 		t.Errorf("without the store: got %d %s, want 503", got.status, got.body)
 	}
 	f.store.fail(nil)
-	f.clock.pass(DefaultAccessTokenLifetime + revokedMemory + time.Second)
+	f.clock.Advance(DefaultAccessTokenLifetime + revokedMemory + time.Second)
 	if err := f.Sweep(t.Context()); err != nil || len(f.store.keys(revokedPrefix)) != 0 {
 		t.Errorf("what has expired stays: %q, %v", f.store.keys(revokedPrefix), err)
 	}

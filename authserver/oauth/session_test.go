@@ -62,7 +62,7 @@ func TestSession(t *testing.T) {
 			t.Error("not one session has ended, but both, or none")
 		}
 	}
-	f.clock.pass(time.Hour)
+	f.clock.Advance(time.Hour)
 	if f.signedIn(again) {
 		t.Error("a session outlives its time")
 	}
@@ -153,7 +153,7 @@ func TestSessionsAreBounded(t *testing.T) {
 	var ids []SessionID
 	for range maxSessions + 5 {
 		ids = append(ids, f.session(testUser))
-		f.clock.pass(time.Second)
+		f.clock.Advance(time.Second)
 	}
 	if got := len(f.store.keys(sessionsPrefix)); got != maxSessions {
 		t.Errorf("got %d sessions, want %d", got, maxSessions)
@@ -161,7 +161,7 @@ func TestSessionsAreBounded(t *testing.T) {
 	if slices.ContainsFunc(ids[:5], f.signedIn) || slices.ContainsFunc(ids[5:], func(id SessionID) bool { return !f.signedIn(id) }) {
 		t.Error("not the oldest have made room")
 	}
-	f.clock.pass(2 * time.Hour)
+	f.clock.Advance(2 * time.Hour)
 	if err := f.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestShorterSessions(t *testing.T) {
 		{"taken back", 0, time.Hour, true},
 		{"longer, when it is over", time.Hour, 2 * time.Hour, false},
 	} {
-		f.clock.pass(test.wait)
+		f.clock.Advance(test.wait)
 		u, err := f.SessionUser(t.Context(), id, test.lifetime)
 		if err != nil || (u != nil) != test.want {
 			t.Errorf("%s: got %+v, %v, want signed in: %t", test.name, u, err, test.want)

@@ -8,16 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
-)
 
-// Provisioning is held by whoever provisions a configuration: Caddy has
-// package variables for the one that runs.
-var Provisioning sync.Mutex
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
+)
 
 // Fixtures runs those in testdata/adapt. ignore is part of warnings that are
 // wanted; empty if there are none.
@@ -79,8 +76,8 @@ func Validate(t *testing.T, raw []byte) error {
 	config.StorageRaw = storage
 	config.Admin = &caddy.AdminConfig{Disabled: true}
 	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "FATAL"}}}}
-	Provisioning.Lock()
-	defer Provisioning.Unlock()
+	testkit.Provisioning.Lock()
+	defer testkit.Provisioning.Unlock()
 	return caddy.Validate(&config)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/adapttest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // warnings provisions a Caddyfile, and returns what mcp_auth warns of, with the
@@ -42,8 +43,8 @@ func warnings(t *testing.T, caddyfile string) string {
 	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {
 		BaseLog: caddy.BaseLog{Level: "WARN", WriterRaw: object(map[string]string{"output": "file", "filename": file})},
 	}}}
-	adapttest.Provisioning.Lock()
-	defer adapttest.Provisioning.Unlock()
+	testkit.Provisioning.Lock()
+	defer testkit.Provisioning.Unlock()
 	if err := caddy.Validate(&config); err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // Options choose what a [Server] is like. The zero value is a server that
@@ -66,6 +68,10 @@ type Options struct {
 	// Now is the clock for the times in tokens and for judging expiry.
 	// Default: time.Now.
 	Now func() time.Time
+
+	// Network is where the server listens. Default: loopback. With a network in
+	// memory the server may be in a bubble of testing/synctest.
+	Network *testkit.Network
 }
 
 // Location is a set of well-known metadata locations.
@@ -155,7 +161,12 @@ func New(t testing.TB, opts Options) *Server {
 	s.takeOn(opts.Personality)
 	s.mount()
 
-	ts := httptest.NewUnstartedServer(s)
+	ts := &httptest.Server{Config: &http.Server{Handler: s}}
+	if opts.Network != nil {
+		ts.Listener = opts.Network.Listen()
+	} else {
+		ts = httptest.NewUnstartedServer(s)
+	}
 	s.URL = "http://" + ts.Listener.Addr().String()
 	running, stop := context.WithCancel(context.Background())
 	ts.Config.BaseContext = func(net.Listener) context.Context { return running }

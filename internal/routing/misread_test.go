@@ -16,6 +16,7 @@ import (
 	_ "github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/adapttest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/routing"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // treeOf returns the routes of a site with the given directives.
@@ -35,8 +36,8 @@ func treeOf(t testing.TB, site string) *routing.Tree {
 	}
 	config.Admin = &caddy.AdminConfig{Disabled: true}
 	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "FATAL"}}}}
-	adapttest.Provisioning.Lock()
-	defer adapttest.Provisioning.Unlock()
+	testkit.Provisioning.Lock()
+	defer testkit.Provisioning.Unlock()
 	ctx, err := caddy.ProvisionContext(&config)
 	if err != nil {
 		t.Fatal(err)

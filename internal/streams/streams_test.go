@@ -7,22 +7,20 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
-)
 
-// provisioning serializes caddy.ProvisionContext, which sets Caddy's globals.
-var provisioning sync.Mutex
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
+)
 
 // newCloser returns a closer and what ends its configuration.
 func newCloser(t *testing.T) (c *Closer, stop func()) {
 	t.Helper()
-	provisioning.Lock()
-	defer provisioning.Unlock()
+	testkit.Provisioning.Lock()
+	defer testkit.Provisioning.Unlock()
 	ctx, err := caddy.ProvisionContext(&caddy.Config{
 		Admin:   &caddy.AdminConfig{Disabled: true},
 		AppsRaw: caddy.ModuleMap{"events": json.RawMessage(`{}`)},

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // The simulations: an hour of an attack on sign-ins, with a clock that is ours
@@ -28,7 +30,7 @@ func seeds() uint64 {
 
 // world is a machine that checks passwords, and those who send them.
 type world struct {
-	*clock
+	*testkit.Clock
 	rand    *rand.Rand
 	events  []event
 	guesses *Guesses
@@ -39,8 +41,8 @@ type world struct {
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{clock: newClock(), rand: rand.New(rand.NewPCG(seed, 1)), slots: NewSlots(1, 32, 0), hash: time.Second, checked: make(map[string]int)}
-	w.guesses = newGuesses(w.clock, "ada", "bob")
+	w := &world{Clock: testkit.NewClock(), rand: rand.New(rand.NewPCG(seed, 1)), slots: NewSlots(1, 32, 0), hash: time.Second, checked: make(map[string]int)}
+	w.guesses = newGuesses(w.Clock, "ada", "bob")
 	return w
 }
 
@@ -52,7 +54,7 @@ type event struct {
 
 // after calls do when that much time has passed.
 func (w *world) after(d time.Duration, do func()) {
-	w.events = append(w.events, event{w.now.Add(d), do})
+	w.events = append(w.events, event{w.Now().Add(d), do})
 }
 
 // every calls do again and again, from some moment of the first interval on.
@@ -63,7 +65,7 @@ func (w *world) every(interval time.Duration, do func()) {
 }
 
 func (w *world) run(d time.Duration) {
-	for end := w.now.Add(d); len(w.events) > 0; {
+	for end := w.Now().Add(d); len(w.events) > 0; {
 		// There are few at a time. Of two at once, the first in the list.
 		next := 0
 		for i, e := range w.events {
@@ -76,7 +78,7 @@ func (w *world) run(d time.Duration) {
 			return
 		}
 		w.events = slices.Delete(w.events, next, next+1)
-		w.now = e.at
+		w.Advance(e.at.Sub(w.Now()))
 		e.do()
 	}
 }
@@ -114,7 +116,7 @@ func (w *world) signIn(address, username string, known, right bool, done func(ou
 			w.settle()
 			done(outcome{right: right})
 		})
-	}, func() { done(outcome{wait: 5 * time.Second}) }, w.now.Add(20 * time.Second)})
+	}, func() { done(outcome{wait: 5 * time.Second}) }, w.Now().Add(20 * time.Second)})
 	w.settle()
 }
 
@@ -140,7 +142,7 @@ func (w *world) settle() {
 			}
 			p.attempt.Withdraw()
 			then = append(then, p.refuse)
-		case w.now.After(p.deadline) && w.slots.leave(p.place):
+		case w.Now().After(p.deadline) && w.slots.leave(p.place):
 			p.attempt.Withdraw()
 			then = append(then, p.refuse)
 		default:
@@ -162,11 +164,11 @@ func (w *world) owner(address, username string, known bool, mistakes int, signed
 	try = func() {
 		right := mistakes <= 0
 		if right && first.IsZero() {
-			first = w.now
+			first = w.Now()
 		}
 		w.signIn(address, username, known, right, func(o outcome) {
 			if o.right {
-				signedIn(w.now.Sub(first))
+				signedIn(w.Now().Sub(first))
 				return
 			}
 			if o.wait == 0 {
@@ -371,7 +373,7 @@ func TestSlotsUnderAttack(t *testing.T) {
 				w.every(tt.interval, func() { w.hold(tt.claim(w), tt.holds, nil) })
 				for i := range clients {
 					w.after(time.Duration(i)*10*time.Second+time.Duration(w.rand.Int64N(int64(10*time.Second))), func() {
-						came := w.now
+						came := w.Now()
 						var ask func()
 						ask = func() {
 							w.hold(Claim{From: elsewhere(i), For: "client.example"}, time.Second/10, func(ok bool) {
@@ -379,7 +381,7 @@ func TestSlotsUnderAttack(t *testing.T) {
 									w.after(5*time.Second, ask) // as Retry-After says
 									return
 								}
-								took = append(took, w.now.Sub(came))
+								took = append(took, w.Now().Sub(came))
 							})
 						}
 						ask()
@@ -413,6 +415,6 @@ func (w *world) hold(c Claim, d time.Duration, done func(ok bool)) {
 			w.settle()
 			done(true)
 		})
-	}, func() { done(false) }, w.now.Add(20 * time.Second)})
+	}, func() { done(false) }, w.Now().Add(20 * time.Second)})
 	w.settle()
 }

@@ -5,15 +5,9 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
-
-// clock is a clock that goes when told to.
-type clock struct{ now time.Time }
-
-func newClock() *clock { return &clock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time          { return c.now }
-func (c *clock) Advance(d time.Duration) { c.now = c.now.Add(d) }
 
 func TestNetworks(t *testing.T) {
 	t.Parallel()
@@ -72,7 +66,7 @@ func TestBuckets(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c := newClock()
+			c := testkit.NewClock()
 			b := NewBuckets(rate, c.Now)
 			passed, wait := 0, time.Duration(0)
 			for i := range 1000 {
@@ -107,7 +101,7 @@ func TestBuckets(t *testing.T) {
 // A flood of new networks displaces itself, not those that are held back.
 func TestBucketsEviction(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	b := NewBuckets(Rate{Burst: 20, Every: time.Hour}, c.Now)
 	for b.Take("192.0.2.1") == 0 {
 	}
@@ -133,15 +127,15 @@ func TestBucketsEviction(t *testing.T) {
 
 func TestEvictionTakesTheLightest(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	table := newTable[*failures](8)
 	of := func(i int) network { return network{uint64(i), 32} }
 	for i := range 8 {
 		c.Advance(time.Second)
-		table.put(of(i), &failures{count: []int{3, 1, 2, 1, 3, 9, 9, 9}[i], last: c.now, forget: time.Hour}, c.now)
+		table.put(of(i), &failures{count: []int{3, 1, 2, 1, 3, 9, 9, 9}[i], last: c.Now(), forget: time.Hour}, c.Now())
 	}
 	for i, gone := range []int{1, 3, 2, 0, 4} {
-		table.put(of(100+i), &failures{count: 100, last: c.now, forget: time.Hour}, c.now)
+		table.put(of(100+i), &failures{count: 100, last: c.Now(), forget: time.Hour}, c.Now())
 		if _, ok := table.records[of(gone)]; ok || len(table.records) != 8 {
 			t.Errorf("eviction %d: %d records, the lightest and oldest there still: %t", i, len(table.records), ok)
 		}

@@ -5,10 +5,12 @@ import (
 	"hash/fnv"
 	"testing"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // newGuesses returns a throttle that spreads names in the same way every time.
-func newGuesses(c *clock, users ...string) *Guesses {
+func newGuesses(c *testkit.Clock, users ...string) *Guesses {
 	g := NewGuesses(c.Now)
 	g.hash = func(s string) uint64 {
 		h := fnv.New64a()
@@ -28,7 +30,7 @@ func try(g *Guesses, address, username string) time.Duration {
 func TestPauses(t *testing.T) {
 	t.Parallel()
 	for _, user := range []string{"ada", "nobody-has-this-name"} {
-		c := newClock()
+		c := testkit.NewClock()
 		g := newGuesses(c, "ada")
 		for i := range freeFailures {
 			if wait := try(g, "192.0.2.1", user); wait != 0 {
@@ -78,7 +80,7 @@ func TestGuessesAtOnce(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			g := newGuesses(newClock(), "ada")
+			g := newGuesses(testkit.NewClock(), "ada")
 			passed := 0
 			for i := range 10_000 {
 				if try(g, tt.address(i), tt.user(i)) == 0 {
@@ -95,7 +97,7 @@ func TestGuessesAtOnce(t *testing.T) {
 func TestSuccess(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"192.0.2.1", "2001:db8::1", "@"} {
-		c := newClock()
+		c := testkit.NewClock()
 		g := newGuesses(c, "ada")
 		for range 2000 { // a user who knows their password
 			a, wait := g.Try(address, "ada", "")
@@ -129,7 +131,7 @@ func TestSuccess(t *testing.T) {
 // An attempt whose password was not looked at leaves nothing behind.
 func TestWithdraw(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	g := newGuesses(c, "ada")
 	for _, browser := range []string{"", "browser"} {
 		for range 2000 {
@@ -162,7 +164,7 @@ func remembered(g *Guesses) (n int) {
 // A browser that the user has signed in with has a lane of its own.
 func TestKnownBrowser(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	g := newGuesses(c, "ada", "bob")
 	for i := range 20_000 {
 		try(g, fmt.Sprintf("10.%d.%d.1", i>>8&255, i&255), "ada")
@@ -207,7 +209,7 @@ func TestKnownBrowser(t *testing.T) {
 // any stranger does.
 func TestKnownBrowserAsStranger(t *testing.T) {
 	t.Parallel()
-	g := newGuesses(newClock(), "ada")
+	g := newGuesses(testkit.NewClock(), "ada")
 	for range 1000 {
 		_, _ = g.Try("192.0.2.1", "ada", "browser")
 	}
@@ -219,7 +221,7 @@ func TestKnownBrowserAsStranger(t *testing.T) {
 // Invented names evict nothing of a user's, and don't fill the memory.
 func TestInventedNames(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	g := newGuesses(c, "ada")
 	for range freeFailures {
 		try(g, "192.0.2.1", "ada")
@@ -245,7 +247,7 @@ func TestInventedNames(t *testing.T) {
 // The records of a user are bounded by the guesses that there are.
 func TestUserRecords(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	g := newGuesses(c, "ada")
 	most := 0
 	for i := range 48 * 3600 / 5 { // two days, every five seconds from another network
@@ -262,7 +264,7 @@ func TestUserRecords(t *testing.T) {
 
 func TestAddUsers(t *testing.T) {
 	t.Parallel()
-	g := newGuesses(newClock())
+	g := newGuesses(testkit.NewClock())
 	g.hash = func(string) uint64 { return 7 } // all the same
 	release := g.AddUsers([]string{"ada", "bob"})
 	if g.users["ada"].name == g.users["bob"].name {

@@ -1,7 +1,6 @@
 package discovery_test
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -12,28 +11,6 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
-
-// clock is a clock that goes when told to.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock {
-	return &clock{now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)}
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
 
 // newServer starts an issuer with keys that are cheap to make.
 func newServer(t testing.TB, opts oauthtest.Options) *oauthtest.Server {
@@ -73,20 +50,6 @@ func wantUnavailable(t testing.TB, what string, set any, err error) *token.Unava
 		t.Fatalf("%s: got %v, %v, want an *UnavailableError", what, set, err)
 	}
 	return una
-}
-
-// eventually waits until ok says so; for what happens in the background.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	for !ok() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: did not happen", what)
-		case <-time.After(time.Millisecond):
-		}
-	}
 }
 
 // outcomes collects what [discovery.Config.OnFetch] is told.

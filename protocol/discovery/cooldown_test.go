@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 )
 
@@ -14,7 +15,7 @@ import (
 // On a clock that stands still it never passes.
 func TestCooldownWaitsOnce(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	srv := newServer(t, oauthtest.Options{})
 	iss := newIssuer(t, discovery.Config{Issuer: srv.Issuer(), Now: c.Now})
 	keysOf(t, iss, time.Time{})
@@ -59,7 +60,7 @@ func TestBackoff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClock()
+			c := testkit.NewClock()
 			srv := newServer(t, oauthtest.Options{})
 			srv.SetFault(tc.endpoint, tc.fault)
 			iss := newIssuer(t, discovery.Config{Issuer: srv.Issuer(), Now: c.Now})

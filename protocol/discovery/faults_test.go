@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 )
 
@@ -126,7 +127,7 @@ func TestHang(t *testing.T) {
 // Valid traffic doesn't notice that somebody makes us ask a hanging issuer.
 func TestHangUnnoticed(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	srv := newServer(t, oauthtest.Options{})
 	iss := newIssuer(t, discovery.Config{Issuer: srv.Issuer(), Now: c.Now})
 	good := keysOf(t, iss, time.Time{})
@@ -143,7 +144,7 @@ func TestHangUnnoticed(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "a fetch that hangs", func() bool { return srv.Count(oauthtest.JWKS) == 2 })
+	testkit.Eventually(t, "a fetch that hangs", func() bool { return srv.Count(oauthtest.JWKS) == 2 })
 	canceled, stop := context.WithCancel(t.Context())
 	stop() // shows that nothing is waited for
 	for range 100 {
@@ -172,7 +173,7 @@ func TestOneFetchForAll(t *testing.T) {
 		_, err := iss.KeySet(first, time.Time{})
 		gone <- err
 	}()
-	eventually(t, "the first fetch", func() bool { return srv.Count(oauthtest.JWKS) == 1 })
+	testkit.Eventually(t, "the first fetch", func() bool { return srv.Count(oauthtest.JWKS) == 1 })
 	var callers sync.WaitGroup
 	for range 200 {
 		callers.Go(func() {
@@ -204,7 +205,7 @@ func TestClose(t *testing.T) {
 		_, err := iss.KeySet(t.Context(), time.Time{})
 		answered <- err
 	}()
-	eventually(t, "the fetch", func() bool { return srv.Count(oauthtest.JWKS) == 1 })
+	testkit.Eventually(t, "the fetch", func() bool { return srv.Count(oauthtest.JWKS) == 1 })
 	iss.Close()
 	wantUnavailable(t, "waiting when closed", nil, <-answered)
 	<-ended
@@ -215,7 +216,7 @@ func TestClose(t *testing.T) {
 
 func TestOnFetch(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	srv := newServer(t, oauthtest.Options{})
 	var seen outcomes
 	iss := newIssuer(t, discovery.Config{Issuer: srv.Issuer(), Now: c.Now, OnFetch: seen.OnFetch})

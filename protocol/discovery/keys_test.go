@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 )
 
@@ -117,7 +118,7 @@ func TestGoodKeysStay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClock()
+			c := testkit.NewClock()
 			srv := newServer(t, oauthtest.Options{})
 			iss := newIssuer(t, discovery.Config{Issuer: srv.Issuer(), Now: c.Now})
 			good := keysOf(t, iss, time.Time{})
@@ -146,7 +147,7 @@ func TestGoodKeysStay(t *testing.T) {
 // A day without its issuer is survived, and not more.
 func TestIssuerDown(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	srv := newServer(t, oauthtest.Options{})
 	iss := newIssuer(t, discovery.Config{Issuer: srv.Issuer(), Now: c.Now})
 	good := keysOf(t, iss, time.Time{})
@@ -157,7 +158,7 @@ func TestIssuerDown(t *testing.T) {
 			t.Fatalf("after %d hours: got other keys than before, want those", hour+1)
 		}
 	}
-	eventually(t, "tries in the background", func() bool { return srv.Count(oauthtest.JWKS) > 1 })
+	testkit.Eventually(t, "tries in the background", func() bool { return srv.Count(oauthtest.JWKS) > 1 })
 	c.Advance(time.Hour - time.Second)
 	if got := keysOf(t, iss, time.Time{}); got != good {
 		t.Fatalf("in the last second: got other keys than before, want those")
@@ -190,7 +191,7 @@ func TestBackgroundRefresh(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClock()
+			c := testkit.NewClock()
 			srv := newServer(t, oauthtest.Options{JWKSCacheControl: tc.cacheControl})
 			iss := newIssuer(t, discovery.Config{Issuer: srv.Issuer(), Now: c.Now})
 			keysOf(t, iss, time.Time{})
@@ -204,7 +205,7 @@ func TestBackgroundRefresh(t *testing.T) {
 			if got := keysOf(t, iss, time.Time{}).Len(); got != 1 {
 				t.Errorf("stale: got %d keys, want the old one at once", got)
 			}
-			eventually(t, "new keys", func() bool { return keysOf(t, iss, time.Time{}).Len() == 2 })
+			testkit.Eventually(t, "new keys", func() bool { return keysOf(t, iss, time.Time{}).Len() == 2 })
 			if got := srv.Count(oauthtest.JWKS); got != 2 {
 				t.Errorf("got %d fetches, want 2", got)
 			}

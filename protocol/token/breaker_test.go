@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -84,7 +85,7 @@ func TestBreaker(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			clk := newClock()
+			clk := testkit.NewClock()
 			says := alone
 			v := &counted{verify: func(_ context.Context, raw string) (*token.Token, error) {
 				if err := answers[says]; err != nil {
@@ -123,7 +124,7 @@ func TestBreakerProbe(t *testing.T) {
 	for name, want := range map[string]string{"back": "verified", "still away": "unavailable"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			clk := newClock()
+			clk := testkit.NewClock()
 			c := newCache(t, token.CacheConfig{Now: clk.Now})
 			for i := range 3 {
 				checkOutcome(t, "away", c.Cached(failing(outage("away"))), strconv.Itoa(i), "unavailable")
@@ -158,7 +159,7 @@ func TestBreakerProbe(t *testing.T) {
 // went, are one failure: an outage of a moment isn't made longer by its victims.
 func TestBreakerCrowd(t *testing.T) {
 	t.Parallel()
-	clk := newClock()
+	clk := testkit.NewClock()
 	c := newCache(t, token.CacheConfig{Now: clk.Now})
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

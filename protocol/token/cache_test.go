@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -116,7 +117,7 @@ func TestCacheKeeps(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			clk := newClock()
+			clk := testkit.NewClock()
 			var expiry time.Time
 			if tc.expiry != 0 {
 				expiry = clk.Now().Add(tc.expiry)
@@ -170,7 +171,7 @@ func TestCacheOfRefusals(t *testing.T) {
 	}
 	for _, tc := range tests { // not parallel: they share the counters
 		t.Run(tc.name, func(t *testing.T) {
-			clk := newClock()
+			clk := testkit.NewClock()
 			cached := newCache(t, token.CacheConfig{TTL: tc.ttl, Now: clk.Now}).Cached(tc.v)
 			for _, step := range []struct {
 				name    string
@@ -253,7 +254,7 @@ func TestCacheBound(t *testing.T) {
 // stands while they are published as they were.
 func TestCacheAndKeys(t *testing.T) {
 	t.Parallel()
-	clk := newClock()
+	clk := testkit.NewClock()
 	srv := oauthtest.New(t, oauthtest.Options{Algorithm: "ES256", Now: clk.Now})
 	v := &countedJWT{JWT: newJWT(t, srv, clk.Now, nil)}
 	cached := newCache(t, token.CacheConfig{Now: clk.Now}).Cached(v)

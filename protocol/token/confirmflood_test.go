@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -14,7 +15,7 @@ import (
 // be confirmed.
 func TestConfirmedJWTAndStrangers(t *testing.T) {
 	t.Parallel()
-	clk := newClock()
+	clk := testkit.NewClock()
 	srv := oauthtest.New(t, oauthtest.Options{Algorithm: "ES256", Now: clk.Now, ClientSecret: "secret"})
 	v, err := token.NewIntrospection(token.IntrospectionConfig{
 		Issuer:   srv.Issuer(),

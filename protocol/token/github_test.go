@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
@@ -27,7 +28,7 @@ func newGitHub(t testing.TB, srv *oauthtest.Server, change func(*token.GitHubCon
 		ClientID:     "front-door",
 		ClientSecret: gitHubSecret,
 		Client:       discovery.NewClient(),
-		Now:          newClock().Now,
+		Now:          testkit.NewClock().Now,
 	}
 	if change != nil {
 		change(&config)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -18,7 +19,7 @@ import (
 // others, so that none of them justifies another fetch.
 func TestHostileRefused(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	srv := oauthtest.New(t, oauthtest.Options{Now: c.Now})
 	cases := oauthtest.Hostile(srv, mcpResource)
 	good := srv.Mint(map[string]any{"aud": mcpResource})
@@ -74,7 +75,7 @@ func checkSilent(t *testing.T, err error, raw string) {
 
 func TestBenignAccepted(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	srv := oauthtest.New(t, oauthtest.Options{Now: c.Now})
 	alone := oauthtest.New(t, oauthtest.Options{Now: c.Now})
 	for _, matrix := range []struct {
@@ -151,7 +152,7 @@ func TestHostileFlood(t *testing.T) {
 // What the claims or the form give away needs no key.
 func TestClaimsRefusedWithoutFetch(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	srv := oauthtest.New(t, oauthtest.Options{Now: c.Now})
 	v := newJWT(t, srv, c.Now, nil)
 	for _, tc := range oauthtest.Hostile(srv, mcpResource) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
@@ -16,7 +17,7 @@ import (
 // Every case breaks one rule of a token that is good otherwise.
 func TestJWTReasons(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	srv := oauthtest.New(t, oauthtest.Options{Now: c.Now})
 	v := newJWT(t, srv, c.Now, nil)
 	stranger := srv.NewKey("RS256", srv.CurrentKey().ID)
@@ -84,7 +85,7 @@ func TestJWTOpaque(t *testing.T) {
 
 func TestJWTToken(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	srv := oauthtest.New(t, oauthtest.Options{Now: c.Now})
 	v := newJWT(t, srv, c.Now, nil)
 
@@ -132,7 +133,7 @@ func TestJWTToken(t *testing.T) {
 
 func TestJWTLeeway(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	srv := oauthtest.New(t, oauthtest.Options{Now: c.Now})
 	byDefault := newJWT(t, srv, c.Now, nil)
 	minute := newJWT(t, srv, c.Now, func(config *token.JWTConfig) { config.Leeway = time.Minute })
@@ -171,7 +172,7 @@ func TestJWTLeeway(t *testing.T) {
 
 func TestJWTAlgorithms(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	srv := oauthtest.New(t, oauthtest.Options{Now: c.Now})
 	all := []string{"ES256", "ES384", "ES512", "Ed25519", "EdDSA", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"}
 	if got := keys.Algorithms(); !slices.Equal(got, all) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
@@ -132,7 +133,7 @@ func TestNoKeysAtAll(t *testing.T) {
 // Over HTTP: the issuer's keys change, and the front door notices.
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	srv := oauthtest.New(t, oauthtest.Options{Now: c.Now, Algorithm: "ES256"})
 	v := newJWT(t, srv, c.Now, nil)
 	check := func(step, raw, want string) {
@@ -185,7 +186,7 @@ func TestKeySetTrials(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			c := newClock()
+			c := testkit.NewClock()
 			srv := oauthtest.New(t, oauthtest.Options{Now: c.Now, Algorithm: "ES256"})
 			srv.RemoveKey(srv.CurrentKey().ID)
 			for range 10 { // of other kinds: they don't count
@@ -207,7 +208,7 @@ func TestKeySetTrials(t *testing.T) {
 // that one only.
 func TestKeySetAlgorithmOfKey(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := testkit.NewClock()
 	srv := oauthtest.New(t, oauthtest.Options{Now: c.Now})
 	free, bound := srv.NewKey("RS256", "free"), srv.NewKey("RS256", "bound")
 	anyAlgorithm := free.JWK()

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -66,7 +67,7 @@ func TestForgetEverySpelling(t *testing.T) {
 			for _, known := range all {
 				c := newCache(t, token.CacheConfig{})
 				_, _ = judge(t.Context(), c.Cached(failing(&token.InvalidError{Reason: token.Inactive})), "b3BhcXVm")
-				_, _ = judge(t.Context(), c.Cached(vouching(newClock().Now().AddDate(100, 0, 0))), presented)
+				_, _ = judge(t.Context(), c.Cached(vouching(testkit.NewClock().Now().AddDate(100, 0, 0))), presented)
 				if n := c.ForgetToken(sha256.Sum256([]byte(known))); n != 1 {
 					t.Errorf("presented as %q, forgotten as %q: %d verdicts, want one", presented, known, n)
 				}

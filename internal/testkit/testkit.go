@@ -1,0 +1,68 @@
+// Package testkit is what the tests of several packages need: a clock that they
+// move, a wait for what happens in the background, a network in memory that works
+// in the bubbles of testing/synctest, and the lock for provisioning. It knows
+// neither Caddy nor any package of this module, so that every test can use it.
+package testkit
+
+import (
+	"sync"
+	"testing"
+	"time"
+)
+
+// Provisioning is held while a test provisions a configuration: Caddy keeps the
+// one that runs in package variables.
+var Provisioning sync.Mutex
+
+// Clock stands still until it is told to advance.
+type Clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+// NewClock returns a clock that shows some time.
+func NewClock() *Clock { return &Clock{now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)} }
+
+// Now returns the time that the clock shows.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Advance moves the clock by d, which may be negative.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// giveUp is how long Eventually waits before it takes the test for stuck. No test
+// passes or fails by it on a machine that is merely slow.
+const giveUp = 2 * time.Minute
+
+// Eventually waits until ok returns true, for what happens in the background where
+// there is nothing to wait on. What names it in the failure.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(giveUp); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: did not happen", what)
+		}
+	}
+}
+
+// Receive returns what comes out of c, and fails the test if nothing does. A closed
+// channel gives the zero value.
+func Receive[T any](t testing.TB, what string, c <-chan T) T {
+	t.Helper()
+	timer := time.NewTimer(giveUp)
+	defer timer.Stop()
+	select {
+	case v := <-c:
+		return v
+	case <-timer.C:
+		t.Fatalf("%s: did not happen", what)
+		panic("not reached")
+	}
+}
