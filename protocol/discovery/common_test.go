@@ -4,9 +4,11 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
@@ -19,6 +21,17 @@ func newServer(t testing.TB, opts oauthtest.Options) *oauthtest.Server {
 		opts.Algorithm = "ES256"
 	}
 	return oauthtest.New(t, opts)
+}
+
+// bubble runs f on a fake clock, with an issuer in memory and config's client in the
+// same network.
+func bubble(t *testing.T, opts oauthtest.Options, f func(t *testing.T, srv *oauthtest.Server, config discovery.Config)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		opts.Network = testkit.NewNetwork()
+		srv := newServer(t, opts)
+		f(t, srv, discovery.Config{Issuer: srv.Issuer(), Client: opts.Network.Through(t, discovery.NewClient())})
+	})
 }
 
 // newIssuer returns what is known of config's issuer until the test ends.

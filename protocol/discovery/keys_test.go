@@ -26,16 +26,17 @@ func TestRefusedEndpoints(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			srv := newServer(t, oauthtest.Options{Metadata: map[string]any{"jwks_uri": tc.value}})
-			iss := newIssuer(t, discovery.Config{Issuer: srv.Issuer()})
-			set, err := iss.KeySet(t.Context(), time.Time{})
-			if una := wantUnavailable(t, name, set, err); !strings.Contains(una.Error(), tc.want) {
-				t.Errorf("got %v, want an error with %q", una, tc.want)
-			}
-			// Metadata that lacks what is needed is asked for a second time.
-			if got := srv.Count(oauthtest.Any); got > 2 || got != srv.Count(oauthtest.Metadata) {
-				t.Errorf("got %d requests, want one or two for the metadata, and no other", got)
-			}
+			opts := oauthtest.Options{Metadata: map[string]any{"jwks_uri": tc.value}}
+			bubble(t, opts, func(t *testing.T, srv *oauthtest.Server, config discovery.Config) {
+				set, err := newIssuer(t, config).KeySet(t.Context(), time.Time{})
+				if una := wantUnavailable(t, name, set, err); !strings.Contains(una.Error(), tc.want) {
+					t.Errorf("got %v, want an error with %q", una, tc.want)
+				}
+				// Metadata that lacks what is needed is asked for a second time.
+				if got := srv.Count(oauthtest.Any); got > 2 || got != srv.Count(oauthtest.Metadata) {
+					t.Errorf("got %d requests, want one or two for the metadata, and no other", got)
+				}
+			})
 		})
 	}
 }
