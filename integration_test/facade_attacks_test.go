@@ -149,5 +149,5 @@ func TestFacadeAgainstStrangers(t *testing.T) {
 	if got := silent.Query(); got.Get("error") != "interaction_required" || got.Get("state") != "silent" || !strings.HasPrefix(silent.String(), redirectURI) {
 		t.Errorf("prompt=none: sent to %s", silent)
 	}
-	c.logs("is not exactly the one that is registered")
+	c.logs("is not exactly the registered one")
 }

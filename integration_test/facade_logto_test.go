@@ -207,7 +207,7 @@ func TestFacadeOfLogto(t *testing.T) {
 			t.Errorf("got %d %s, want 503", got.status, got.body)
 		}
 		c.logs("mcp_auth_facade " + c.URL + "/oidc")
-		if code, out, _ := c.command("", "check", c.URL+"/renamed", "--ca", c.CA); code != 1 || !strings.Contains(out, "call this facade by the server's own issuer") {
+		if code, out, _ := c.command("", "check", c.URL+"/renamed", "--ca", c.CA); code != 1 || !strings.Contains(out, "the server's own issuer") {
 			t.Errorf("check: got %d, want 1 and the cure", code)
 		}
 	})

@@ -139,12 +139,12 @@ func TestUserinfoRefusesAndFails(t *testing.T) {
 	if got := c.do("POST", "/mcp", "{}", mcpHeaders("without-openid")...); got.status != 401 || got.challenge(t)["error"] != "invalid_token" {
 		t.Errorf("without openid: got %d", got.status)
 	}
-	if c.log.contains("userinfo can't be asked") {
+	if c.log.contains("the userinfo endpoint can't be asked") {
 		t.Error("what is about one token is a warning")
 	}
 	status <- http.StatusInternalServerError
 	if got := c.do("POST", "/mcp", "{}", mcpHeaders("another")...); got.status != 503 {
 		t.Errorf("while userinfo is broken: got %d", got.status)
 	}
-	c.logs("userinfo can't be asked")
+	c.logs("the userinfo endpoint can't be asked")
 }
