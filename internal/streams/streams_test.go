@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -71,24 +70,26 @@ func TestStopping(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			c, stop := newCloser(t)
-			r, release := c.Wrap(newRequest(t.Context(), test.method, test.mcpMethod))
+			in := newRequest(t.Context(), test.method, test.mcpMethod)
+			r, release := c.Wrap(in)
 			defer release()
+			beside, releaseBeside := c.Wrap(newRequest(t.Context(), "GET", "")) // a stream that the end reaches too
+			defer releaseBeside()
 			if err := r.Context().Err(); err != nil {
 				t.Fatalf("ended before its time: %v", err)
 			}
 			stop()
 			if test.stream {
-				select {
-				case <-r.Context().Done():
-				case <-time.After(10 * time.Second):
-					t.Fatal("the stream goes on")
-				}
+				testkit.Receive(t, "the end of the stream", r.Context().Done())
 				if cause := context.Cause(r.Context()); !errors.Is(cause, errStopping) {
 					t.Errorf("cause: got %v, want %v", cause, errStopping)
 				}
 				return
 			}
-			time.Sleep(20 * time.Millisecond)
+			testkit.Receive(t, "the end of a stream beside the call", beside.Context().Done())
+			if r != in { // whose context nothing here can end
+				t.Error("an ordinary call was changed")
+			}
 			if err := r.Context().Err(); err != nil {
 				t.Errorf("the call was ended: %v", err)
 			}
@@ -104,11 +105,7 @@ func TestAfterStopping(t *testing.T) {
 	stop() // a second event changes nothing
 	r, release := c.Wrap(newRequest(t.Context(), "GET", ""))
 	defer release()
-	select {
-	case <-r.Context().Done():
-	case <-time.After(10 * time.Second):
-		t.Fatal("the stream goes on")
-	}
+	testkit.Receive(t, "the end of the stream", r.Context().Done())
 }
 
 // A client that hangs up ends its own stream, and no other.

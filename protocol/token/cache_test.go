@@ -241,8 +241,7 @@ func TestCacheBound(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			// What is too much goes a moment after it came.
-			time.Sleep(100 * time.Millisecond)
+			c.Settle() // what is too much goes in the background
 			if n := c.Forget(); n > bound || n == 0 {
 				t.Errorf("%d verdicts are kept, want some, and at most %d", n, bound)
 			}
