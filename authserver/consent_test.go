@@ -198,7 +198,7 @@ func TestConsentAnswers(t *testing.T) {
 		t.Errorf("after signing out: got %s %s, want to sign in", got.location, got.text())
 	}
 	if got := p.get(request(client, webSite)).press("decision", "cancel").sent(t); got.Get("error") != "access_denied" {
-		t.Errorf("cancelling: got %v", got)
+		t.Errorf("canceling: got %v", got)
 	}
 	// What can't be ended isn't said to have ended.
 	q := s.person()

@@ -69,7 +69,7 @@ func measureVerification(t *testing.T, results *table) {
 		if alg == "RS256" {
 			goal = "<= 1.40 x"
 		}
-		// Alternating, so that a busy neighbour hits both.
+		// Alternating, so that a busy neighbor hits both.
 		var whole, check float64
 		for range 3 {
 			check += perOp(func() { bare() })

@@ -43,7 +43,7 @@ func forget(t *testing.T, method, body string) (int, string) {
 // The tests here are not parallel: to forget by a token's hash concerns every cache
 // of the process, and what is under way meanwhile isn't kept.
 
-// Whoever revokes something needn't wait until it is forgotten anyway.
+// A revocation takes effect without waiting for the cache to expire.
 func TestForget(t *testing.T) {
 	for _, test := range []struct {
 		name      string

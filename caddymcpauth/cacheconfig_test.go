@@ -45,7 +45,7 @@ func TestCacheAdaptErrors(t *testing.T) {
 	}
 }
 
-// Whoever writes JSON hears of the same mistakes.
+// JSON configurations report the same mistakes.
 func TestCacheProvisionErrors(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, cache, want string }{

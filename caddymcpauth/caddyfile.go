@@ -20,8 +20,8 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterDirective("mcp_auth", parseDirective)
-	// Before anything else that asks for credentials: the metadata must be
-	// there for everybody. basicauth is basic_auth's older name and comes first.
+	// Before every other handler that asks for credentials, because the metadata
+	// must be public. basicauth is basic_auth's older name and comes first.
 	httpcaddyfile.RegisterDirectiveOrder("mcp_auth", httpcaddyfile.Before, "basicauth")
 }
 

@@ -50,7 +50,7 @@ func exitCode(err error) int {
 func TestCheckCommand(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer(t)
-	// The front door's resource must be what is dialled, so the site comes
+	// The front door's resource must be what is dialed, so the site comes
 	// first, and gets its handler afterwards.
 	var behind http.Handler
 	server := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { behind.ServeHTTP(w, r) })

@@ -143,8 +143,8 @@ func TestMatchers(t *testing.T) {
 	}
 }
 
-// Mistakes in the meaning are found at provision, so that whoever writes JSON
-// hears of them too. None leaves a reference to the issuer's state behind.
+// Semantic mistakes are found at provision, so that those who write JSON
+// see them too. None leaves a reference to the issuer's state behind.
 func TestProvisionErrors(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, site, want string }{

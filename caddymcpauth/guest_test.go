@@ -21,8 +21,8 @@ func init() {
 	caddy.RegisterModule(guest{})
 }
 
-// guest is a verifier of somebody else's making: it takes any claims from
-// anybody, and does everything that the contract leaves room for.
+// guest is a third-party verifier: it accepts any claims from
+// anyone, and does everything that the contract permits.
 type guest struct {
 	Fail bool `json:"fail,omitempty"`
 }
@@ -87,7 +87,7 @@ func guestToken(claims string) string {
 	return "guest~" + base64.RawURLEncoding.EncodeToString([]byte(claims))
 }
 
-// guestDoor is a front door whose tokens anybody can make.
+// guestDoor is a front door whose tokens anyone can make.
 func guestDoor(options string) string {
 	return "mcp_auth " + testResource + " {\n\tissuer https://as.example.com {\n\t\tguest\n\t}\n" + options + "\n}"
 }

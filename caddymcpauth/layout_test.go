@@ -70,7 +70,7 @@ const (
 	layoutProxy = "reverse_proxy 127.0.0.1:9\n"
 )
 
-// What leaves the MCP server open, or shuts it for everybody, is said when the
+// What leaves the MCP server open, or closes it to everyone, is reported when the
 // configuration is loaded.
 func TestLayouts(t *testing.T) {
 	t.Parallel()

@@ -247,7 +247,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, raw string, t *t
 	// An authentication before this one would otherwise answer for the same
 	// placeholders.
 	repl.DeleteByPrefix(userPlaceholders)
-	reader := token.NewReader(t) // once a request, whoever asks for claims
+	reader := token.NewReader(t) // once per request, however many claims are used
 	repl.Map(userPlaceholder(reader))
 
 	h.setHeaders(r, repl)

@@ -49,7 +49,7 @@ func (h *Handler) isMetadata(r *http.Request) bool {
 	if !strings.HasPrefix(path, resource.WellKnown) {
 		return false
 	}
-	// A client that dialled the resource with a slash at its end looks there.
+	// A client that dialed the resource with a slash at its end looks there.
 	return path == resource.WellKnown || strings.TrimSuffix(path, "/") == h.resource.MetadataPath()
 }
 

@@ -180,7 +180,7 @@ func TestNothingHidesMetadata(t *testing.T) {
 	}
 }
 
-// The challenge, too, names what is configured, whoever the client says it dialled.
+// The challenge, too, names what is configured, whatever host the client names.
 func TestHostChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := serve(t, guestDoor(""), nil)

@@ -77,7 +77,7 @@ func checkUnavailable(t *testing.T, got answer) {
 	}
 }
 
-// An issuer that hangs costs a request some seconds, not for ever.
+// An issuer that hangs delays a request by a few seconds, not forever.
 func TestIssuerHangs(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer(t)

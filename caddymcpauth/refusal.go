@@ -91,7 +91,7 @@ func refuseToken(err error) *refusal {
 	if inv, ok := errors.AsType[*token.InvalidError](err); ok {
 		reason := inv.Reason
 		if !reason.Known() {
-			reason = "other" // of somebody's own verifier: labels are a closed set
+			reason = "other" // from a third-party verifier: labels are a closed set
 		}
 		return &refusal{
 			status:    http.StatusUnauthorized,

@@ -212,7 +212,7 @@ func logField(ctx context.Context, name, value string) {
 
 // writeError answers with an OAuth error in JSON.
 func writeError(w http.ResponseWriter, status int, code, description string) {
-	// What can't be sent is no concern of anybody any longer.
+	// Nobody is left to tell about a failed write.
 	_ = writeJSON(w, status, map[string]any{"error": code, "error_description": description})
 }
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// preset is what a known kind of server needs: the same settings that anybody
-// could write. ISSUER in a value is the issuer.
+// preset is what a known kind of server needs: settings that could also be written
+// by hand. ISSUER in a value is the issuer.
 type preset struct {
 	discovery string
 	metadata  map[string]any
@@ -19,7 +19,7 @@ type preset struct {
 
 var presets = map[string]preset{
 	// 1.x and later; no metadata unless OIDC is switched on, and then without
-	// code_challenge_methods_supported. It honours PKCE when a client sends it.
+	// code_challenge_methods_supported. It honors PKCE when a client sends it.
 	"django-oauth-toolkit": {
 		discovery: "off",
 		metadata: map[string]any{

@@ -74,7 +74,7 @@ func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) erro
 	return nil
 }
 
-// register judges the request before anybody else sees it.
+// register checks the request before any other server sees it.
 func (h *Handler) register(r *http.Request) (map[string]any, error) {
 	invalid := func(description string) error {
 		return &RefusedError{Code: "invalid_client_metadata", Description: description}

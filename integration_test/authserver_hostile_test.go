@@ -64,7 +64,7 @@ func TestEmbeddedServerAuthorizationRequests(t *testing.T) {
 }
 
 // A link to this server leads nowhere else unless the user wants to go there,
-// though anybody may register any address.
+// although anyone can register any address.
 func TestEmbeddedServerIsNoOpenRedirector(t *testing.T) {
 	t.Parallel()
 	c := startEmbedded(t, embedded)
@@ -269,7 +269,7 @@ func TestEmbeddedServerPages(t *testing.T) {
 				t.Errorf("decision %q: got %s", decision, got.header.Get("Location"))
 			}
 		}
-		// Nor is anybody else's consent.
+		// Nor is another user's consent.
 		other := c.person(t)
 		other.signIn(other.get(a.authorizationURL()), "ada")
 		if got := other.submit(consent, "allow"); got.header.Get("Location") != "" {

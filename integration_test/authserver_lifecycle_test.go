@@ -92,7 +92,7 @@ func race(f func(int) bool) (wins int) {
 	return wins
 }
 
-// A reload in the middle of a sign-in changes nothing for anybody.
+// A reload in the middle of a sign-in changes nothing for the user.
 func TestEmbeddedServerReload(t *testing.T) {
 	t.Parallel()
 	c := startEmbedded(t, embedded)
@@ -143,7 +143,7 @@ func TestEmbeddedServerReload(t *testing.T) {
 	}
 }
 
-// kill -9 loses nothing that anybody was told of.
+// kill -9 loses nothing that was confirmed to a client.
 func TestEmbeddedServerKilled(t *testing.T) { onStorages(t, testKilled) }
 
 func testKilled(t *testing.T, st *storageUnderTest) {

@@ -249,7 +249,7 @@ func TestEmbeddedServerUpstreamGitHub(t *testing.T) {
 	}
 	c.reload(site("other"))
 	if got := a.refresh(tokens.Refresh); got.Error != "invalid_grant" {
-		t.Errorf("refreshing when the organisation is out: got %+v, want invalid_grant", got)
+		t.Errorf("refreshing when the organization is out: got %+v, want invalid_grant", got)
 	}
 	// Another GitHub under the same name, with a user of the same number.
 	c.reload(site("acme"))

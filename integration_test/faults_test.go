@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 )
 
-// kind is a way of verifying tokens that needs somebody's help.
+// kind is a way of verifying tokens that asks another server.
 type kind struct {
 	name    string
 	options string             // of the issuer
@@ -64,7 +64,7 @@ func (d door) directive() string {
 	return fmt.Sprintf("mcp_auth %s* SITE%s {\nissuer %s {\n%s\n}\n}\n", d.path, d.path, d.issuer.Issuer(), d.options)
 }
 
-// siteOf is a site with doors, behind which everybody is let know that he is in.
+// siteOf is a site with front doors that tells accepted requests so.
 func siteOf(doors []door) string {
 	var b strings.Builder
 	for _, d := range doors {

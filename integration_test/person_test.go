@@ -11,7 +11,7 @@ import (
 	"golang.org/x/net/html"
 )
 
-// person is somebody with a browser that runs no scripts and shows every
+// person is a user with a browser that runs no scripts and shows every
 // redirect.
 type person struct {
 	t      *testing.T

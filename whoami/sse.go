@@ -110,7 +110,7 @@ func (h *sseHandler) post(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	s := h.sessions[id]
 	h.mu.Unlock()
-	// Whoever gets hold of someone else's ID doesn't learn that it is one.
+	// A caller with another user's ID doesn't learn that it exists.
 	if s == nil || s.owner != userID(r) {
 		http.Error(w, "session not found", http.StatusNotFound)
 		return

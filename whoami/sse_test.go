@@ -138,26 +138,26 @@ func TestSSERefusals(t *testing.T) {
 // request to, and never another host.
 func TestSSEEndpoint(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct{ dialled, want string }{
+	for _, tc := range []struct{ dialed, want string }{
 		{"/sse", "/sse?sessionid=ID"},
 		{"/tools/a%2Fb/sse?tenant=x", "/tools/a%2Fb/sse?sessionid=ID"},
 		{"//evil.example/sse", "/evil.example/sse?sessionid=ID"},
 		{"/%2Fevil.example/sse", "/%2Fevil.example/sse?sessionid=ID"},
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://host/sse", nil)
-		dialled, err := url.ParseRequestURI(tc.dialled)
+		dialed, err := url.ParseRequestURI(tc.dialed)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r = r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, http.Request{URL: dialled}))
+		r = r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, http.Request{URL: dialed}))
 		if got := endpoint(r, "ID"); got != tc.want {
-			t.Errorf("%s: got %s, want %s", tc.dialled, got, tc.want)
+			t.Errorf("%s: got %s, want %s", tc.dialed, got, tc.want)
 		}
 	}
 }
 
 // The path that is compared is the one as routed; the client POSTs to the one
-// it dialled.
+// it dialed.
 func TestSSEBehindHandlePath(t *testing.T) {
 	t.Parallel()
 	h, _ := provision(t, `{"sse":"/sse"}`)

@@ -8,7 +8,7 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// refusedError says that an address must not be dialled.
+// refusedError says that an address must not be dialed.
 type refusedError struct{ addr netip.Addr }
 
 func (e *refusedError) Error() string {
@@ -19,7 +19,7 @@ func (e *refusedError) Error() string {
 }
 
 // controlDial refuses connections to addresses that are not public (section 8.6
-// of the draft). It runs on the address being dialled, after resolution: a check
+// of the draft). It runs on the address being dialed, after resolution: a check
 // of the name, or of an earlier resolution, would leave a name time to change
 // what it means.
 func (f *Fetcher) controlDial(_ context.Context, _, address string, _ syscall.RawConn) error {

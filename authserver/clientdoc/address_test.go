@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
-// notPublic are addresses that must not be dialled.
+// notPublic are addresses that must not be dialed.
 var notPublic = []string{
 	"0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.100.100.200", "100.127.255.255",
 	"127.0.0.1", "127.255.255.254", "161.26.0.10", "166.8.0.1", "166.11.255.255", "168.63.129.16", "169.254.169.254", "172.16.0.1", "172.31.255.255",
@@ -46,7 +46,7 @@ func TestPublic(t *testing.T) {
 	}
 }
 
-// Whatever a name resolves to, what is not public is not dialled.
+// Whatever a name resolves to, what is not public is not dialed.
 func TestFetchRefusesAddresses(t *testing.T) {
 	t.Parallel()
 	for _, text := range notPublic {
@@ -117,7 +117,7 @@ func TestFetchRefusesSecondAddress(t *testing.T) {
 
 // A proxy would resolve names by itself.
 func TestFetchUsesNoProxy(t *testing.T) {
-	// No test beside it: the environment is everybody's. net/http reads it once
+	// Not parallel: the environment is shared. net/http reads it once
 	// only, so a fetcher that asked it at all would do so here or nowhere.
 	p, proxy := newPublisher(t, nil), newPublisher(t, nil)
 	t.Setenv("HTTPS_PROXY", proxy.URL)

@@ -1,8 +1,8 @@
 // Package clientdoc fetches OAuth Client ID Metadata Documents
 // (draft-ietf-oauth-client-id-metadata-document-02) for an authorization server:
-// the URL comes from whoever starts an authorization, so the fetch is one that
-// strangers ask for. It reaches public addresses only, is bounded in size, time
-// and number, and is shared and kept. It knows nothing of Caddy.
+// anyone who starts an authorization chooses the URL, so strangers can trigger the
+// fetch. It only reaches public addresses, is bounded in size, time and number, and
+// is shared and cached. This package doesn't know Caddy.
 //
 // Of a document it checks only what makes it one: that it is a JSON object, read
 // strictly, and that client_id in it is its URL. What the client says of itself is
@@ -39,11 +39,10 @@ const (
 	// answer; what takes longer to find out takes fetchTimeout.
 	fastestFailure = time.Second
 
-	// unavailableFor is how long a URL that can't be fetched is left alone, and
-	// invalidFor, how long one that publishes no proper document is. The draft
-	// forbids caching error responses and invalid documents (section 5.2): these
-	// are limits on how often anybody who reloads a page makes us fetch, as short
-	// as they can be.
+	// unavailableFor is how long a URL that can't be fetched is not tried again, and
+	// invalidFor the same for one without a valid document. The draft forbids caching
+	// error responses and invalid documents (section 5.2): these are limits, as short
+	// as possible, on how often someone who reloads a page makes us fetch.
 	unavailableFor = 10 * time.Second
 	invalidFor     = time.Minute
 
@@ -56,12 +55,12 @@ const (
 
 // Config is what a [Fetcher] works with. Its zero value is the strictest.
 type Config struct {
-	// AllowPrivate reports whether an address that is not public may be dialled,
+	// AllowPrivate reports whether an address that is not public may be dialed,
 	// and be the host of a client identifier: for tests and intranets. An
 	// IPv4-mapped address is asked for as the IPv4 address it is. Nil: none.
 	//
-	// Whatever it allows can be made to answer a GET by anybody who can send an
-	// authorization request, so let it name hosts, not networks.
+	// Anyone who can send an authorization request can make an allowed address
+	// answer a GET, so let it name hosts, not networks.
 	AllowPrivate func(netip.Addr) bool
 
 	// RootCAs sign the certificates of those who publish documents. Nil: the
@@ -103,8 +102,8 @@ type Fetcher struct {
 	roots         *x509.CertPool
 	network       network
 
-	// ctx is that of the fetches: they go on when those who wait for them leave,
-	// or a client that hangs up would make everybody begin again.
+	// ctx is for the fetches: they continue when the callers leave, because
+	// otherwise a client that hangs up would make all others start again.
 	ctx    context.Context
 	cancel context.CancelFunc
 
@@ -179,9 +178,8 @@ func (f *Fetcher) Close() { f.cancel() }
 // turns.
 //
 // The error is an [*InvalidError] or an [*UnavailableError]. A host whose address
-// must not be dialled is unavailable, after the same time, as one that does not
-// exist: anybody may ask, and must not learn which hosts there are on this
-// network.
+// must not be dialed is unavailable, after the same time, like one that does not
+// exist: anyone can ask, and must not learn which hosts exist on this network.
 func (f *Fetcher) Fetch(ctx context.Context, id, from string) ([]byte, error) {
 	if err := checkURL(id, f.allow); err != nil {
 		return nil, err
@@ -202,7 +200,7 @@ func (f *Fetcher) Fetch(ctx context.Context, id, from string) ([]byte, error) {
 	return bytes.Clone(body), nil
 }
 
-// kept returns what is known of id without asking anybody, if something is.
+// kept returns the cached result for id, if there is one.
 func (f *Fetcher) kept(id string) (body []byte, err error, known bool) {
 	now := f.now()
 	doc, _ := f.documents.GetIfPresent(id)

@@ -61,11 +61,11 @@ func (f *Fetcher) send(req *http.Request) (*http.Response, error) {
 
 // sendThrough sends a request through a proxy.
 //
-// A proxy that is given a name resolves it by itself, and would dial what
-// [Fetcher.controlDial] refuses. So it is given an address: the name is resolved
-// here, and of its addresses one is chosen that may be dialled. The name can't mean
-// another one to the proxy, for the proxy never hears it; the certificate has to be
-// for the name all the same. A name that can't be resolved here isn't fetched, then,
+// A proxy that gets a name resolves it itself, and would dial what
+// [Fetcher.controlDial] refuses. So it gets an address: the name is resolved here,
+// and one of its addresses that may be dialed is chosen. The proxy never sees the
+// name, so it can't resolve it differently; the certificate must still be for the
+// name. A name that can't be resolved here isn't fetched, then,
 // unless the guard is off, and with it the reason not to leave it to the proxy.
 func (f *Fetcher) sendThrough(proxy *url.URL, req *http.Request) (*http.Response, error) {
 	out := req.Clone(req.Context())
@@ -102,7 +102,7 @@ func (f *Fetcher) sendThrough(proxy *url.URL, req *http.Request) (*http.Response
 	return client.Do(out)
 }
 
-// resolve returns an address of host that may be dialled.
+// resolve returns an address of host that may be dialed.
 func (f *Fetcher) resolve(ctx context.Context, host string) (netip.Addr, error) {
 	addrs, err := f.dialer.Resolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
@@ -110,7 +110,7 @@ func (f *Fetcher) resolve(ctx context.Context, host string) (netip.Addr, error) 
 	}
 	refused := &refusedError{}
 	for _, addr := range addrs {
-		// The very judge of what is dialled directly.
+		// The same check as for direct connections.
 		addr = addr.Unmap()
 		if err := f.controlDial(ctx, "tcp", netip.AddrPortFrom(addr, 443).String(), nil); err == nil {
 			return addr, nil

@@ -92,7 +92,7 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// What may not be dialled may not be dialled by way of a proxy.
+// What may not be dialed may not be dialed by way of a proxy.
 func TestProxyKeepsToTheGuard(t *testing.T) {
 	t.Parallel()
 	for _, text := range slices.Concat(notPublic, []string{"::ffff:169.254.169.254"}) {

@@ -11,11 +11,11 @@ import (
 	"syscall"
 )
 
-// InvalidError says that a client's identifier is not one, or that what is
-// published there is not the client's metadata document. Asking again does not
-// help before whoever publishes it changes something.
+// InvalidError means that a client identifier is invalid, or that what is published
+// there is not the client's metadata document. Trying again doesn't help until the
+// publisher changes something.
 //
-// Its text is for the log, and has nothing in it of what a server sent.
+// Its text is for the log, and contains nothing that a server sent.
 type InvalidError struct{ Err error }
 
 func (e *InvalidError) Error() string { return "client metadata document: " + e.Err.Error() }
@@ -44,10 +44,10 @@ func invalid(cause string) error { return &InvalidError{errors.New(cause)} }
 func errClosed() error { return &UnavailableError{Err: errors.New("the fetcher is closed")} }
 
 // exchangeError returns what went wrong while talking to a server. The errors of
-// net/http and crypto/tls quote what they could not read, a status line that is
-// some other protocol's greeting, or names in a certificate: whoever probes our
-// network must not be shown it, nor write into our log. So they are replaced,
-// not wrapped.
+// net/http and crypto/tls quote what they could not read, such as another
+// protocol's greeting, or names in a certificate. Someone who probes our network
+// must neither see that nor write into our log, so the errors are replaced, not
+// wrapped.
 func exchangeError(err error) error {
 	return &UnavailableError{exchangeCause(err), true}
 }

@@ -42,7 +42,7 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// A fetch tells nothing of anybody, and the next nothing of the one before.
+// A fetch reveals nothing about a user or about earlier fetches.
 func TestFetchRequest(t *testing.T) {
 	t.Parallel()
 	p, c := newPublisher(t, nil), testkit.NewClock()

@@ -52,9 +52,9 @@ func (f *Fetcher) lane(host string) *throttle.Slots {
 	return f.lanes.silent
 }
 
-// flight is a fetch that is wanted, or under way. Everybody who wants it waits for
-// a slot of their own, or a stranger could make it wait in their place; the first
-// to get one begins it for all.
+// flight is a fetch that is wanted or in progress. Each caller waits for a slot of
+// its own, because otherwise a stranger could make all of them wait; the first to
+// get a slot starts the fetch for all.
 type flight struct {
 	id      string
 	wanters int
@@ -183,10 +183,10 @@ func (f *Fetcher) refresh(id, host string, release func()) ([]byte, error) {
 	return f.keep(id, old, doc, err)
 }
 
-// padded returns how long it takes to be told that a host does not answer, if it
-// took so long to find out. It is the same for a host with an address that must
-// not be dialled, for one that does not exist, and for one where nobody listens:
-// the difference would tell which names and addresses there are on this network.
+// padded returns how long to wait in total before reporting that a host does not
+// answer, given how long it took to find out. It is the same for a host whose
+// address must not be dialed, for one that does not exist, and for one where nobody
+// listens: a difference would reveal the names and addresses on this network.
 func padded(took time.Duration) time.Duration {
 	if took <= fastestFailure {
 		return fastestFailure

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// minLease keeps whoever publishes a document, and whoever sends us to it,
-	// from making us fetch it for every request: we would be a tool to flood
-	// others with. The draft allows bounds (section 5.2), and fetching seldom
+	// minLease keeps the publisher of a document, and anyone who sends us to it,
+	// from making us fetch it for every request: we could be used to flood
+	// others. The draft allows bounds (section 5.2), and fetching seldom
 	// tells the publisher less about our users (section 9.1).
 	minLease = time.Minute
 

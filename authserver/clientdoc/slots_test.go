@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
-// hold returns a handler that holds whoever comes until release is closed, and
+// hold returns a handler that blocks requests until release is closed, and
 // counts them.
 func hold(release <-chan struct{}) (handler http.HandlerFunc, held *atomic.Int64) {
 	held = new(atomic.Int64)

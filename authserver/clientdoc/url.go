@@ -68,10 +68,10 @@ func checkIdentifier(id string, allow func(netip.Addr) bool) error {
 	return nil
 }
 
-// checkHost returns an error unless host is a name as it is in DNS (RFC 1123,
-// section 2.1), in lower case, without the dot at its end that makes a second
-// spelling. An address is none unless allowed: whoever controls nothing but an
-// address has no name to show to users.
+// checkHost returns an error unless host is a lowercase DNS name (RFC 1123, section
+// 2.1), without a dot at its end, which would be a second spelling. Addresses are
+// refused unless allowed: someone who only controls an address has no name to show
+// to users.
 func checkHost(host string, allow func(netip.Addr) bool) error {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		if addr.String() != host || addr.Zone() != "" || addr.Is4In6() || allow == nil || !allow(addr) {

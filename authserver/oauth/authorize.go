@@ -100,9 +100,9 @@ type AuthorizationError struct {
 	// server would be an open redirector.
 	RedirectTo string
 	// Ask says that the user should be asked before the browser is sent there:
-	// they had no say yet, and anybody may have registered the client. Else a
-	// link to this server would lead wherever its author likes (RFC 9700,
-	// section 4.11.2).
+	// they were not asked yet, and anyone may have registered the client.
+	// Otherwise a link to this server could lead anywhere its author likes (RFC
+	// 9700, section 4.11.2).
 	Ask bool
 }
 

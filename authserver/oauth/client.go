@@ -73,9 +73,9 @@ func (c *Client) secretMatches(secret string) bool {
 	return c.Secret != "" && subtle.ConstantTimeCompare(want[:], got[:]) == 1
 }
 
-// redirectURI returns where the client is to be sent: the requested URI if it is
-// registered, or the only one there is. One on loopback without a port isn't one
-// to send anybody to.
+// redirectURI returns where to send the browser: the requested URI if it is
+// registered, or the only registered one. A loopback URI without a port doesn't
+// count.
 func (c *Client) redirectURI(requested string) (string, error) {
 	if requested == "" {
 		if len(c.RedirectURIs) != 1 {
@@ -98,8 +98,7 @@ func (c *Client) redirectURI(requested string) (string, error) {
 	return "", errors.New("redirect_uri is not one that the client registered")
 }
 
-// minSecret is the least length of a client's secret: it is not a password that
-// anybody types.
+// minSecret is the minimum length of a client's secret, which nobody has to type.
 const minSecret = 16
 
 // checkClient checks a client of the operator's.

@@ -58,8 +58,8 @@ func invalidClient(description string, cause error) *Error {
 	return &Error{Code: "invalid_client", Description: description, Status: http.StatusUnauthorized, Cause: cause}
 }
 
-// unavailable is a failure of ours or of somebody we ask: the client is to try
-// again, with the same grant.
+// unavailable is a failure of this server or of one it asks: the client should try
+// again with the same grant.
 func unavailable(cause error) *Error {
 	return &Error{
 		Code:        "temporarily_unavailable",

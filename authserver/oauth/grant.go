@@ -138,8 +138,8 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 		return nil, invalidGrant("The code is unknown or has expired.")
 	}
 	if record.Redeemed {
-		// Section 4.1.3: somebody else has it as well, so nobody keeps what it
-		// gave.
+		// Section 4.1.3: someone else has the code too, so everything that it
+		// gave is revoked.
 		event.Warning = "an authorization code was used twice: its tokens are revoked"
 		if err := s.revokeGrant(ctx, record.Grant); err != nil {
 			return nil, err

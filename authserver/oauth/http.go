@@ -110,7 +110,7 @@ func refuse(w http.ResponseWriter, e *Error) {
 	if e.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(e.retryAfter/time.Second)))
 	}
-	// What can't be sent is no concern of anybody any longer.
+	// Nobody is left to tell about a failed write.
 	_ = writeJSON(w, e.Status, map[string]string{"error": e.Code, "error_description": e.Description})
 }
 

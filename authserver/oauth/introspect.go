@@ -17,7 +17,7 @@ import (
 // takes active for access would let it pass for an access token.
 func (s *Server) introspect(ctx context.Context, w http.ResponseWriter, c *Client, form url.Values, _ *Event) error {
 	if !c.Introspection {
-		// Section 2.1: or anybody could try out tokens here.
+		// Section 2.1: otherwise anyone could test tokens here.
 		return &Error{
 			Code:        "access_denied",
 			Description: "The client may not introspect tokens.",

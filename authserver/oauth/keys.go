@@ -73,8 +73,8 @@ type loadedKeys struct {
 
 // KeySet implements [keys.Source].
 func (r *keyring) KeySet(ctx context.Context, since time.Time) (*keys.Set, error) {
-	// A token may have been signed with a key that another server has just
-	// made, but whoever invents key ids doesn't get a look for each.
+	// A token may have been signed with a key that another server just made,
+	// but invented key ids must not cause a lookup each.
 	k, err := r.asOf(ctx, min(keysFresh, max(time.Second, r.server.now().Sub(since))))
 	if err != nil {
 		return nil, &token.UnavailableError{Err: err}

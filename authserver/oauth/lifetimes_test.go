@@ -33,7 +33,7 @@ func TestRefreshTokenLasts(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	tokens := f.tokens()
-	for range 3 { // the time begins anew with each use
+	for range 3 { // the time starts again with each use
 		f.clock.Advance(DefaultRefreshTokenLifetime - time.Second)
 		if tokens = post(t, f.Server, TokenPath, refreshForm(tokens.Refresh)); tokens.status != 200 {
 			t.Fatalf("before its end: %d %s", tokens.status, tokens.body)
@@ -46,7 +46,7 @@ func TestRefreshTokenLasts(t *testing.T) {
 }
 
 // What an upstream said of a user, such as that they are of an organisation, isn't
-// believed for ever: they have to sign in there again.
+// believed forever: they have to sign in there again.
 func TestUpstreamUsersComeBack(t *testing.T) {
 	t.Parallel()
 	for source, want := range map[string]string{"": "", "github": "invalid_grant"} {
@@ -109,7 +109,7 @@ func TestRefreshTokenGrace(t *testing.T) {
 			t.Errorf("in the grace: got %d %s, want the same refresh token", again.status, again.body)
 		}
 	}
-	// The time doesn't begin anew; and then it is a reuse as any.
+	// The time doesn't start again; after it, this is an ordinary reuse.
 	f.clock.Advance(3 * time.Second)
 	refused("after the grace", f, first.Refresh)
 	refused("the replacement, after the reuse", f, second.Refresh)
@@ -170,7 +170,7 @@ func TestAccessTokenLasts(t *testing.T) {
 	}
 }
 
-// A store that fails makes for 503, and takes nothing from anybody.
+// A failing store causes 503, and nobody loses a grant.
 func TestStoreFails(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"load", "store", "lock"} {

@@ -377,7 +377,7 @@ func TestNarrowingOfIntrospection(t *testing.T) {
 	}
 }
 
-// That something can't be found out takes nothing from anybody.
+// If something can't be looked up, nobody loses a grant.
 func TestNarrowingIsNotGuessed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -110,10 +110,10 @@ func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event 
 		return nil, err
 	}
 	if s.shut(c, st.resource, st.scopes) {
-		// Many clients answer a 403 insufficient_scope by a refresh at the scopes
-		// they have, and give up when the next token is no better. Told that the
-		// grant is no good (RFC 6749, section 5.2), they sign in again, and ask for
-		// what the resource says it needs.
+		// Many clients answer a 403 insufficient_scope by refreshing with the same
+		// scopes, and give up when the new token is no better. If the grant is
+		// invalid (RFC 6749, section 5.2), they sign in again and request what the
+		// resource needs.
 		return nil, invalidGrant("The grant lacks a scope that every request to the resource needs: sign in again.")
 	}
 	scopes, err := narrowed(st.scopes, form.Get("scope"))
@@ -149,9 +149,10 @@ func narrowed(granted []string, requested string) ([]string, error) {
 	return slices.DeleteFunc(slices.Clone(granted), func(name string) bool { return !slices.Contains(names, name) }), nil
 }
 
-// issue stores the grant and makes its next tokens, for scopes that st leaves; used
-// is the refresh token that they are for, empty at first. The grant is stored before
-// anybody has them: what fails after that costs a sign-in, not a stolen token.
+// issue stores the grant and makes its next tokens, for the scopes that st leaves;
+// used is the refresh token that they replace, empty at first. The grant is stored
+// before the tokens are sent: a failure after that costs a sign-in, not a stolen
+// token.
 func (s *Server) issue(ctx context.Context, id string, g *grant, st *standing, scopes []string, used string) (*tokens, error) {
 	k, err := s.secret(ctx)
 	if err != nil {

@@ -214,9 +214,9 @@ func (s *Server) documentClient(ctx context.Context, id string) (*Client, error)
 		return nil, invalidClient("The client's metadata document has no client_name.", nil)
 	}
 	if m.TokenEndpointAuthMethod != "" && !m.Public() {
-		// A shared secret can't be (section 4.1 of the draft), and a key we
-		// don't check would let anybody pose as the client. One that can do
-		// without, as ChatGPT, sees in our metadata that it has to.
+		// Shared secrets are not allowed (section 4.1 of the draft), and a key that
+		// we don't check would let anyone pose as the client. A client that can do
+		// without, such as ChatGPT, sees in our metadata that it has to.
 		return nil, invalidClient("The client's metadata document asks for an authentication method that this server doesn't support: token_endpoint_auth_method must be none, or token_endpoint_auth_methods_supported must include none.", nil)
 	}
 	return &Client{

@@ -95,7 +95,7 @@ func (s *Server) grantExpires(g *grant) time.Time {
 	expires := earlier(g.Expires, g.Renewed.Add(lifetime))
 	if g.Refreshable && g.User.Source != "" {
 		// What an upstream said isn't true forever: the user may have left the
-		// organisation, or lost the address.
+		// organization, or lost the address.
 		expires = earlier(expires, g.User.SignedIn.Add(s.config.RefreshTokenLifetime))
 	}
 	return expires

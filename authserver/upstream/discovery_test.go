@@ -129,7 +129,7 @@ func TestProviderDown(t *testing.T) {
 			}
 			id, err := o.Finish(t.Context(), redirectURI, upstream.Pending{State: "s"}, url.Values{"state": {"s"}, "code": {code}})
 			checkRefused(t, id, err, "unavailable")
-			// One that hangs must not keep everybody waiting in turn.
+			// One that hangs must not block all others.
 			if n := f.count(discoveryPath); n != 1 {
 				t.Errorf("asked %d times within 5 s, want once", n)
 			}

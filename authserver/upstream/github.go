@@ -26,7 +26,7 @@ type GitHubConfig struct {
 	// Scopes are asked for. Default: read:user and user:email, and read:org if
 	// NeedOrgs.
 	Scopes []string
-	// NeedOrgs says that the user's organisations matter.
+	// NeedOrgs says that the user's organizations are needed.
 	NeedOrgs bool
 	// BaseURL and APIURL are where it is. Default: https://github.com and
 	// https://api.github.com.
@@ -146,8 +146,8 @@ func (g *GitHub) Finish(ctx context.Context, redirectURI string, p Pending, call
 	return id, nil
 }
 
-// addEmail adds the user's own choice among the addresses that GitHub has
-// verified. The one of the profile may be anybody's.
+// addEmail adds the user's primary verified address at GitHub. The one in the
+// profile may belong to anyone.
 func (g *GitHub) addEmail(ctx context.Context, token *oauth2.Token, id *Identity) error {
 	var emails []struct {
 		Email    string `json:"email"`
@@ -166,7 +166,7 @@ func (g *GitHub) addEmail(ctx context.Context, token *oauth2.Token, id *Identity
 	return err
 }
 
-// maxPages bounds how many pages of 100 organisations are read.
+// maxPages bounds how many pages of 100 organizations are read.
 const maxPages = 10
 
 func (g *GitHub) addOrganisations(ctx context.Context, token *oauth2.Token, id *Identity) error {

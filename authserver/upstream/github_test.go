@@ -111,7 +111,7 @@ func TestGitHubSubjectIsTheID(t *testing.T) {
 		t.Errorf("got the e-mail %q, want none: that of the profile is anybody's", id.Email)
 	}
 	if got := f.count(gitHubOrgs); got != 0 {
-		t.Errorf("got %d requests for organisations, want 0", got)
+		t.Errorf("got %d requests for organizations, want 0", got)
 	}
 }
 
@@ -221,7 +221,7 @@ func TestGitHubOrganisations(t *testing.T) {
 				t.Errorf("got %d requests, want %d", got, test.requests)
 			}
 			if len(id.Groups) != test.count || test.count > 0 && id.Groups[len(id.Groups)-1] != test.last {
-				t.Errorf("got %d organisations, want %d, the last of them %q", len(id.Groups), test.count, test.last)
+				t.Errorf("got %d organizations, want %d, the last of them %q", len(id.Groups), test.count, test.last)
 			}
 		})
 	}

@@ -9,7 +9,7 @@ import (
 
 // Rule lets users in.
 type Rule struct {
-	// Kind is what to look at: email, org or group, user (GitHub's name), subject,
+	// Kind is what to match: email, org or group, user (GitHub's name), subject,
 	// claim, or anybody.
 	Kind string
 	// Claim is the name of the claim, for that kind.
@@ -18,7 +18,7 @@ type Rule struct {
 	Values []string
 }
 
-// Rules let in whoever one of them matches. Without any, nobody is.
+// Rules let in users that match at least one of them. Without rules, nobody gets in.
 type Rules []Rule
 
 // Check returns an error if a rule makes no sense.
@@ -74,14 +74,14 @@ func (r Rule) allows(id Identity) bool {
 	return slices.ContainsFunc(r.Values, func(value string) bool {
 		switch r.Kind {
 		case "email":
-			// What the upstream doesn't vouch for, anybody can claim.
+			// Anyone can claim an address that the upstream hasn't verified.
 			return id.EmailVerified && sameEmail(value, id.Email)
 		case "org", "group":
 			return slices.ContainsFunc(id.Groups, func(group string) bool { return equalFold(group, value) })
 		case "user":
 			return id.Username != "" && equalFold(value, id.Username)
 		case "subject":
-			// Apart from user: somebody may choose another one's id for a name.
+			// Separate from user: a user may choose another user's id as a name.
 			return value == id.Subject
 		case "claim":
 			return claimHas(id.Claims[r.Claim], value)

@@ -32,14 +32,14 @@ type Identity struct {
 	Username, Name, Email string
 	// EmailVerified says whether the upstream vouches for Email.
 	EmailVerified bool
-	// Groups are the organisations of a GitHub user, or the claim groups.
+	// Groups are the organizations of a GitHub user, or the claim groups.
 	Groups []string
 	// Claims are those of the ID token and of userinfo; nil at GitHub.
 	Claims map[string]any
 }
 
-// Pending is what has to be remembered of a sign-in from its beginning to its
-// end, out of reach of everybody else.
+// Pending is the state of a sign-in between its start and its end. It must be kept
+// secret.
 type Pending struct {
 	State    string `json:"s"`
 	Nonce    string `json:"n,omitempty"`

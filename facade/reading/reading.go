@@ -135,8 +135,8 @@ func IsAuthorization(parameters url.Values) bool {
 	return false
 }
 
-// Encode writes parameters so that every server reads them alike: blanks as %20,
-// which is no plus sign to anybody.
+// Encode writes parameters so that every server reads them the same way: spaces as
+// %20, which no server takes for a plus sign.
 func Encode(parameters url.Values) string {
 	return strings.ReplaceAll(parameters.Encode(), "+", "%20")
 }

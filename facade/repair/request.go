@@ -89,9 +89,9 @@ func (r *Requests) Translate(parameters url.Values) (done []string) {
 }
 
 // CheckAuthorization returns an error if the server behind must not see an
-// authorization request with the parameters. One without PKCE and S256 it would
-// let pass if it takes that as an option, and so whoever intercepts the code
-// (RFC 9700, section 2.1.1).
+// authorization request with the parameters. If PKCE is optional there, it would
+// accept a request without S256, and an intercepted code would work (RFC 9700,
+// section 2.1.1).
 func CheckAuthorization(parameters url.Values) error {
 	switch {
 	case parameters.Has("request") || parameters.Has("request_uri"):

@@ -40,7 +40,7 @@ func (p *ProxyWarning) Check(r *http.Request, logger *zap.Logger) {
 		return
 	}
 	if addr = addr.Unmap(); !addr.IsLoopback() && !addr.IsPrivate() && !addr.IsLinkLocalUnicast() && !sharedNAT.Contains(addr) {
-		return // of clients on the Internet, anybody may send such a header
+		return // on the internet, any client can send such a header
 	}
 	p.once.Do(func() {
 		logger.Warn("requests come through a proxy that isn't trusted, so all clients appear to have its address, and one can slow down all others: name it in the global options, `servers { trusted_proxies static <address> }`",

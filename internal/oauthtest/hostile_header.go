@@ -95,7 +95,7 @@ func (m *matrix) headerMembers() {
 	with := func(name, want string, members map[string]any) {
 		m.rawHeader(name, want, "{"+m.header(members)+"}")
 	}
-	const crit = "no extension is understood, so no crit can be honoured"
+	const crit = "no extension is understood, so no crit can be honored"
 	for name, value := range map[string]any{
 		"empty array": []string{}, "null": nil, "string": "exp", "number": 1, "object": map[string]any{}, "false": false,
 		"array of a number": []int{1}, "a registered member": []string{"alg"}, "an absent member": []string{"x"},

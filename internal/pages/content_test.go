@@ -134,7 +134,7 @@ func TestSignInFields(t *testing.T) {
 			}
 			// Who gives up need not fill in the form.
 			if _, ok := attr(got.with("value", "cancel")[0], "formnovalidate"); !ok {
-				t.Error("cancelling needs the fields filled in")
+				t.Error("canceling needs the fields filled in")
 			}
 		})
 	}

@@ -53,8 +53,8 @@ type Scope struct {
 
 // Way is the way of a request.
 type Way struct {
-	// Handlers are those that the request meets, in their order, on the
-	// assumption that everybody who is asked for credentials has them.
+	// Handlers are those that the request reaches, in order, assuming that it has
+	// any credentials that are asked for.
 	Handlers []Handler
 	// Path is the request's path at the end, after rewrites.
 	Path string

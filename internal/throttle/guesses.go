@@ -262,7 +262,7 @@ func reserve(rate Rate, failed int) float64 {
 }
 
 // Succeeded says that the password was right. The address's failures at that name
-// are forgiven; those at others stay, for one good account is no licence to try
+// are forgiven; those at others stay, for one good account is no license to try
 // others.
 func (a *Attempt) Succeeded() {
 	g := a.guesses

@@ -114,7 +114,7 @@ func TestSuccess(t *testing.T) {
 		if wait := try(g, address, "ada"); wait != 0 {
 			t.Errorf("%s: failures before a success count: %s", address, wait)
 		}
-		// One good account is no licence to try others.
+		// One good account is no license to try others.
 		slowed := false
 		for i := range freeAnywhere + 2 {
 			slowed = try(g, address, fmt.Sprint("user", i)) > 0

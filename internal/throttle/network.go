@@ -8,8 +8,8 @@
 // is held by the address's network at several prefix lengths, and at each of them
 // one network gets no more than another.
 //
-// All memory is bounded. When a table is full, those records go that change the
-// least for anybody, so that a flood displaces itself.
+// All memory is bounded. When a table is full, the records whose loss
+// matters least are evicted, so that a flood displaces itself.
 package throttle
 
 import (

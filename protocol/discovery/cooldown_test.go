@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 )
 
-// Whoever wants newer keys than those just fetched waits for the cooldown, once.
+// A caller that wants newer keys than those just fetched waits for the cooldown, once.
 // On a clock that stands still it never passes.
 func TestCooldownWaitsOnce(t *testing.T) {
 	t.Parallel()

@@ -123,7 +123,7 @@ func TestHang(t *testing.T) {
 	}
 }
 
-// Valid traffic doesn't notice that somebody makes us ask a hanging issuer.
+// Valid traffic doesn't notice that a stranger makes us ask a hanging issuer.
 func TestHangUnnoticed(t *testing.T) {
 	t.Parallel()
 	c := testkit.NewClock()
@@ -158,7 +158,7 @@ func TestHangUnnoticed(t *testing.T) {
 	}
 }
 
-// However many come first, one fetch serves them, whoever leaves meanwhile.
+// One fetch serves all callers, however many there are and whichever leave.
 func TestOneFetchForAll(t *testing.T) {
 	t.Parallel()
 	srv := newServer(t, oauthtest.Options{})

@@ -133,8 +133,8 @@ func pause(ctx context.Context, f *flight, d time.Duration) error {
 	}
 }
 
-// start begins a fetch unless one is under way. forced says that there was a
-// value and somebody did not content himself with it. k.mu must be held.
+// start begins a fetch unless one is in progress. forced says that there was a
+// value, but a caller asked for a newer one. k.mu must be held.
 func (k *kept[T]) start(forced bool) {
 	if k.flight != nil {
 		return

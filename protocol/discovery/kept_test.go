@@ -1,7 +1,7 @@
 package discovery
 
 // This file tests kept on the fake clock of testing/synctest, which also finds
-// goroutines that are left behind and calls that wait for ever.
+// goroutines that are left behind and calls that wait forever.
 
 import (
 	"context"

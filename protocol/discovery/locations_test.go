@@ -206,7 +206,7 @@ func TestLocation(t *testing.T) {
 	if got := srv.Count(oauthtest.Any); got != 1 {
 		t.Errorf("got %d requests, want 1", got)
 	}
-	// A location by hand is no licence for another issuer's metadata.
+	// A location by hand is no license for another issuer's metadata.
 	other := newServer(t, oauthtest.Options{})
 	iss = newIssuer(t, discovery.Config{Issuer: other.Issuer(), Location: srv.URL + "/t/.well-known/openid-configuration"})
 	m, err := iss.Metadata(t.Context())

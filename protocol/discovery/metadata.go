@@ -75,9 +75,9 @@ func locations(issuer *url.URL) []string {
 	return list
 }
 
-// upstreamLocations returns the addresses at which the metadata may live of an
-// issuer that is reached at upstream. http will do anywhere: whoever configures
-// that has the issuer's requests proxied there in the clear as well.
+// upstreamLocations returns where the metadata of an issuer that is reached at
+// upstream may be. http is allowed everywhere: requests to the issuer are proxied
+// there in the clear anyway.
 func upstreamLocations(upstream string) ([]string, error) {
 	u, err := url.Parse(upstream)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
@@ -108,7 +108,7 @@ func discover(ctx context.Context, client *http.Client, issuer string, locations
 
 // parseMetadata reads the metadata document of issuer, or, if that is empty, of
 // any. One that names another issuer is not used (RFC 8414, section 3.3): it could
-// lead to the keys of anybody.
+// lead to anyone's keys.
 func parseMetadata(body []byte, issuer string) (*Metadata, error) {
 	m := new(Metadata)
 	if err := json.Unmarshal(body, &m.fields); err != nil || m.fields == nil {

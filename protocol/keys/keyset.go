@@ -161,7 +161,7 @@ func parseKey(raw jsontext.Value) (key, error) {
 	if j.Use != "" && j.Use != "sig" || j.KeyOps != nil && !slices.Contains(j.KeyOps, "verify") {
 		return key{}, errUnusableKey
 	}
-	// Published, a private key proves nothing: everybody can sign with it.
+	// A published private key proves nothing: anyone can sign with it.
 	if j.D != nil {
 		return key{}, errUnusableKey
 	}
@@ -228,8 +228,8 @@ func (j *jwk) ed25519() (crypto.PublicKey, error) {
 }
 
 // smallOrder reports whether x is one of the encodings of the eight points whose
-// order divides 8. Under such a key one signature fits one message in eight, so
-// anybody can sign. The list is libsodium's (ge25519_has_small_order); the sign
+// order divides 8. Under such a key a signature fits one message in eight, so
+// anyone can sign. The list is libsodium's (ge25519_has_small_order); the sign
 // in the last bit doesn't matter.
 func smallOrder(x []byte) bool {
 	x = slices.Clone(x)

@@ -64,7 +64,7 @@ func CheckRedirectURI(uri string, privateSchemes []string) error {
 		if u.Opaque != "" || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") {
 			return errors.New("has no host")
 		}
-		// The rules for a resource are those for a host that everybody reads alike.
+		// The rules for a resource's host: every reader must read it the same way.
 		if _, err := resource.Parse("https://" + u.Host); err != nil {
 			return errors.New("has a host that can be misread")
 		}
@@ -99,8 +99,8 @@ func WithoutPort(uri string) string {
 	return strings.Replace(uri, "://"+u.Host, "://"+strings.TrimSuffix(u.Host, ":"+u.Port()), 1)
 }
 
-// SameRedirectURI reports whether uri is the registered one: to the letter
-// (OAuth 2.1, section 4.1.1), save for the port of loopback.
+// SameRedirectURI reports whether uri is exactly the registered one (OAuth 2.1,
+// section 4.1.1), except for the port on loopback.
 func SameRedirectURI(registered, uri string) bool {
 	return registered == uri || WithoutPort(registered) == WithoutPort(uri)
 }

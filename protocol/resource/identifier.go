@@ -69,8 +69,8 @@ func plainHost(host string) bool {
 	})
 }
 
-// simplePath reports whether everybody reads the path of u in the same way:
-// decoding or cleaning it changes nothing about its segments.
+// simplePath reports whether every server reads the path of u in the same way:
+// decoding or cleaning it doesn't change its segments.
 func simplePath(u *url.URL) bool {
 	if u.Path == "" || u.Path == "/" {
 		return true
@@ -79,8 +79,8 @@ func simplePath(u *url.URL) bool {
 		strings.Count(u.Path, "/") == strings.Count(u.EscapedPath(), "/")
 }
 
-// String returns the identifier as it was written: what clients, and the
-// audience of tokens, repeat to the letter.
+// String returns the identifier as it was written: clients, and the audience of
+// tokens, repeat it exactly.
 func (id Identifier) String() string { return id.raw }
 
 // Origin returns scheme, host and port, in the form browsers use.

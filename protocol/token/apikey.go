@@ -20,8 +20,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// APIKeyPrefix begins every key of [NewAPIKey], so that people and secret
-// scanners recognise one that went astray.
+// APIKeyPrefix begins every key of [NewAPIKey], so that people and secret scanners
+// recognize a leaked one.
 const APIKeyPrefix = "mcpk_"
 
 // NewAPIKey returns a new random key.
@@ -62,7 +62,7 @@ type APIKeys struct {
 }
 
 // NewAPIKeys returns a verifier, or an error that says what is wrong with keys.
-// The error contains no hash: somebody may have put the key itself in its place.
+// The error contains no hash: the key itself may have been put in its place.
 func NewAPIKeys(resource string, keys []APIKey) (*APIKeys, error) {
 	if resource == "" {
 		return nil, errors.New("no resource")

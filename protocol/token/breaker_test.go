@@ -44,7 +44,7 @@ func TestBreaker(t *testing.T) {
 		after time.Duration
 		// issuer is what it would say; alone, that it must not be asked.
 		issuer string
-		// retryAfter is what somebody who is not let through is told.
+		// retryAfter is what a refused caller is told.
 		retryAfter time.Duration
 	}
 	open := []step{{0, down, 0}, {0, down, 0}, {0, down, 0}}

@@ -84,7 +84,7 @@ func checkOutcome(t *testing.T, step string, v token.Verifier, raw, want string)
 func TestCacheKeeps(t *testing.T) {
 	t.Parallel()
 	const opaque = "opaque"
-	const known = "local" // judged without asking anybody
+	const known = "local" // verified without asking an issuer
 	jwt := compact(`{"alg":"RS256"}`, `{"iss":"https://a.example"}`)
 	tests := []struct {
 		name   string

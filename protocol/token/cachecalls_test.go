@@ -171,7 +171,7 @@ func TestForget(t *testing.T) {
 }
 
 // What was asked before something was forgotten may be out of date: it is
-// neither kept, nor told to anybody who comes later.
+// neither kept nor returned to later callers.
 func TestForgetWhileAsking(t *testing.T) {
 	t.Parallel()
 	hash := sha256.Sum256([]byte("opaque"))

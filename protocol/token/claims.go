@@ -141,8 +141,8 @@ func (c *claims) member(name string, value jsontext.Value) (err error) {
 	return err
 }
 
-// identifier returns a string that names somebody. It ends up in logs and
-// headers, so control characters make the token bad rather than the name look
+// identifier returns a string that names a user or client. It ends up in logs and
+// headers, so with control characters the token is invalid: the name could look
 // like another's.
 func identifier(v jsontext.Value) (string, error) {
 	s, err := strictjson.String(v)
@@ -159,7 +159,7 @@ func checkIdentifier(s string) error {
 	case strings.ContainsFunc(s, unicode.IsControl):
 		return errControl
 	case strings.TrimSpace(s) != s:
-		// Whoever reads it from a header reads it without the blanks.
+		// In a header the spaces would be lost.
 		return errBlank
 	}
 	return nil

@@ -54,7 +54,7 @@ func TestSubjectType(t *testing.T) {
 			}
 			plain := maps.Clone(all)
 			for _, name := range []string{"username", "name", "email", "email_verified"} {
-				plain[name] = none // what the fake says of everybody
+				plain[name] = none // what the fake says about every user
 			}
 			for verifier, judged := range map[string]func() (*token.Token, error){
 				"jwt":           func() (*token.Token, error) { return judge(t.Context(), jwt, srv.Mint(all)) },

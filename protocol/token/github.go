@@ -45,9 +45,9 @@ type GitHubConfig struct {
 	// tokens are accepted. Required, unless InsecureAnyApplication.
 	ClientID, ClientSecret string
 
-	// InsecureAnyApplication accepts tokens that were issued to whatever
-	// application: anybody whose application a user signs in to can use the
-	// user's token here.
+	// InsecureAnyApplication accepts tokens that were issued to any application:
+	// the owner of any application that a user signs in to can use the user's
+	// token here.
 	InsecureAnyApplication bool
 
 	// Prefixes lists what tokens begin with: one that begins otherwise is not

@@ -25,7 +25,7 @@ var gitHubProfile = []string{"login", "id", "type", "name", "email", "company", 
 var gitHubID = regexp.MustCompile(`^[1-9][0-9]{0,18}$`)
 
 // readGitHubUser reads the answer of /user. The subject is the number: logins
-// can be changed, and then taken by somebody else.
+// can be changed, and then taken by another user.
 func readGitHubUser(body []byte) (subject string, claims []byte, err error) {
 	profile := make(map[string]jsontext.Value)
 	err = strictjson.MembersOf(body, gitHubProfile, func(name string, value jsontext.Value) error {

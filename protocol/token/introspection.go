@@ -28,16 +28,16 @@ type IntrospectionConfig struct {
 	// Endpoint returns the introspection endpoint's URL. Required.
 	Endpoint func(ctx context.Context) (string, error)
 
-	// Auth authenticates us to the endpoint. Required: an endpoint open to all
-	// would tell anybody about any token.
+	// Auth authenticates us to the endpoint. Required: an endpoint open to
+	// all would tell anyone about any token.
 	Auth ClientAuth
 
 	// Audience lists the values of which one must be in aud. Required.
 	Audience []string
 
-	// AllowMissingAudience accepts answers without aud: from servers that know
-	// no audiences. Every active token of the issuer passes then, whoever it was
-	// made for. A wrong aud is refused all the same.
+	// AllowMissingAudience accepts answers without aud, from servers that have no
+	// audiences. Any active token of the issuer is then accepted, whatever it was
+	// issued for. A wrong aud is still refused.
 	AllowMissingAudience bool
 
 	// Prefixes lists what this issuer's opaque tokens begin with: a token that

@@ -21,7 +21,7 @@ const DefaultLeeway = 30 * time.Second
 
 // JWTConfig says what a [JWT] accepts.
 type JWTConfig struct {
-	// Issuer is what iss must be, to the letter. Required.
+	// Issuer is exactly what iss must be. Required.
 	Issuer string
 
 	// Keys has the issuer's keys. Required.
@@ -181,9 +181,9 @@ func (v *JWT) checkSignature(ctx context.Context, jws *JWS, now time.Time) (*key
 // Local implements [Local].
 func (v *JWT) Local() {}
 
-// StillGood implements [Revalidator]: a verdict falls with its key. While the
-// issuer publishes the same keys, the set is the same; when it changes, the token
-// is judged anew.
+// StillGood implements [Revalidator]: a verdict ends with its key. While the issuer
+// publishes the same keys, the set is the same; when it changes, the token is
+// verified again.
 func (v *JWT) StillGood(ctx context.Context, t *Token) bool {
 	set, err := v.config.Keys.KeySet(ctx, time.Time{})
 	return err == nil && set == t.keys

@@ -7,7 +7,7 @@ import (
 )
 
 // Meant reports whether raw is meant for the resource whose issuers these are, as
-// far as that can be told without asking anybody: a JWT of one of them, for one of
+// far as that can be told without asking an issuer: a JWT of one of them, for one of
 // the audiences that audience returns of its issuer; an opaque token that was
 // found good, or has a prefix that is configured for theirs. It says nothing
 // about whether the token is good, so it may only be used to withhold one.
@@ -35,7 +35,7 @@ func (list Issuers) Meant(ctx context.Context, raw string, audience func(i int) 
 					return true
 				}
 			}
-			// Prefixes that aren't all say nothing: gho_ is GitHub's, whoever
+			// Prefixes that aren't all say nothing: gho_ is GitHub's, whatever
 			// the token is meant for.
 			if own, all := prefixes(v); all && slices.ContainsFunc(own, func(prefix string) bool { return strings.HasPrefix(raw, prefix) }) {
 				return true

@@ -13,8 +13,8 @@ import (
 type Prefixed interface {
 	// Prefixes returns the prefixes. None means that every opaque token may be
 	// this verifier's. If they are not all that there can be, a token without a
-	// prefix is sent to it as well, but only where no other verifier asks
-	// anybody about opaque tokens.
+	// prefix is sent to it as well, but only if no other verifier asks an
+	// issuer about opaque tokens.
 	Prefixes() (prefixes []string, all bool)
 }
 
@@ -79,7 +79,7 @@ func prefixes(v Verifier) (prefixes []string, all bool) {
 
 // CheckPrefixes returns an error if two issuers have the same prefix. It also
 // returns the issuers that can see each other's opaque tokens: those with a
-// verifier that takes opaque tokens, asks somebody, and has no prefix. A list of
+// verifier that takes opaque tokens, asks an issuer, and has no prefix. A list of
 // fewer than two is none.
 func (list Issuers) CheckPrefixes() (open []string, err error) {
 	owners := make(map[string]string)

@@ -1,6 +1,6 @@
 package token
 
-// This file is what the verifiers that ask somebody over HTTP have in common.
+// This file has what the verifiers that ask an issuer over HTTP have in common.
 
 import (
 	"bytes"

@@ -190,7 +190,7 @@ func TestUserinfoGivesUp(t *testing.T) {
 	}
 }
 
-// A JWT is for another verifier, also if somebody asks directly.
+// A JWT is for another verifier, even if this one is asked directly.
 func TestUserinfoLeavesJWTs(t *testing.T) {
 	t.Parallel()
 	srv := oauthtest.New(t, oauthtest.Options{})
