@@ -59,7 +59,7 @@ func TestDamagedRecords(t *testing.T) {
 		}
 
 		f.damage(keysPrefix, with)
-		f.clock.pass(time.Hour)
+		f.clock.Advance(time.Hour)
 		if a := post(t, f.Server, TokenPath, redeemForm(f.code())); a.status != 200 {
 			t.Errorf("%q for a signing key: got %d %s", with, a.status, a.body)
 		}
