@@ -189,13 +189,13 @@ func scopeValue(v jsontext.Value) ([]string, error) {
 func (c *claims) kind(typ string) error {
 	switch {
 	case c.events:
-		return invalid(WrongType, "a security event or logout token")
+		return breaks(ruleKind, WrongType, "a security event or logout token")
 	case c.otherKind:
-		return invalid(WrongType, "the payload says it is not an access token")
+		return breaks(ruleKind, WrongType, "the payload says it is not an access token")
 	case typ == "at+jwt":
 		return nil
 	case c.idToken, c.nonce && c.scopes == nil:
-		return invalid(WrongType, "an ID token, not an access token")
+		return breaks(ruleKind, WrongType, "an ID token, not an access token")
 	}
 	return nil
 }

@@ -188,9 +188,9 @@ func (c *claims) whose(user string) (string, error) {
 	case user != "":
 		return user, nil
 	case c.ownClientID == "" && c.clientID == "":
-		return "", invalid(BadClaims, "neither sub nor client_id")
+		return "", breaks(ruleSubject, BadClaims, "neither sub nor client_id")
 	case c.ownClientID == "", !c.forClient && c.speaksOfUser(), c.ofUser:
-		return "", invalid(BadClaims, "no sub, and not a client's own token: have the authorization server name the subject (Keycloak: give the client the scope basic)")
+		return "", breaks(ruleSubject, BadClaims, "no sub, and not a client's own token: have the authorization server name the subject (Keycloak: give the client the scope basic)")
 	}
 	return c.clientID, nil
 }

@@ -4,6 +4,7 @@ package token
 // decides nothing: it retells what the verifiers said.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,7 +102,7 @@ var jwtRules = []string{
 func ExplainJWT(p *Presented, err error, now time.Time) []Step {
 	broken, outcome := "", Failed
 	if inv, ok := errors.AsType[*InvalidError](err); ok {
-		broken = brokenRule(inv)
+		broken = cmp.Or(inv.Rule, string(inv.Reason))
 	} else if err != nil {
 		broken, outcome = ruleKey, Unknown
 	}
@@ -150,40 +151,6 @@ func shownAudience(audience []string) string {
 		quoted = append(quoted, strconv.QuoteToASCII(value))
 	}
 	return strings.Join(quoted, ", ")
-}
-
-// brokenRule says which rule a refusal of a [JWT] is about.
-func brokenRule(inv *InvalidError) string {
-	switch inv.Reason {
-	case WrongAlgorithm:
-		return ruleAlgorithm
-	case WrongType:
-		if strings.HasPrefix(inv.Detail, "typ is") {
-			return ruleType
-		}
-		return ruleKind
-	case UnknownIssuer:
-		return ruleIssuer
-	case WrongAudience:
-		return ruleAudience
-	case Expired:
-		return ruleExpiry
-	case NotYetValid:
-		return ruleTimes
-	case BadClaims:
-		if inv.Detail == "no exp" {
-			return ruleExpiry
-		}
-		return ruleSubject
-	case SenderConstrained:
-		return ruleConstrained
-	case UnknownKey:
-		return ruleKey
-	case BadSignature:
-		return ruleSignature
-	default:
-		return string(inv.Reason)
-	}
 }
 
 // ExplainVerdict retells the verdict of any verifier in one step.

@@ -57,6 +57,11 @@ func TestExplainJWT(t *testing.T) {
 		if unavailable, ok := errors.AsType[*token.UnavailableError](verdict); ok {
 			t.Fatalf("%s: %v", tc.name, unavailable)
 		}
+		if inv, ok := errors.AsType[*token.InvalidError](verdict); ok {
+			if inv.Rule != tc.want {
+				t.Errorf("%s: got the rule %q in %v, want %q", tc.name, inv.Rule, inv, tc.want)
+			}
+		}
 		failed := ""
 		for _, step := range token.ExplainJWT(p, verdict, now) {
 			switch {

@@ -110,33 +110,33 @@ func (v *JWT) Verify(ctx context.Context, p *Presented) (*Token, error) {
 func (v *JWT) check(jws *JWS, now time.Time) error {
 	c := &jws.claims
 	if !keys.Supported(jws.Algorithm) || len(v.config.Algorithms) > 0 && !slices.Contains(v.config.Algorithms, jws.Algorithm) {
-		return invalid(WrongAlgorithm, "alg is not allowed")
+		return breaks(ruleAlgorithm, WrongAlgorithm, "alg is not allowed")
 	}
 	if jws.Type != "" && !isJWTType(jws.Type) {
-		return invalid(WrongType, "typ is not the type of an access token")
+		return breaks(ruleType, WrongType, "typ is not the type of an access token")
 	}
 	if c.issuer != v.config.Issuer {
-		return invalid(UnknownIssuer, "iss is not the issuer's identifier")
+		return breaks(ruleIssuer, UnknownIssuer, "iss is not the issuer's identifier")
 	}
 	if err := c.kind(jws.Type); err != nil {
 		return err
 	}
 	if !matchAudience(c.audience, v.config.Audience) {
-		return invalid(WrongAudience, "aud names none of %q", v.config.Audience)
+		return breaks(ruleAudience, WrongAudience, "aud names none of %q", v.config.Audience)
 	}
 	switch latest := now.Add(v.config.Leeway); {
 	case c.expiry.IsZero():
-		return invalid(BadClaims, "no exp")
+		return breaks(ruleExpiry, BadClaims, "no exp")
 	case !now.Before(c.expiry):
-		return invalid(Expired, "expired %s ago", now.Sub(c.expiry).Round(time.Second))
+		return breaks(ruleExpiry, Expired, "expired %s ago", now.Sub(c.expiry).Round(time.Second))
 	case c.notBefore.After(latest):
-		return invalid(NotYetValid, "nbf is %s in the future", c.notBefore.Sub(now).Round(time.Second))
+		return breaks(ruleTimes, NotYetValid, "nbf is %s in the future", c.notBefore.Sub(now).Round(time.Second))
 	case c.issuedAt.After(latest):
-		return invalid(NotYetValid, "iat is %s in the future", c.issuedAt.Sub(now).Round(time.Second))
+		return breaks(ruleTimes, NotYetValid, "iat is %s in the future", c.issuedAt.Sub(now).Round(time.Second))
 	case c.constrained:
 		// Taking it as a plain bearer token would give away the protection
 		// that its owner asked for (RFC 9449, section 7.2; RFC 8705).
-		return invalid(SenderConstrained, "bound to a key by cnf, which is not supported")
+		return breaks(ruleConstrained, SenderConstrained, "bound to a key by cnf, which is not supported")
 	}
 	_, err := c.whose(c.subject)
 	return err
@@ -190,8 +190,8 @@ func (v *JWT) StillGood(ctx context.Context, t *Token) bool {
 }
 
 var (
-	errUnknownKey   = invalid(UnknownKey, "the issuer publishes no key with this kid and algorithm")
-	errBadSignature = invalid(BadSignature, "no key of the issuer made this signature")
+	errUnknownKey   = breaks(ruleKey, UnknownKey, "the issuer publishes no key with this kid and algorithm")
+	errBadSignature = breaks(ruleSignature, BadSignature, "no key of the issuer made this signature")
 )
 
 // verify checks the signature of jws by the keys in set.

@@ -74,6 +74,9 @@ func (r Reason) Known() bool { return slices.Contains(known, r) }
 type InvalidError struct {
 	// Reason says what is wrong with the token.
 	Reason Reason
+	// Rule names the rule that the token broke, more closely than Reason does, for
+	// [ExplainJWT]. It is empty where the verifier has no such rules.
+	Rule string
 	// Detail is for the operator's log. It contains nothing that the token's
 	// bearer could choose freely.
 	Detail string
@@ -84,6 +87,11 @@ func (e *InvalidError) Error() string {
 		return "invalid token: " + string(e.Reason)
 	}
 	return fmt.Sprintf("invalid token: %s: %s", e.Reason, e.Detail)
+}
+
+// breaks returns an [*InvalidError] for a token that broke rule.
+func breaks(rule string, reason Reason, format string, args ...any) error {
+	return &InvalidError{Reason: reason, Rule: rule, Detail: fmt.Sprintf(format, args...)}
 }
 
 // invalid returns an [*InvalidError] with a formatted detail.
