@@ -99,7 +99,7 @@ func TestExplainCommandUsage(t *testing.T) {
 		{"no mcp_auth", "http://mcp.example.com\n", "x", nil, "the configuration has no mcp_auth"},
 		{"no such resource", good, "x", []string{"--resource", "https://x.example.com"}, "only for"},
 		{"not a Caddyfile", "}", "x", nil, "adapting config"},
-		{"refused at provision", strings.Replace(good, "https://as", "http://as", 1), "x", nil, "issuer is not https"},
+		{"refused at provision", strings.Replace(good, "https://as", "http://as", 1), "x", nil, "issuer: not https"},
 		{"an argument", good, "x", []string{"token"}, "unknown command"},
 		{"config from stdin", good, "x", []string{"--config", "-"}, "that is for the token"},
 	} {

@@ -149,12 +149,12 @@ func TestProvisionErrors(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, site, want string }{
 		{"issuer twice", door("issuer https://as.example.com"), `issuer "https://as.example.com" is given twice: put all its verifiers in one block`},
-		{"issuer not https", door("issuer http://as.example.org"), `issuer "http://as.example.org": issuer is not https`},
-		{"issuer not a URL", door("issuer as.example.org"), "issuer is not an absolute URL"},
+		{"issuer not https", door("issuer http://as.example.org"), `issuer "http://as.example.org": issuer: not https`},
+		{"issuer not a URL", door("issuer as.example.org"), "issuer: not an absolute URL"},
 		{"issuer unset placeholder", door("issuer {env.NOT_SET}"), "env.NOT_SET"},
 		{"issuer unknown placeholder", door("issuer https://{no.such.thing}/"), "no.such.thing"},
-		{"discovery not https", issuerWith("discovery http://as.example.com/x"), "discovery is not https"},
-		{"discovery not a URL", issuerWith("discovery on"), "discovery is not an absolute URL"},
+		{"discovery not https", issuerWith("discovery http://as.example.com/x"), "discovery: not https"},
+		{"discovery not a URL", issuerWith("discovery on"), "discovery: not an absolute URL"},
 		{"audience unset placeholder", issuerWith("audience {env.NOT_SET}"), "audience: "},
 		{"issuer metadata unset placeholder", issuerWith("metadata jwks_uri {env.NOT_SET}"), "metadata jwks_uri: "},
 		{"discovery off without keys", issuerWith("discovery off"), "discovery is off, so the issuer's keys must be given: metadata jwks_uri <url>"},
