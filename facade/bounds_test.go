@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	asked := func(i int) *question {
-		return &question{RedirectURI: fmt.Sprintf("https://client-%d.example/a/rather/long/callback", i), Request: "web"}
+		return &question{RedirectURI: fmt.Sprintf("https://client-%d.example/a/rather/long/callback/%s", i, strings.Repeat("x", 300)), Request: "web"}
 	}
 	var a answers
 	for i := range 3 * maxConsents {
@@ -28,7 +29,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		t.Errorf("%d answers and %d requests, want %d and %d", len(a.Targets), len(a.Requests), maxConsents, maxRequests)
 	}
 	for i := range 3 * maxConsents {
-		_, kept := a.Targets[asked(i).RedirectURI]
+		_, kept := a.Targets[targetOf(asked(i).RedirectURI)]
 		if want := i >= 2*maxConsents; kept != want {
 			t.Errorf("client %d: kept %t, want %t", i, kept, want)
 		}

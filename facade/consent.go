@@ -73,7 +73,8 @@ type answers struct {
 	Issuer   string `json:"iss"`
 	Browser  string `json:"b"`
 	ClientID string `json:"client_id"`
-	// Targets are redirect URIs: until when. They lead to web sites, which are
+	// Targets are hashes of redirect URIs, which may be long while a cookie may
+	// not: until when. They lead to web sites, which are
 	// what the user was shown.
 	Targets map[string]time.Time `json:"t,omitempty"`
 	// Requests are single requests: until when. Where any program could be the
@@ -159,7 +160,13 @@ func (h *Handler) consented(r *http.Request, a *authorization) bool {
 		return true
 	}
 	redirect := a.judged.Get("redirect_uri")
-	return registration.LeadsToWebSite(redirect) && now.Before(answered.Targets[redirect])
+	return registration.LeadsToWebSite(redirect) && now.Before(answered.Targets[targetOf(redirect)])
+}
+
+// targetOf is what an answer about a redirect URI is remembered by.
+func targetOf(redirectURI string) string {
+	sum := sha256.Sum256([]byte(redirectURI))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // showConsent asks the user.
@@ -282,7 +289,7 @@ func (a *answers) remember(q *question, now time.Time) {
 	if a.Targets == nil {
 		a.Targets = make(map[string]time.Time)
 	}
-	a.Targets[q.RedirectURI] = now.Add(consentLifetime)
+	a.Targets[targetOf(q.RedirectURI)] = now.Add(consentLifetime)
 	bound(a.Targets, maxConsents, now)
 }
 

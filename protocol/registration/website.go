@@ -19,8 +19,8 @@ func LeadsToWebSite(uri string) bool {
 		return false
 	}
 	host := strings.TrimRight(strings.ToLower(u.Hostname()), ".")
-	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasPrefix(host, "localhost.") {
-		// The last is localhost.localdomain and its like in many hosts files.
+	if strings.HasSuffix(host, ".localhost") || strings.HasPrefix(host, "localhost.") || strings.HasSuffix(host, ".docker.internal") || strings.Contains(host, ".localdomain") {
+		// These stand for the user's own computer in many hosts files.
 		return false
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
@@ -29,8 +29,20 @@ func LeadsToWebSite(uri string) bool {
 	}
 	// Resolvers read 127.1, 0x7f.1 and 2130706433 as addresses: a host whose last
 	// label begins with a digit is no name (WHATWG URL, ends-in-a-number checker).
-	last := host[strings.LastIndexByte(host, '.')+1:]
-	return last != "" && (last[0] < '0' || last[0] > '9')
+	// A name of one label, such as localhost, localhost6 or ip6-loopback, may stand
+	// for anything.
+	name, last, several := cutLast(host)
+	return several && name != "" && last != "" && (last[0] < '0' || last[0] > '9')
+}
+
+// cutLast splits a host before its last label. It reports false if there is one
+// label only.
+func cutLast(host string) (name, last string, several bool) {
+	i := strings.LastIndexByte(host, '.')
+	if i < 0 {
+		return "", host, false
+	}
+	return host[:i], host[i+1:], true
 }
 
 // IsPrivateScheme reports whether uri, which has passed [CheckRedirectURI],
