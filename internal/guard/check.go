@@ -8,6 +8,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // passive are the handlers that a request may meet before the guard: they hand
@@ -228,7 +230,7 @@ func (s *survey) checkReads(what string, config any) error {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	for word := range strings.FieldsFuncSeq(string(text), func(r rune) bool {
-		return !strings.ContainsRune("-_.", r) && (r > 'z' || !isAlphanumeric(byte(r)))
+		return !strings.ContainsRune("-_.", r) && (r > 'z' || web.SameHeader(string(r), ""))
 	}) {
 		// http.request.header.X-User
 		for {

@@ -10,6 +10,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // Headers are the names of the headers that tell the next handler who
@@ -27,22 +29,22 @@ var notIdentity = []string{
 // servers may take for another one counts as that one.
 func (names Headers) Check() error {
 	for i, name := range names {
-		if !httpguts.ValidHeaderFieldName(name) || sameFolded(name, "") {
+		if !httpguts.ValidHeaderFieldName(name) || web.SameHeader(name, "") {
 			return fmt.Errorf("header %q is not a header name", name)
 		}
-		if sameFolded(name, "Authorization") {
+		if web.SameHeader(name, "Authorization") {
 			return errors.New("header Authorization cannot be set here: use header_up of reverse_proxy for credentials of your own, or forward_token")
 		}
 		for _, other := range notIdentity {
-			if sameFolded(name, other) {
+			if web.SameHeader(name, other) {
 				return fmt.Errorf("header %s cannot carry an identity: choose a name of its own, such as X-User", other)
 			}
 		}
-		if len(name) > 3 && strings.EqualFold(name[:3], "Mcp") && !isAlphanumeric(name[3]) {
+		if len(name) > 3 && web.SameHeader(name[:4], "Mcp") {
 			return fmt.Errorf("header %q belongs to the MCP protocol: choose another name", name)
 		}
 		for _, other := range names[:i] {
-			if sameFolded(name, other) {
+			if web.SameHeader(name, other) {
 				return fmt.Errorf("headers %q and %q are the same to servers that fold header names", other, name)
 			}
 		}
@@ -115,42 +117,9 @@ func setHeaders(r *http.Request) Headers {
 
 func (names Headers) contain(key string) bool {
 	for _, name := range names {
-		if sameFolded(key, name) {
+		if web.SameHeader(key, name) {
 			return true
 		}
 	}
 	return false
-}
-
-// sameFolded reports whether a and b are the same letters and digits, whatever
-// stands between them.
-func sameFolded(a, b string) bool {
-	i, j := 0, 0
-	for {
-		for i < len(a) && !isAlphanumeric(a[i]) {
-			i++
-		}
-		for j < len(b) && !isAlphanumeric(b[j]) {
-			j++
-		}
-		if i == len(a) || j == len(b) {
-			return i == len(a) && j == len(b)
-		}
-		if lower(a[i]) != lower(b[j]) {
-			return false
-		}
-		i++
-		j++
-	}
-}
-
-func isAlphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-}
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
 }

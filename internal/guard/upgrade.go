@@ -3,8 +3,11 @@ package guard
 import (
 	"encoding/base64"
 	"net/http"
+	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // scrubUpgrade takes out of r whatever asks for another protocol, unless it is a
@@ -17,8 +20,8 @@ func scrubUpgrade(r *http.Request) {
 	handshake := isHandshake(r)
 	for key := range r.Header {
 		switch {
-		case sameFolded(key, "HTTP2-Settings"),
-			sameFolded(key, "Upgrade") && !(handshake && key == "Upgrade"),
+		case web.SameHeader(key, "HTTP2-Settings"),
+			web.SameHeader(key, "Upgrade") && !(handshake && key == "Upgrade"),
 			key == ":protocol" && !isWebSocketConnect(r):
 			delete(r.Header, key)
 		}
@@ -30,7 +33,7 @@ func scrubUpgrade(r *http.Request) {
 		return
 	}
 	removeOptions(r.Header, func(option string) bool {
-		return sameFolded(option, "Upgrade") || sameFolded(option, "HTTP2-Settings")
+		return web.SameHeader(option, "Upgrade") || web.SameHeader(option, "HTTP2-Settings")
 	})
 }
 
@@ -62,15 +65,9 @@ func isWebSocketConnect(r *http.Request) bool {
 }
 
 // isWebSocket reports whether a protocol is websocket, in letters of either case.
-// strings.EqualFold would take letters for these that aren't ASCII.
+// strings.EqualFold alone would take letters for these that aren't ASCII.
 func isWebSocket(protocol string) bool {
-	const name = "websocket"
-	for i := range protocol {
-		if i >= len(name) || lower(protocol[i]) != name[i] {
-			return false
-		}
-	}
-	return len(protocol) == len(name)
+	return len(protocol) == len("websocket") && strings.EqualFold(protocol, "websocket")
 }
 
 func isWebSocketVersion(h http.Header) bool {

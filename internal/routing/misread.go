@@ -11,9 +11,16 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
-// rewriteHeaders name another path to frameworks that trust a rewriting server in
-// front of them: those of Microsoft, Symfony, Laminas.
-var rewriteHeaders = []string{"X-Original-Url", "X-Rewrite-Url"}
+// Headers by which servers and frameworks let a proxy in front of them change the
+// path, whether there is such a proxy or not.
+var (
+	// pathHeaders name another path: to those of Microsoft, Symfony, Laminas, and
+	// Gunicorn.
+	pathHeaders = []string{"X-Original-URL", "X-Rewrite-URL", "PATH_INFO"}
+	// prefixHeaders name what to take off the path: to Gunicorn, and to what many
+	// applications have copied to be served below another path.
+	prefixHeaders = []string{"SCRIPT_NAME", "X-Script-Name", "X-Forwarded-Script-Name", "X-Forwarded-Prefix", "X-Forwarded-PathBase"}
+)
 
 // Misread reports whether a server behind could read the path of r so that it
 // belongs to a front door which r, as Caddy reads it, doesn't meet. It asks the
@@ -40,18 +47,9 @@ func (t *Tree) Misread(r *http.Request) bool {
 	if escaped == "" {
 		escaped = "/"
 	}
-	readings, ok := web.Readings(escaped)
+	readings, ok := web.Readings(escaped, headerPaths(r.Header, escaped, u.Path)...)
 	if !ok {
 		return true
-	}
-	for _, name := range rewriteHeaders {
-		for _, value := range r.Header.Values(name) {
-			more, ok := headerReadings(value)
-			if !ok {
-				return true
-			}
-			readings = append(readings, more...)
-		}
 	}
 	if t.caseCounts {
 		readings = append(readings, t.spelled(append(readings, u.Path))...)
@@ -75,18 +73,38 @@ func (t *Tree) Misread(r *http.Request) bool {
 	return false
 }
 
-// headerReadings returns what the path in such a header may be read as.
-func headerReadings(value string) ([]string, bool) {
-	u, err := url.Parse(value)
-	path, _, _ := strings.Cut(value, "?")
-	if err == nil && u.Host != "" {
-		path = u.EscapedPath()
+// headerPaths returns the paths that the headers of a request with one of the
+// given paths make of it.
+func headerPaths(header http.Header, paths ...string) []string {
+	var found []string
+	for name, values := range header {
+		switch same := func(other string) bool { return web.SameHeader(name, other) }; {
+		case slices.ContainsFunc(pathHeaders, same):
+			for _, value := range values {
+				found = append(found, pathOf(value))
+			}
+		case slices.ContainsFunc(prefixHeaders, same):
+			for _, value := range values {
+				for prefix := range strings.SplitSeq(value, ",") {
+					for _, path := range paths {
+						if rest, ok := strings.CutPrefix(path, strings.TrimSpace(prefix)); ok {
+							found = append(found, rest)
+						}
+					}
+				}
+			}
+		}
 	}
-	if !strings.HasPrefix(path, "/") {
-		path = "/" + path
+	return found
+}
+
+// pathOf returns the path of an address.
+func pathOf(address string) string {
+	if u, err := url.Parse(address); err == nil && u.Host != "" {
+		return u.EscapedPath()
 	}
-	readings, ok := web.Readings(path)
-	return append(readings, path), ok
+	path, _, _ := strings.Cut(address, "?")
+	return path
 }
 
 // spelled returns those of the paths that differ from a door's resource in case

@@ -3,6 +3,7 @@ package routing_test
 import (
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -184,11 +185,47 @@ func TestMisreadHeaders(t *testing.T) {
 		{"elsewhere", "/x", "X-Original-URL", "/y", false},
 		{"as it is", "/x", "X-Original-URL", "/x", false},
 		{"to the door itself", "/mcp", "X-Original-URL", "/mcp", false},
+		{"as CGI folds names", "/x", "X_Original_URL", "/mcp", true},
+		{"dots", "/x", "X.Rewrite.Url", "/mcp", true},
+		{"Gunicorn's path", "/x", "PATH_INFO", "/mcp", true},
+		{"Gunicorn's prefix", "/x/mcp", "SCRIPT_NAME", "/x", true},
+		{"prefix", "/x/mcp", "X-Script-Name", "/x", true},
+		{"prefix with a slash", "/x/mcp", "X-Forwarded-Prefix", "/x/", true},
+		{"several prefixes", "/x/mcp", "X-Forwarded-Prefix", "/y, /x", true},
+		{"prefix of an escaped path", "/%78/mcp", "X-Forwarded-Prefix", "/x", true},
+		{"prefix before an ambiguous path", "/x/y/..;/mcp", "X-Script-Name", "/x", true},
+		{"prefix of something else", "/x/y", "X-Forwarded-Prefix", "/x", false},
+		{"prefix that isn't there", "/y/mcp", "X-Forwarded-Prefix", "/x", false},
+		{"prefix that a proxy has taken off", "/y", "X-Forwarded-Prefix", "/mcp", false},
+		{"what a proxy was asked for", "/verify", "X-Forwarded-Uri", "/mcp", false},
 	} {
 		r := request(t, tc.target)
 		r.Header.Set(tc.header, tc.value)
 		if got := tree.Misread(r); got != tc.misread {
 			t.Errorf("%s: got %t, want %t", tc.name, got, tc.misread)
+		}
+	}
+}
+
+// To look at a path costs more than to send a header with it, so that there are
+// bounds for all of them together.
+func TestMisreadHeadersAreBounded(t *testing.T) {
+	t.Parallel()
+	tree := treeOf(t, "mcp_auth /mcp* "+door+proxy)
+	for _, name := range []string{"X-Original-URL", "X-Rewrite-URL"} {
+		r := request(t, "/x")
+		for i := range 1000 {
+			r.Header.Add(name, fmt.Sprintf("/%d", i))
+		}
+		if !tree.Misread(r) {
+			t.Errorf("%s a thousand times passes", name)
+		}
+		r.Header.Del(name)
+		for range 1000 {
+			r.Header.Add(name, "/y")
+		}
+		if tree.Misread(r) {
+			t.Errorf("%s a thousand times the same is refused", name)
 		}
 	}
 }

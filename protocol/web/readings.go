@@ -11,8 +11,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Bounds on the readings of one path, in number and in bytes of all of them
-// together. A path that people use has a dozen.
+// Bounds on the readings of one request, in number and in bytes of all of them
+// together. A path that people use has a dozen readings. Each of them is led through
+// the routes of the site, which costs far more than to send it.
 const (
 	maxReadings     = 128
 	maxReadingBytes = 64 << 10
@@ -24,6 +25,9 @@ const (
 // alike. It reports false for a path with more readings than anything but an
 // attack has.
 //
+// Others are paths that the request gives in another place, such as a header. They
+// and their readings are in the list too, and count towards the same bounds.
+//
 // A proxy that decides by the path, and passes the request on as it came, must
 // look at all of them. /x/..;/mcp is below /x to Caddy, but is /mcp to Tomcat and
 // Spring.
@@ -31,8 +35,8 @@ const (
 // Servers combine the steps in different orders: WHATWG URL, which Node programs
 // parse with, removes dot segments before anything decodes %2F; others do it
 // afterwards. So each step is applied to what every other step leads to.
-func Readings(escaped string) ([]string, bool) {
-	if plain(escaped) {
+func Readings(escaped string, others ...string) ([]string, bool) {
+	if len(others) == 0 && plain(escaped) {
 		if lower := foldCase(escaped); lower != escaped {
 			return []string{lower}, true
 		}
@@ -41,18 +45,30 @@ func Readings(escaped string) ([]string, bool) {
 	found := []string{escaped}
 	seen := map[string]struct{}{escaped: {}}
 	size := len(escaped)
+	// add reports whether there is room for one more.
+	add := func(reading string) bool {
+		if !strings.HasPrefix(reading, "/") {
+			reading = "/" + reading
+		}
+		if _, ok := seen[reading]; ok {
+			return true
+		}
+		seen[reading] = struct{}{}
+		found = append(found, reading)
+		size += len(reading)
+		return len(found) <= maxReadings && size <= maxReadingBytes
+	}
+	if size > maxReadingBytes {
+		return nil, false
+	}
+	for _, other := range others {
+		if !add(other) {
+			return nil, false
+		}
+	}
 	for i := 0; i < len(found); i++ {
 		for _, step := range steps {
-			reading := step(found[i])
-			if !strings.HasPrefix(reading, "/") {
-				reading = "/" + reading
-			}
-			if _, ok := seen[reading]; ok {
-				continue
-			}
-			seen[reading] = struct{}{}
-			found = append(found, reading)
-			if size += len(reading); len(found) > maxReadings || size > maxReadingBytes {
+			if !add(step(found[i])) {
 				return nil, false
 			}
 		}

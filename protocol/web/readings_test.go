@@ -111,9 +111,24 @@ func TestReadingsAreBounded(t *testing.T) {
 		"many levels":        "/" + strings.Repeat("%25", 2) + strings.Repeat("25", 3000),
 	} {
 		readings, ok := web.Readings(path)
-		if ok && len(readings) > 512 {
+		if ok && len(readings) > 128 {
 			t.Errorf("%s: %d readings", name, len(readings))
 		}
+	}
+}
+
+// Paths from elsewhere count like the request's own.
+func TestReadingsOfOthers(t *testing.T) {
+	t.Parallel()
+	if got, ok := web.Readings("/x", "/MCP", "y", "/x"); !ok || !slices.Equal(got, []string{"/MCP", "/y", "/mcp"}) {
+		t.Errorf("got %q, %t", got, ok)
+	}
+	others := make([]string, 200)
+	for i := range others {
+		others[i] = strings.Repeat("x", i+1)
+	}
+	if got, ok := web.Readings("/", others...); ok {
+		t.Errorf("200 others have %d readings", len(got))
 	}
 }
 
