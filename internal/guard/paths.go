@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -63,13 +64,38 @@ func scrubToken(tree *routing.Tree, r *http.Request) {
 			continue
 		}
 		for _, value := range values {
-			scheme, credentials, _ := strings.Cut(strings.TrimLeft(value, " \t"), " ")
-			if (strings.EqualFold(scheme, "Bearer") || strings.EqualFold(scheme, "DPoP")) && keeper.KeepsToken(r.Context(), strings.TrimSpace(credentials)) {
+			if slices.ContainsFunc(tokensIn(value), func(raw string) bool { return keeper.KeepsToken(r.Context(), raw) }) {
 				r.Header.Del("Authorization")
 				return
 			}
 		}
 	}
+}
+
+// maxWords bounds what is looked at of an Authorization header. One of Digest or of
+// Amazon's signatures has three dozen words.
+const maxWords = 100
+
+// tokensIn returns everything in the value of an Authorization header that a server
+// may take for the token, whatever the scheme is: programs differ in how they set
+// the two apart, and some take a token without a scheme.
+func tokensIn(value string) []string {
+	var tokens []string
+	for word := range strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(" \t,;\"", r) }) {
+		for len(tokens) < maxWords {
+			tokens = append(tokens, word)
+			i := strings.IndexAny(word, ":=")
+			if i < 0 {
+				break
+			}
+			if bare := strings.TrimRight(word, "="); len(bare) < len(word) {
+				word = bare // what was padded
+			} else {
+				word = word[i+1:] // as in token=…
+			}
+		}
+	}
+	return tokens
 }
 
 // onWayToDoor reports whether r comes to a front door, which looks after the token

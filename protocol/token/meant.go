@@ -12,11 +12,11 @@ import (
 // found good, or has a prefix that is configured for theirs. It says nothing
 // about whether the token is good, so it may only be used to withhold one.
 func (list Issuers) Meant(ctx context.Context, raw string, audience func(i int) []string) bool {
-	key := cacheKey(raw)
 	p, err := Present(raw)
 	if err != nil {
 		return false
 	}
+	key := cacheKey(raw)
 	for i := range list {
 		if p.JWS != nil {
 			if list[i].Issuer == p.JWS.Issuer && matchAudience(p.JWS.claims.audience, audience(i)) {
