@@ -79,17 +79,30 @@ func (table *characters) make(s string) bool {
 }
 
 // hasQueryToken reports whether query has a parameter access_token, also where
-// a server behind us would see one that net/url does not: after a semicolon, or
-// with its name percent-encoded.
+// a server behind us would see one that net/url does not: after a semicolon, with
+// its name percent-encoded, in capitals (ASP.NET), as an array (Express, Rails), or
+// with what PHP takes for an underscore.
 func hasQueryToken(query string) bool {
 	if query == "" {
 		return false
 	}
 	for param := range strings.FieldsFuncSeq(query, func(r rune) bool { return r == '&' || r == ';' }) {
 		name, _, _ := strings.Cut(param, "=")
-		if unescaped, err := url.QueryUnescape(name); err == nil && unescaped == "access_token" {
+		unescaped, err := url.QueryUnescape(name)
+		if err != nil {
+			continue
+		}
+		unescaped = strings.TrimLeft(unescaped, " ")
+		const parameter = "access_token"
+		if len(unescaped) < len(parameter) || !strings.EqualFold(underscores.Replace(unescaped[:len(parameter)]), parameter) {
+			continue
+		}
+		if rest := unescaped[len(parameter):]; rest == "" || rest[0] == '[' || rest[0] == 0 {
 			return true
 		}
 	}
 	return false
 }
+
+// underscores are what PHP makes underscores of in names of parameters.
+var underscores = strings.NewReplacer(".", "_", " ", "_", "[", "_")
