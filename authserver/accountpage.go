@@ -104,7 +104,7 @@ func (h *Handler) changeAccount(v *visit) error {
 	if user == nil || user.Subject != subject {
 		return errStale
 	}
-	consent, err := h.server.TakeBack(v.Context(), user.Subject, v.form.Get("revoke"))
+	consent, err := h.server.RevokeConsent(v.Context(), user.Subject, v.form.Get("revoke"))
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		RefreshTokenGrace:    time.Duration(h.RefreshTokenGrace),
 		Store:                records,
 		Secret:               storage.NewSecret(records, h.Secret),
-		Welcome:              h.welcome,
+		CheckUser:            h.checkUser,
 		Doors:                h.doors,
 		Observe:              h.observe,
 		Now:                  h.now,

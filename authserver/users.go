@@ -146,9 +146,9 @@ func kindsOf(users []*User) []*User {
 	return kinds
 }
 
-// welcome reports whether the user may still be here: it is asked before tokens
+// checkUser reports whether the user may still be here: it is asked before tokens
 // are renewed, and of every session.
-func (h *Handler) welcome(_ context.Context, user oauth.User) error {
+func (h *Handler) checkUser(_ context.Context, user oauth.User) error {
 	if user.Source != "" {
 		return h.welcomeFromUpstream(user)
 	}

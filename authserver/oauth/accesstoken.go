@@ -89,9 +89,9 @@ type tokens struct {
 	Scope        string `json:"scope"`
 }
 
-// forItself issues a token to a client that acts for itself (OAuth 2.1, section
+// clientCredentials issues a token to a client that acts on its own behalf (OAuth 2.1, section
 // 4.2). There is no refresh token: the client can ask again.
-func (s *Server) forItself(ctx context.Context, c *Client, scope string, target []string) (*tokens, error) {
+func (s *Server) clientCredentials(ctx context.Context, c *Client, scope string, target []string) (*tokens, error) {
 	if !c.ClientCredentials {
 		return nil, badRequest("unauthorized_client", "The client may not use this grant.")
 	}

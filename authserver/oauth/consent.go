@@ -11,23 +11,28 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
-// User is who signed in.
+// User is a user who signed in.
 type User struct {
 	// Subject identifies the user, here and for the resources, forever.
 	Subject string `json:"sub"`
-	// Source is where they sign in: empty for this server, else what tells an
-	// upstream from every other.
+	// Source is where they sign in: empty for this server, else the identity of
+	// the upstream.
 	Source string `json:"src,omitempty"`
 	// Credential changes when the user's access should end, such as with their
 	// password.
 	Credential string `json:"cred,omitempty"`
 
-	Username      string   `json:"username,omitempty"`
-	Name          string   `json:"name,omitempty"`
-	Email         string   `json:"email,omitempty"`
-	EmailVerified bool     `json:"email_verified,omitempty"`
-	Groups        []string `json:"groups,omitempty"`
-	// Claims are what the rules of an upstream look at.
+	// Username is the name that the user signs in with.
+	Username string `json:"username,omitempty"`
+	// Name is the full name.
+	Name string `json:"name,omitempty"`
+	// Email is the email address.
+	Email string `json:"email,omitempty"`
+	// EmailVerified says whether an upstream has verified Email.
+	EmailVerified bool `json:"email_verified,omitempty"`
+	// Groups are the groups or organizations of a user of an upstream.
+	Groups []string `json:"groups,omitempty"`
+	// Claims are what the rules of an upstream match.
 	Claims map[string]any `json:"claims,omitempty"`
 
 	// SignedIn is when they last proved who they are.
@@ -41,10 +46,10 @@ const consentLifetime = 365 * 24 * time.Hour
 // makes room.
 const maxConsents = 200
 
-// Consent is a user's permission for a client. Every token rests on one: when it
-// is taken back, they all end.
+// Consent is a user's permission for a client. Every token depends on one: when it
+// is revoked, they all end.
 type Consent struct {
-	// ID tells it from an earlier one for the same client, which was taken back.
+	// ID distinguishes it from an earlier, revoked one for the same client.
 	ID      string `json:"id"`
 	Subject string `json:"sub"`
 
@@ -77,7 +82,7 @@ type Permission struct {
 	RedirectURI string   `json:"redirect"`
 	Resource    string   `json:"resource"`
 	Scopes      []string `json:"scopes"`
-	// Offline says that access may go on while the user is away.
+	// Offline says that access may continue while the user is away.
 	Offline bool `json:"offline,omitempty"`
 }
 
@@ -280,9 +285,9 @@ func (s *Server) scopesToday(ctx context.Context, c *Consent) (map[string][]stri
 	return today, nil
 }
 
-// TakeBack ends what the user allowed in the consent id: the client's refresh
+// RevokeConsent ends what the user allowed in the consent id: the client's refresh
 // tokens stop working at once, its access tokens when they expire.
-func (s *Server) TakeBack(ctx context.Context, subject, id string) (*Consent, error) {
+func (s *Server) RevokeConsent(ctx context.Context, subject, id string) (*Consent, error) {
 	list, err := s.Consents(ctx, subject)
 	if err != nil {
 		return nil, err

@@ -206,7 +206,7 @@ func TestOfflineIsWhatIsGranted(t *testing.T) {
 	}
 }
 
-func TestTakeBack(t *testing.T) {
+func TestRevokeConsent(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	tokens := f.tokens()
@@ -215,11 +215,11 @@ func TestTakeBack(t *testing.T) {
 		t.Fatalf("got %+v, %v", list, err)
 	}
 	for name, id := range map[string][2]string{"another user's": {"bob", list[0].ID}, "one that there isn't": {"ada", "x"}} {
-		if c, err := f.TakeBack(t.Context(), id[0], id[1]); c != nil || err != nil {
+		if c, err := f.RevokeConsent(t.Context(), id[0], id[1]); c != nil || err != nil {
 			t.Errorf("%s: got %+v, %v", name, c, err)
 		}
 	}
-	if c, err := f.TakeBack(t.Context(), "ada", list[0].ID); c == nil || err != nil {
+	if c, err := f.RevokeConsent(t.Context(), "ada", list[0].ID); c == nil || err != nil {
 		t.Fatalf("got %+v, %v", c, err)
 	}
 	if got := post(t, f.Server, TokenPath, refreshForm(tokens.Refresh)); got.Error != "invalid_grant" {

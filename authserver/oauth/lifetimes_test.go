@@ -372,10 +372,10 @@ func TestConsentsAreBounded(t *testing.T) {
 
 // Whether the user may still be here is asked at every renewal; not to know is
 // no answer.
-func TestWelcome(t *testing.T) {
+func TestCheckUser(t *testing.T) {
 	t.Parallel()
 	var answer error
-	f := newFixture(t, func(c *Config) { c.Welcome = func(context.Context, User) error { return answer } })
+	f := newFixture(t, func(c *Config) { c.CheckUser = func(context.Context, User) error { return answer } })
 	tokens := f.tokens()
 	answer = fmt.Errorf("asking: %w", ErrUnavailable)
 	if got := post(t, f.Server, TokenPath, refreshForm(tokens.Refresh)); got.status != 503 {

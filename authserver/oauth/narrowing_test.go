@@ -153,10 +153,10 @@ func TestNarrowing(t *testing.T) {
 		{name: "a resource that is spelled otherwise", client: public, change: func(c *Config) { c.Resources = []string{testResource + "/"} }, want: "read write"},
 		{name: "a client", client: public, change: func(c *Config) { c.Clients = c.Clients[1:] }, want: ""},
 		{name: "a user", client: public, change: func(c *Config) {
-			c.Welcome = func(context.Context, User) error { return errors.New("no such user") }
+			c.CheckUser = func(context.Context, User) error { return errors.New("no such user") }
 		}, want: "", except: map[string]string{"the user's page": "read write"}}, // which they can't see
 		{name: "an upstream", client: public, user: User{Subject: "github:1", Source: "github"}, change: func(c *Config) {
-			c.Welcome = func(_ context.Context, user User) error {
+			c.CheckUser = func(_ context.Context, user User) error {
 				if user.Source != "" {
 					return errors.New("that upstream is no longer configured")
 				}
@@ -382,7 +382,7 @@ func TestNarrowingIsNotGuessed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	tokens, code := f.tokens(), f.code()
-	away := f.again(func(c *Config) { c.Welcome = func(context.Context, User) error { return ErrUnavailable } })
+	away := f.again(func(c *Config) { c.CheckUser = func(context.Context, User) error { return ErrUnavailable } })
 	if got := post(t, away, IntrospectPath, introspectForm(tokens.Access)); got.status != 503 {
 		t.Errorf("introspecting: %d %s, want 503", got.status, got.body)
 	}

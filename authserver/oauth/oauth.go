@@ -109,10 +109,10 @@ type Config struct {
 		Keys(ctx context.Context) (*sealed.Keys, error)
 	}
 
-	// Welcome is asked whether the user may still be here before tokens are
+	// CheckUser reports whether the user may still sign in, before tokens are
 	// renewed for them: an error, other than one of [ErrUnavailable], ends
 	// their access. Nil allows everyone.
-	Welcome func(ctx context.Context, user User) error
+	CheckUser func(ctx context.Context, user User) error
 
 	// Doors returns the resource servers that are known to take this server's
 	// tokens. Nil: none is.

@@ -12,11 +12,13 @@ import (
 // room.
 const maxSessions = 50
 
-// SessionID names a browser's session. It signs the user in: that browser
-// alone is to keep it.
+// SessionID identifies a browser's session. It signs the user in, so only that
+// browser may have it.
 type SessionID struct {
+	// Subject is the user.
 	Subject string `json:"u"`
-	ID      string `json:"i"`
+	// ID is random, and secret.
+	ID string `json:"i"`
 }
 
 // session is the record of a session: there is one for as long as the user is

@@ -72,7 +72,7 @@ func TestSession(t *testing.T) {
 func TestSessionAsksForTheUser(t *testing.T) {
 	t.Parallel()
 	var said error
-	f := newFixture(t, func(c *Config) { c.Welcome = func(context.Context, User) error { return said } })
+	f := newFixture(t, func(c *Config) { c.CheckUser = func(context.Context, User) error { return said } })
 	id := f.session(testUser)
 	if !f.signedIn(id) {
 		t.Error("not signed in")

@@ -111,10 +111,10 @@ func earlier(a, b time.Time) time.Time {
 // welcome returns an error if the user may no longer sign in here, or if that
 // can't be found out.
 func (s *Server) welcome(ctx context.Context, user User) error {
-	if s.config.Welcome == nil {
+	if s.config.CheckUser == nil {
 		return nil
 	}
-	err := s.config.Welcome(ctx, user)
+	err := s.config.CheckUser(ctx, user)
 	if err == nil || errors.Is(err, ErrUnavailable) {
 		return err
 	}

@@ -160,7 +160,7 @@ func (s *Server) token(ctx context.Context, w http.ResponseWriter, c *Client, fo
 		out, err = s.refresh(ctx, c, form, event)
 	case clientCredentials:
 		event.Grant = grantType
-		out, err = s.forItself(ctx, c, form.Get("scope"), form["resource"])
+		out, err = s.clientCredentials(ctx, c, form.Get("scope"), form["resource"])
 	case "":
 		err = invalidRequest("grant_type is missing.")
 	default:

@@ -53,9 +53,13 @@ const (
 
 // Application is a third-party application.
 type Application struct {
-	ID           string
-	Name         string
-	Type         string
+	// ID is the client identifier.
+	ID string
+	// Name is what users see.
+	Name string
+	// Type is Native, SPA or Traditional.
+	Type string
+	// RedirectURIs are all that it may use.
 	RedirectURIs []string
 	// Secret is that of a Traditional application.
 	Secret string
@@ -68,7 +72,7 @@ func (e *UnavailableError) Error() string { return fmt.Sprintf("asking Logto: %v
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// RejectedError says that Logto doesn't take what a client says of itself.
+// RejectedError means that Logto doesn't accept the client's metadata.
 type RejectedError struct{ Status int }
 
 func (e *RejectedError) Error() string {

@@ -50,9 +50,12 @@ var reserved = map[string]string{
 
 // Metadata is the metadata of a protected resource.
 type Metadata struct {
-	Resource             Identifier
+	// Resource is the resource identifier.
+	Resource Identifier
+	// AuthorizationServers are the issuer identifiers.
 	AuthorizationServers []string
-	ScopesSupported      []string
+	// ScopesSupported are the advertised scopes.
+	ScopesSupported []string
 
 	// Fields holds all further fields by name; [ParseField] makes their
 	// values. bearer_methods_supported is ["header"] unless set.
