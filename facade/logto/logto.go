@@ -19,6 +19,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
@@ -283,7 +284,7 @@ func (a *API) try(ctx context.Context, method, path string, body, answer any) (i
 		return 0, &UnavailableError{err}
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	b, err := outbound.ReadBody(resp.Body, maxBody)
 	switch {
 	case err != nil:
 		return resp.StatusCode, &UnavailableError{err}

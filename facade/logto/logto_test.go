@@ -167,7 +167,7 @@ func TestCreateFails(t *testing.T) {
 		"no id":         {reply(200, `{}`), "no id"},
 		"no string":     {reply(200, `{"id":7}`), "not what it should be"},
 		"two ids":       {reply(200, `{"id":"a","id":"b"}`), "not what it should be"},
-		"larger than 1": {reply(200, `{"id":"a","x":"`+strings.Repeat("x", 1<<20)+`"}`), "not what it should be"},
+		"larger than 1": {reply(200, `{"id":"a","x":"`+strings.Repeat("x", 1<<20)+`"}`), "larger than 1048576 bytes"},
 		"redirected": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.2:1/", http.StatusTemporaryRedirect)
 		}, "redirect"},

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
@@ -95,7 +96,7 @@ func fetch(ctx context.Context, client *http.Client, address string) (document, 
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		err := fmt.Errorf("%s answered %d", address, resp.StatusCode)
-		if after := retryAfter(resp.Header); after > 0 {
+		if after := outbound.RetryAfter(resp.Header); after > 0 {
 			err = &throttledError{err, after}
 		}
 		return document{}, err
@@ -108,12 +109,6 @@ func fetch(ctx context.Context, client *http.Client, address string) (document, 
 		return document{}, fmt.Errorf("%s is larger than %d bytes", address, maxBody)
 	}
 	return document{body, maxAge(resp.Header)}, nil
-}
-
-// retryAfter reads a Retry-After header in seconds; its other form, a date, is
-// not used by those who limit rates.
-func retryAfter(h http.Header) time.Duration {
-	return seconds(h.Get("Retry-After"))
 }
 
 // maxAge reads the max-age of a Cache-Control header.

@@ -19,6 +19,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
@@ -192,7 +193,7 @@ func (v *GitHub) check(ctx context.Context, raw string) (gitHubGrant, error) {
 	case http.StatusNotFound:
 		return none, invalid(Inactive, "GitHub knows no such token of the application")
 	case http.StatusUnprocessableEntity:
-		return none, &UnavailableError{RetryAfter: retryAfter(a.header), Err: fmt.Errorf("GitHub: %w", errUnprocessable)}
+		return none, &UnavailableError{RetryAfter: outbound.RetryAfter(a.header), Err: fmt.Errorf("GitHub: %w", errUnprocessable)}
 	case http.StatusUnauthorized:
 		return none, &UnavailableError{Outage: true, Err: errors.New("GitHub: the check of the application answered 401: client_id or client_secret is wrong")}
 	default:
@@ -259,9 +260,9 @@ func (v *GitHub) send(ctx context.Context, method, path string, body []byte, aut
 
 // failure turns an answer that says nothing about the token into an error.
 func (v *GitHub) failure(what string, a *answer) error {
-	wait := retryAfter(a.header)
+	wait := outbound.RetryAfter(a.header)
 	if reset, err := strconv.ParseInt(a.header.Get("X-RateLimit-Reset"), 10, 64); err == nil && wait == 0 && a.header.Get("X-RateLimit-Remaining") == "0" {
-		wait = min(max(time.Unix(reset, 0).Sub(v.config.Now()), time.Second), maxRetryAfter)
+		wait = min(max(time.Unix(reset, 0).Sub(v.config.Now()), time.Second), outbound.MaxRetryAfter)
 	}
 	cure := ""
 	switch {

@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 )
 
@@ -171,7 +172,7 @@ func (v *Introspection) Probe(ctx context.Context) error {
 // firewalls refuse so what they take for an attack.
 func (v *Introspection) failure(endpoint string, a *answer) error {
 	return &UnavailableError{
-		RetryAfter: retryAfter(a.header),
+		RetryAfter: outbound.RetryAfter(a.header),
 		Outage:     outage(a.status) || a.status == http.StatusUnauthorized,
 		Err:        fmt.Errorf("introspection: %s answered %d%s", endpoint, a.status, introspectionCure(a)),
 	}

@@ -10,8 +10,6 @@ import (
 	"io"
 	"net/http"
 	"regexp"
-	"strconv"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -23,9 +21,6 @@ const (
 	// maxAnswer bounds what is read of an answer. Real ones have a kilobyte or
 	// two.
 	maxAnswer = 64 << 10
-
-	// maxRetryAfter bounds what an answer can make us wait for.
-	maxRetryAfter = 1 * time.Hour
 
 	userAgent = "caddy-mcp-auth"
 )
@@ -135,16 +130,6 @@ func randomToken(prefixes []string) string {
 
 // redirect reports whether the answer points elsewhere.
 func (a *answer) redirect() bool { return a.status >= 300 && a.status < 400 }
-
-// retryAfter reads a Retry-After header in seconds; its other form, a date, is
-// not used by those who limit rates. Zero if there is none.
-func retryAfter(h http.Header) time.Duration {
-	seconds, err := strconv.ParseUint(h.Get("Retry-After"), 10, 31)
-	if err != nil {
-		return 0
-	}
-	return min(time.Duration(seconds)*time.Second, maxRetryAfter)
-}
 
 // checkRepeat returns an error if the JSON value claims contains the token raw:
 // claims get into headers, logs and answers, where it must not be.

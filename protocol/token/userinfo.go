@@ -20,6 +20,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/oauth2"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
@@ -152,7 +153,7 @@ func (v *Userinfo) endpoint(ctx context.Context) (string, error) {
 // failure is the error for an answer that is neither 200 nor 401.
 func (v *Userinfo) failure(endpoint string, a *answer) error {
 	return &UnavailableError{
-		RetryAfter: retryAfter(a.header),
+		RetryAfter: outbound.RetryAfter(a.header),
 		Outage:     outage(a.status),
 		Err:        fmt.Errorf("userinfo: %s answered %d%s", endpoint, a.status, userinfoCure(a)),
 	}
