@@ -124,10 +124,11 @@ type probe struct {
 	header              http.Header
 	major               int    // of the HTTP version
 	client              string // its address
+	host                string // another one than the resource's
 }
 
 func (p probe) equal(other probe) bool {
-	return p.method == other.method && p.path == other.path && p.query == other.query && p.major == other.major && p.client == other.client && len(p.header) == len(other.header)
+	return p.method == other.method && p.path == other.path && p.query == other.query && p.major == other.major && p.client == other.client && p.host == other.host && len(p.header) == len(other.header)
 }
 
 // networks have an address each that a matcher may tell from the others.
@@ -164,8 +165,38 @@ func (l *layout) check() error {
 			break // it is like that with the others, then
 		}
 	}
+	l.checkSideways(l.follow(base))
 	l.checkMetadata()
 	return nil
+}
+
+// checkSideways warns of other ways to the server behind the door: below another
+// prefix that is stripped, or by another host of this Caddy server.
+func (l *layout) checkSideways(way *routing.Way) {
+	if !way.Answered {
+		return
+	}
+	upstreams := way.Handlers[len(way.Handlers)-1].Upstreams()
+	open := func(other *routing.Way) bool {
+		return !other.Meets("mcp_auth") && opens(other) && other.Path == way.Path &&
+			slices.ContainsFunc(other.Handlers[len(other.Handlers)-1].Upstreams(), func(address string) bool { return slices.Contains(upstreams, address) })
+	}
+	for _, prefix := range l.tree.Prefixes {
+		path := prefix + way.Path
+		if prefix != "" && open(l.follow(probe{method: http.MethodPost, path: path})) {
+			l.found(fmt.Sprintf("%s gets to the same server as %s, without a token: a prefix is stripped on the way", path, l.path()),
+				fmt.Sprintf("have the matcher of mcp_auth cover %s* too, or leave that server out of what is below %s", path, prefix))
+		}
+	}
+	for _, host := range l.tree.Hosts {
+		if strings.ContainsAny(host, "*{") || slices.ContainsFunc(l.self.Hosts, func(own string) bool { return strings.EqualFold(own, host) }) {
+			continue
+		}
+		if open(l.follow(probe{method: http.MethodPost, path: l.path(), host: host})) {
+			l.found(fmt.Sprintf("%s gets to the same server without a token by the host %s", l.path(), host),
+				fmt.Sprintf("put mcp_auth into the site %s as well, or don't pass %s on there", host, l.path()))
+		}
+	}
 }
 
 func (l *layout) found(message, cure string) {
@@ -290,7 +321,7 @@ func (l *layout) follow(p probe) *routing.Way {
 		ProtoMinor: 1,
 		Proto:      "HTTP/1.1",
 		Header:     p.header.Clone(),
-		Host:       l.host(),
+		Host:       cmp.Or(p.host, l.host()),
 		RemoteAddr: net.JoinHostPort(cmp.Or(p.client, networks[0]), "49152"),
 	}
 	if p.major > 1 {

@@ -94,6 +94,9 @@ func TestLayouts(t *testing.T) {
 		{"upstream for errors after the door", "", "mcp_auth /mcp* " + layoutDoor + layoutProxy + "handle_errors {\n" + layoutProxy + "}", "", "", ""},
 		{"basic_auth elsewhere", "", "mcp_auth /mcp* " + layoutDoor + "basic_auth /admin* {\nada $2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG\n}\n" + layoutProxy, "", "", ""},
 		{"forward_auth", "", "forward_auth 127.0.0.1:8 {\nuri /auth\n}\nmcp_auth /mcp* " + layoutDoor + layoutProxy, "", "", ""},
+		{"another server below a prefix", "", "mcp_auth /mcp* " + layoutDoor + "handle_path /api/* {\nreverse_proxy 127.0.0.1:7\n}\nhandle {\n" + layoutProxy + "}", "", "", ""},
+		{"the same server below a prefix", "", "mcp_auth /mcp* " + layoutDoor + "handle_path /api/* {\n" + layoutProxy + "}\nhandle {\n" + layoutProxy + "}", "/api/mcp gets to the same server as /mcp, without a token", "cover /api/mcp*", ""},
+		{"the same server below a prefix that is covered", "", "mcp_auth /mcp* " + layoutDoor + "respond /api/mcp* 404\nhandle_path /api/* {\n" + layoutProxy + "}\nhandle {\n" + layoutProxy + "}", "/api/mcp gets to the same server", "", ""},
 		{"other methods get nothing", "", "@post method POST\nhandle @post {\nmcp_auth /mcp* " + layoutDoor + layoutProxy + "}\nhandle {\nrespond 405\n}", "the metadata at", "beside handle", ""},
 
 		{"uri strip_prefix", "", "uri strip_prefix /mcp\nmcp_auth /mcp* " + layoutDoor + layoutProxy, `makes "/" of their path "/mcp"`, "cover the rewritten path", ""},

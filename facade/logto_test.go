@@ -50,6 +50,12 @@ func newTenant(t *testing.T) *tenant {
 	l.site = newSite(t, "preset logto\ndiscovery off\nmetadata authorization_endpoint "+issuer+"/auth\nmetadata token_endpoint "+issuer+"/token\n"+
 		"metadata code_challenge_methods_supported S256\nprivate_schemes cursor\nregister logto {\nendpoint "+up+"\nclient_id m2m\nclient_secret s\n}")
 	l.apps = l.registrar.(*applications)
+	// What is noted in the background is noted before the storage goes away.
+	t.Cleanup(func() {
+		for range cap(l.apps.noting) {
+			l.apps.noting <- struct{}{}
+		}
+	})
 	return l
 }
 

@@ -45,7 +45,7 @@ func TestRefreshTokenLasts(t *testing.T) {
 	}
 }
 
-// What an upstream said of a user, such as that they are of an organisation, isn't
+// What an upstream said of a user, such as that they are of an organization, isn't
 // believed forever: they have to sign in there again.
 func TestUpstreamUsersComeBack(t *testing.T) {
 	t.Parallel()

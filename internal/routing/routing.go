@@ -86,6 +86,11 @@ type Tree struct {
 	// Servers are the mcp_auth_server handlers.
 	Servers []Server
 
+	// Prefixes are what the path matchers of the routes end with a * after.
+	Prefixes []string
+	// Hosts are those that the routes are for.
+	Hosts []string
+
 	// caseCounts says that the case of a path's letters may decide which handlers
 	// a request meets.
 	caseCounts bool
@@ -163,6 +168,7 @@ func (b *builder) route(r caddyhttp.Route, around []caddyhttp.MatcherSets) (rout
 	}
 	built := route{group: r.Group, matchers: r.MatcherSets, terminal: r.Terminal}
 	b.tree.caseCounts = b.tree.caseCounts || caseCounts(r.MatcherSets)
+	b.note(r.MatcherSets)
 	if len(r.MatcherSets) > 0 {
 		around = append(slices.Clip(around), r.MatcherSets)
 	}
@@ -190,6 +196,48 @@ func (b *builder) route(r caddyhttp.Route, around []caddyhttp.MatcherSets) (rout
 		built.handlers = append(built.handlers, h)
 	}
 	return built, nil
+}
+
+// note keeps what the matchers say of paths and hosts.
+func (b *builder) note(sets caddyhttp.MatcherSets) {
+	add := func(to *[]string, values ...string) {
+		for _, value := range values {
+			if !slices.Contains(*to, value) {
+				*to = append(*to, value)
+			}
+		}
+	}
+	for _, set := range sets {
+		for _, m := range set {
+			switch m := m.(type) {
+			case *caddyhttp.MatchHost:
+				add(&b.tree.Hosts, *m...)
+			case *caddyhttp.MatchPath:
+				for _, pattern := range *m {
+					if prefix, ok := strings.CutSuffix(pattern, "*"); ok && !strings.ContainsAny(prefix, "*{%") {
+						add(&b.tree.Prefixes, strings.TrimSuffix(prefix, "/"))
+					}
+				}
+			}
+		}
+	}
+}
+
+// Upstreams returns the addresses that a reverse_proxy passes requests on to.
+func (h Handler) Upstreams() []string {
+	var proxy struct {
+		Upstreams []struct {
+			Dial string `json:"dial"`
+		} `json:"upstreams"`
+	}
+	if h.Name != "reverse_proxy" || json.Unmarshal(h.config, &proxy) != nil {
+		return nil
+	}
+	var addresses []string
+	for _, u := range proxy.Upstreams {
+		addresses = append(addresses, u.Dial)
+	}
+	return addresses
 }
 
 // caseCounts reports whether one of the matchers may tell two paths apart that

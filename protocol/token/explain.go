@@ -94,7 +94,7 @@ const (
 )
 
 var jwtRules = []string{
-	ruleAlgorithm, ruleType, ruleIssuer, ruleKind, ruleAudience, ruleExpiry, ruleTimes, ruleSubject, ruleConstrained, ruleKey, ruleSignature,
+	ruleAlgorithm, ruleType, ruleIssuer, ruleKind, ruleAudience, ruleExpiry, ruleTimes, ruleConstrained, ruleSubject, ruleKey, ruleSignature,
 }
 
 // ExplainJWT retells the verdict of a [JWT] on p rule by rule. err is what it
