@@ -13,8 +13,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"

@@ -19,10 +19,9 @@ import (
 // slowIssuer answers every question after a while and counts how many it has at a
 // time. Tokens that begin with g are good.
 type slowIssuer struct {
-	takes      func(raw string) time.Duration
-	now, most  atomic.Int64
-	total      atomic.Int64
-	ofStranger atomic.Int64
+	takes     func(raw string) time.Duration
+	now, most atomic.Int64
+	total     atomic.Int64
 }
 
 func (v *slowIssuer) Verify(ctx context.Context, p *token.Presented) (*token.Token, error) {

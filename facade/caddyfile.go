@@ -1,7 +1,6 @@
 package facade
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 
@@ -142,7 +141,7 @@ func (h *Handler) unmarshalRegister(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
-	h.RegistrarRaw = json.RawMessage(caddyconfig.JSONModuleObject(module, "registrar", name, nil))
+	h.RegistrarRaw = caddyconfig.JSONModuleObject(module, "registrar", name, nil)
 	return nil
 }
 

@@ -12,10 +12,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // https://modelcontextprotocol.io/specification/2024-11-05/basic/transports#http-with-sse

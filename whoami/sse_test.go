@@ -10,8 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // stream is an open event stream.

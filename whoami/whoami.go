@@ -7,10 +7,11 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
 )

@@ -182,7 +182,7 @@ func TestMetadataIsTrue(t *testing.T) {
 }
 
 // cutOff are documents that no network leads to.
-type cutOff struct{ published }
+type cutOff struct{}
 
 func (cutOff) Reachable() bool { return false }
 

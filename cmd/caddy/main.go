@@ -4,7 +4,6 @@ package main
 
 import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-
 	// Caddy's standard modules, then ours.
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 

@@ -8,8 +8,9 @@ import (
 	"net/netip"
 	"sync"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // Of returns the address of the client whose request ctx belongs to. Behind a

@@ -7,8 +7,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"golang.org/x/net/html"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 )
 
 // shownName is a client's name as the consent page shows it.

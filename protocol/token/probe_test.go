@@ -86,7 +86,7 @@ func TestBreakerAsksItself(t *testing.T) {
 			time.Sleep(pause*time.Second - 1)
 			before := v.probes.Load()
 			try("before the pause's end", "good", "unavailable", false)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			try("after the pause, still away", "good", "unavailable", false)
 			try("in the next pause", "good", "unavailable", false)
 			if got := v.probes.Load() - before; got != 1 {
