@@ -47,6 +47,7 @@ func TestCheckListed(t *testing.T) {
 		"/connector/*":                            "absolute",
 		"*":                                       "has a wildcard that does not stand",
 		"/*":                                      "empty",
+
 		"https://chatgpt.com/" + strings.Repeat("x", MaxRedirectURI) + "/*": "longer",
 	} {
 		if err := CheckListed(entry); err == nil || !strings.Contains(err.Error(), want) {
