@@ -126,7 +126,8 @@ type signIn struct {
 	verifier string
 }
 
-const redirectURI = "http://127.0.0.1:1/callback"
+// redirectURI leads to a web site: a program on the user's computer is asked about each time.
+const redirectURI = "https://client.example/callback"
 
 func (s *signIn) register() {
 	jar, err := cookiejar.New(nil)

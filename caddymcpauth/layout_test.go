@@ -154,3 +154,26 @@ func TestLayouts(t *testing.T) {
 		})
 	}
 }
+
+// Another site of the same Caddy may lead to the same server.
+func TestLayoutsOfOtherSites(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		other string
+		want  int
+	}{
+		"none":                           {"", 0},
+		"with the same server":           {"https://www.example.com {\n" + layoutProxy + "}\n", 1},
+		"with another server":            {"https://www.example.com {\nreverse_proxy 127.0.0.1:7\n}\n", 0},
+		"with the same server elsewhere": {"https://www.example.com {\nhandle /app/* {\n" + layoutProxy + "}\n}\n", 0},
+		"with a door of its own":         {"https://www.example.com {\nmcp_auth /mcp* https://www.example.com/mcp {\nissuer https://as.example.com\n}\n" + layoutProxy + "}\n", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			warnings, err := warningsOf(t, "https://mcp.example.com {\nmcp_auth /mcp* "+layoutDoor+layoutProxy+"}\n"+tc.other)
+			if err != nil || len(warnings) != tc.want || tc.want > 0 && !strings.Contains(warnings[0], "by the host www.example.com") {
+				t.Errorf("got %q, %v, want %d", warnings, err, tc.want)
+			}
+		})
+	}
+}
