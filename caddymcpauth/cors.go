@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
@@ -70,6 +71,7 @@ func isPreflight(r *http.Request, origin string) bool {
 // servePreflight lets an allowed origin send what MCP needs. The origin is
 // trusted by then, so the headers that it asks for are allowed too.
 func (h *Handler) servePreflight(w http.ResponseWriter, r *http.Request, origin string) {
+	unread.Answer(w, r)
 	allowed := slices.Clone(requestHeaders)
 	if asked := r.Header.Get("Access-Control-Request-Headers"); len(asked) <= maxRequestedHeaders {
 		for name := range strings.SplitSeq(asked, ",") {

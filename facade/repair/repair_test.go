@@ -152,6 +152,7 @@ func TestRequests(t *testing.T) {
 		"scope set":       {Add: map[string]string{"scope": "admin"}},
 		"empty value":     {Add: map[string]string{"audience": ""}},
 		"malformed scope": {Scopes: map[string]string{"a b": "c"}},
+		"scopes in turn":  {Scopes: map[string]string{"a": "b", "b": "c"}},
 	} {
 		if bad.Check() == nil {
 			t.Errorf("%s: no error", name)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -45,6 +46,11 @@ func (r *Requests) Check() error {
 	for from, to := range r.Scopes {
 		if err := errors.Join(token.CheckScope(from), token.CheckScope(to)); err != nil {
 			return err
+		}
+		// Requests pass here more than once on their way: each repair must leave
+		// its own result alone.
+		if _, source := r.Scopes[to]; source && to != from {
+			return fmt.Errorf("scope map: %s is both what a scope is mapped to and mapped itself", to)
 		}
 	}
 	return nil
