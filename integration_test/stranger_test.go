@@ -105,7 +105,9 @@ func TestInventedTokensAtOnce(t *testing.T) {
 		if n := most.Load(); n > 16 {
 			t.Errorf("%s: %d questions at a time about the tokens of one address, want at most 16", d.name, n)
 		}
-		if n := int64(d.issuer.Count(d.asks)); n != asked.Load() {
+		// A question whose answer comes too late makes no 401, so there may be more
+		// of them; without one, no token is bad.
+		if n := int64(d.issuer.Count(d.asks)); n < asked.Load() {
 			t.Errorf("%s: %d questions, and %d tokens refused as bad", d.name, n, asked.Load())
 		}
 		t.Logf("%s: %d of %d were looked at, at most %d at a time", d.name, asked.Load(), sent.Load(), most.Load())
