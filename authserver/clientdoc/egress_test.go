@@ -195,7 +195,7 @@ func TestReachable(t *testing.T) {
 		{"a document, then none", []any{"client.example.com", "missing.example.com"}, true},
 		{"none, then a document", []any{"missing.example.com", "client.example.com"}, true},
 		{"none, then a document, long ago", []any{"missing.example.com", "client.example.com", 100 * time.Hour, "missing.example.org"}, true},
-		// Somebody is there.
+		// A host answers, so there is a network.
 		{"a certificate that is another's", []any{"client.example.org"}, true},
 		// Looks like a host that there isn't, so that nobody learns which there are.
 		{"a private address", []any{"private.example.com"}, false},

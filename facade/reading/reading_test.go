@@ -175,7 +175,7 @@ func FuzzParse(f *testing.F) {
 		if strings.ContainsAny(again, "+;# \"<>\\^`{|}") {
 			t.Errorf("%q: written as %q", encoded, again)
 		}
-		// What was accepted, whoever reads the original leniently agrees on what
+		// Of what was accepted, even a lenient reader of the original agrees on what
 		// matters.
 		for _, reader := range []url.Values{naive(encoded), judged} {
 			for name, values := range reader {

@@ -1,0 +1,116 @@
+package caddymcpauth
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// variation is a request for the resource that a matcher may tell from others.
+type variation struct {
+	probe
+	what, cure string
+}
+
+// variations returns requests for the resource that differ from base in one thing
+// each, base among them.
+func (l *layout) variations(base probe) []variation {
+	without := func(what string) string {
+		return fmt.Sprintf("leave %s out of the matcher of mcp_auth: match the path only, as in mcp_auth %s*", what, strings.TrimSuffix(base.path, "/"))
+	}
+	list := []variation{{base, "a request for this resource", without("everything except the path")}}
+	add := func(p probe, what, cure string) { list = append(list, variation{p, what, cure}) }
+	for _, method := range []string{http.MethodGet, http.MethodDelete, http.MethodHead, http.MethodPut, http.MethodPatch} {
+		p := base
+		p.method = method
+		add(p, "a request for this resource with a method other than POST", without("`method`"))
+	}
+	for _, path := range []string{"/", "/x"} {
+		p := base
+		p.path = strings.TrimSuffix(base.path, "/") + path
+		add(p, "a request for "+p.path, fmt.Sprintf("have the matcher of mcp_auth cover what is below the resource: mcp_auth %s*", strings.TrimSuffix(base.path, "/")))
+	}
+	for major := 2; major <= 3; major++ {
+		p := base
+		p.major = major
+		add(p, fmt.Sprintf("a request for this resource over HTTP/%d", major), without("`protocol`"))
+	}
+	for _, client := range networks[1:] {
+		p := base
+		p.client = client
+		add(p, "a request for this resource from "+client, without("`remote_ip` and `client_ip`"))
+	}
+	for _, door := range l.tree.Doors {
+		if door.Resource != l.self.Resource {
+			continue
+		}
+		for _, sets := range door.Matchers {
+			headers, queries := headersIn(sets), queriesIn(sets)
+			for _, name := range slices.Sorted(maps.Keys(headers)) {
+				p := base
+				p.header = http.Header{name: {headers[name]}}
+				add(p, fmt.Sprintf("a request for this resource with a header %s", name), without("`header`"))
+			}
+			for _, name := range slices.Sorted(maps.Keys(queries)) {
+				p := base
+				p.query = url.Values{name: {queries[name]}}.Encode()
+				add(p, fmt.Sprintf("a request for this resource with a query %s", name), without("`query`"))
+			}
+		}
+	}
+	return list
+}
+
+// headersIn returns the headers that matchers ask for, with a value that they may
+// want.
+func headersIn(sets caddyhttp.MatcherSets) map[string]string {
+	found := make(map[string]string)
+	for _, set := range sets {
+		for _, m := range set {
+			switch m := m.(type) {
+			case *caddyhttp.MatchHeader:
+				for name, values := range *m {
+					found[name] = wanted(values)
+				}
+			case *caddyhttp.MatchHeaderRE:
+				for name := range *m {
+					found[name] = "x"
+				}
+			case *caddyhttp.MatchNot:
+				maps.Copy(found, headersIn(m.MatcherSets))
+			}
+		}
+	}
+	return found
+}
+
+func queriesIn(sets caddyhttp.MatcherSets) map[string]string {
+	found := make(map[string]string)
+	for _, set := range sets {
+		for _, m := range set {
+			switch m := m.(type) {
+			case *caddyhttp.MatchQuery:
+				for name, values := range *m {
+					found[name] = wanted(values)
+				}
+			case *caddyhttp.MatchNot:
+				maps.Copy(found, queriesIn(m.MatcherSets))
+			}
+		}
+	}
+	return found
+}
+
+// wanted returns a value that matches the first of the patterns.
+func wanted(patterns []string) string {
+	if len(patterns) == 0 {
+		return "x"
+	}
+	return cmp.Or(strings.ReplaceAll(patterns[0], "*", ""), "x")
+}

@@ -1,0 +1,317 @@
+package routing
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// This file puts a server's routes together, of modules and of JSON.
+
+// New returns the routes of a server. While the server is being provisioned, a
+// part of its routes are modules already, and the rest is JSON: matchers and
+// rewrites of these are loaded once more, for ctx. Afterwards ctx isn't used.
+func New(ctx caddy.Context, server *caddyhttp.Server) (*Tree, error) {
+	t := &Tree{server: server, named: make(map[string][]route)}
+	b := builder{ctx: ctx, tree: t}
+	var err error
+	if t.routes, err = b.list(server.Routes, nil); err != nil {
+		return nil, err
+	}
+	for name, r := range server.NamedRoutes {
+		if r == nil {
+			continue
+		}
+		if t.named[name], err = b.list(caddyhttp.RouteList{*r}, nil); err != nil {
+			return nil, fmt.Errorf("named route %s: %w", name, err)
+		}
+	}
+	if server.Errors != nil {
+		doors := t.Doors
+		if t.errors, err = b.list(server.Errors.Routes, nil); err != nil {
+			return nil, fmt.Errorf("error routes: %w", err)
+		}
+		t.Doors = doors
+	}
+	return t, nil
+}
+
+type builder struct {
+	ctx  caddy.Context
+	tree *Tree
+}
+
+func (b *builder) list(routes caddyhttp.RouteList, around []caddyhttp.MatcherSets) ([]route, error) {
+	list := make([]route, 0, len(routes))
+	for _, r := range routes {
+		built, err := b.route(r, around)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, built)
+	}
+	return list, nil
+}
+
+func (b *builder) route(r caddyhttp.Route, around []caddyhttp.MatcherSets) (route, error) {
+	// r is a copy: what is loaded here, the route itself doesn't get.
+	if len(r.MatcherSetsRaw) > 0 {
+		if err := r.ProvisionMatchers(b.ctx); err != nil {
+			return route{}, err
+		}
+	}
+	built := route{group: r.Group, matchers: r.MatcherSets, terminal: r.Terminal}
+	b.tree.caseCounts = b.tree.caseCounts || caseCounts(r.MatcherSets)
+	b.note(r.MatcherSets)
+	if len(r.MatcherSets) > 0 {
+		around = append(slices.Clip(around), r.MatcherSets)
+	}
+	for _, module := range r.Handlers {
+		h, err := b.handler(caddy.GetModuleName(module), module, nil, around)
+		if err != nil {
+			return route{}, err
+		}
+		built.handlers = append(built.handlers, h)
+	}
+	if len(r.Handlers) > 0 {
+		return built, nil
+	}
+	for _, raw := range r.HandlersRaw {
+		var inline struct {
+			Handler string `json:"handler"`
+		}
+		if err := json.Unmarshal(raw, &inline); err != nil {
+			return route{}, err
+		}
+		h, err := b.handler(inline.Handler, nil, raw, around)
+		if err != nil {
+			return route{}, err
+		}
+		built.handlers = append(built.handlers, h)
+	}
+	return built, nil
+}
+
+// note keeps what the matchers say of paths and hosts.
+func (b *builder) note(sets caddyhttp.MatcherSets) {
+	add := func(to *[]string, values ...string) {
+		for _, value := range values {
+			if !slices.Contains(*to, value) {
+				*to = append(*to, value)
+			}
+		}
+	}
+	for _, set := range sets {
+		for _, m := range set {
+			switch m := m.(type) {
+			case *caddyhttp.MatchHost:
+				add(&b.tree.Hosts, *m...)
+			case *caddyhttp.MatchPath:
+				for _, pattern := range *m {
+					if prefix, ok := strings.CutSuffix(pattern, "*"); ok && !strings.ContainsAny(prefix, "*{%") {
+						add(&b.tree.Prefixes, strings.TrimSuffix(prefix, "/"))
+					}
+				}
+			}
+		}
+	}
+}
+
+// Upstreams returns the addresses that a reverse_proxy passes requests on to.
+func (h Handler) Upstreams() []string {
+	var proxy struct {
+		Upstreams []struct {
+			Dial string `json:"dial"`
+		} `json:"upstreams"`
+	}
+	if h.Name != "reverse_proxy" || json.Unmarshal(h.config, &proxy) != nil {
+		return nil
+	}
+	var addresses []string
+	for _, u := range proxy.Upstreams {
+		addresses = append(addresses, u.Dial)
+	}
+	return addresses
+}
+
+// caseCounts reports whether one of the matchers may tell two paths apart that
+// differ in case. Caddy's matcher path doesn't, unless a placeholder stands in it.
+func caseCounts(sets caddyhttp.MatcherSets) bool {
+	for _, set := range sets {
+		for _, m := range set {
+			switch m := m.(type) {
+			case *caddyhttp.MatchHost, caddyhttp.MatchHost, *caddyhttp.MatchMethod, caddyhttp.MatchMethod, *caddyhttp.MatchProtocol, caddyhttp.MatchProtocol:
+			case *caddyhttp.MatchPath:
+				if placeholder(*m) {
+					return true
+				}
+			case caddyhttp.MatchPath:
+				if placeholder(m) {
+					return true
+				}
+			default:
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func placeholder(patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return strings.Contains(pattern, "{") })
+}
+
+// hostsOf returns the hosts that the innermost of the matchers is for.
+func hostsOf(around []caddyhttp.MatcherSets) []string {
+	for _, sets := range slices.Backward(around) {
+		var hosts []string
+		for _, set := range sets {
+			for _, m := range set {
+				if m, ok := m.(*caddyhttp.MatchHost); ok {
+					hosts = append(hosts, *m...)
+				}
+			}
+		}
+		if len(hosts) > 0 {
+			return hosts
+		}
+	}
+	return nil
+}
+
+func (b *builder) handler(name string, module caddyhttp.MiddlewareHandler, raw json.RawMessage, around []caddyhttp.MatcherSets) (handler, error) {
+	h := handler{Handler: Handler{Name: name, Module: module, Matchers: around, Hosts: hostsOf(around)}}
+	switch name {
+	case "subroute":
+		sub, ok := module.(*caddyhttp.Subroute)
+		if !ok {
+			sub = new(caddyhttp.Subroute)
+			if err := json.Unmarshal(raw, sub); err != nil {
+				return h, err
+			}
+		}
+		var err error
+		if h.routes, err = b.list(sub.Routes, around); err != nil || sub.Errors == nil {
+			return h, err
+		}
+		doors := b.tree.Doors
+		h.errors, err = b.list(sub.Errors.Routes, around)
+		b.tree.Doors = doors
+		return h, err
+	case "invoke":
+		config, err := configOf(module, raw)
+		if err != nil {
+			return h, err
+		}
+		var invoke caddyhttp.Invoke
+		err = json.Unmarshal(config, &invoke)
+		h.invoke = invoke.Name
+		return h, err
+	case "rewrite", "vars", "map", "headers":
+		b.tree.caseCounts = true
+		if h.effect = module; module != nil {
+			return h, nil
+		}
+		var err error
+		h.effect, err = b.load(name, raw)
+		return h, err
+	case "mcp_auth", "reverse_proxy", "file_server":
+		var err error
+		h.config, err = configOf(module, raw)
+		if err != nil {
+			return h, err
+		}
+		if name == "mcp_auth" {
+			if err := json.Unmarshal(h.config, &struct {
+				Resource     *string `json:"resource"`
+				ForwardToken *bool   `json:"forward_token"`
+			}{&h.Resource, &h.ForwardsToken}); err != nil {
+				return h, err
+			}
+			if u, err := url.Parse(h.Resource); err == nil {
+				h.path = u.Path
+			}
+			b.tree.Doors = append(b.tree.Doors, h.Handler)
+		}
+		h.answers = answers(name, h.config)
+	case "mcp_auth_server":
+		config, err := configOf(module, raw)
+		if err != nil {
+			return h, err
+		}
+		server := Server{Hosts: h.Hosts}
+		if err := json.Unmarshal(config, &server); err != nil {
+			return h, err
+		}
+		b.tree.Servers = append(b.tree.Servers, server)
+	case "static_response", "metrics", "mcp_whoami":
+		h.answers = true
+	case "error":
+		h.fails = true
+	}
+	return h, nil
+}
+
+func configOf(module caddyhttp.MiddlewareHandler, raw json.RawMessage) (json.RawMessage, error) {
+	if module == nil {
+		return raw, nil
+	}
+	return json.Marshal(module)
+}
+
+// load returns a handler of which only the JSON is there.
+func (b *builder) load(name string, raw json.RawMessage) (caddyhttp.MiddlewareHandler, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return nil, err
+	}
+	delete(fields, "handler")
+	raw, err := json.Marshal(fields)
+	if err != nil {
+		return nil, err
+	}
+	module, err := b.ctx.LoadModuleByID("http.handlers."+name, raw)
+	if err != nil {
+		return nil, err
+	}
+	effect, _ := module.(caddyhttp.MiddlewareHandler)
+	return effect, nil
+}
+
+// answers reports whether a handler answers whatever gets to it.
+func answers(name string, config json.RawMessage) bool {
+	switch name {
+	case "reverse_proxy":
+		// forward_auth is a reverse_proxy that goes on after a good answer.
+		var proxy struct {
+			HandleResponse []struct {
+				Match struct {
+					StatusCode []int `json:"status_code"`
+				} `json:"match"`
+			} `json:"handle_response"`
+		}
+		if json.Unmarshal(config, &proxy) != nil {
+			return true
+		}
+		for _, response := range proxy.HandleResponse {
+			for _, status := range response.Match.StatusCode {
+				if status == 2 || status/100 == 2 {
+					return false
+				}
+			}
+		}
+		return true
+	case "file_server":
+		var files struct {
+			PassThru bool `json:"pass_thru"`
+		}
+		return json.Unmarshal(config, &files) != nil || !files.PassThru
+	default:
+		return false
+	}
+}
