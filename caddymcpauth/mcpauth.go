@@ -202,14 +202,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	raw, ref := bearerToken(r, h.tokenCharacters)
 	if ref != nil {
-		return h.refuse(w, r, ref)
+		return h.refuse(w, r, ref.about(h.Scopes))
 	}
 	t, err := h.issuers.JudgeFor(r.Context(), raw, clientAddress(r))
 	if err != nil {
-		return h.refuse(w, r, refuseToken(err))
+		return h.refuse(w, r, refuseToken(err).about(h.Scopes))
 	}
 	if !h.hierarchy.Satisfied(t.Scopes, h.Scopes) {
-		return h.refuse(w, r, refuseScope())
+		return h.refuse(w, r, refuseScope().about(h.Scopes))
 	}
 	return h.admit(w, r, raw, t, next)
 }

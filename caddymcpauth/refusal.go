@@ -29,10 +29,19 @@ type refusal struct {
 	// sentence tells the client what to do.
 	sentence string
 	// challenge says whether the answer has a WWW-Authenticate header.
-	challenge  bool
+	challenge bool
+	// scopes are those that the refused request needs, all of them: the challenge
+	// names them.
+	scopes     []string
 	retryAfter time.Duration
 	// cause goes to the log only.
 	cause error
+}
+
+// about says which scopes the refused request needs.
+func (ref *refusal) about(scopes []string) *refusal {
+	ref.scopes = scopes
+	return ref
 }
 
 // The error codes of RFC 6750, section 3.1.
@@ -146,7 +155,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, ref *refusal) e
 	if ref.challenge {
 		c := resource.Challenge{
 			MetadataURL: h.resource.MetadataURL(),
-			Scopes:      h.Scopes,
+			Scopes:      ref.scopes,
 			Error:       ref.code,
 		}
 		if ref.code != "" {
