@@ -70,8 +70,9 @@ func isPreflight(r *http.Request, origin string) bool {
 
 // servePreflight lets an allowed origin send what MCP needs. The origin is
 // trusted by then, so the headers that it asks for are allowed too.
-func (h *Handler) servePreflight(w http.ResponseWriter, r *http.Request, origin string) {
+func (h *Handler) servePreflight(w http.ResponseWriter, r *http.Request, origin string) error {
 	unread.Answer(w, r)
+	decisions.WithLabelValues(h.Resource, "preflight").Inc()
 	allowed := slices.Clone(requestHeaders)
 	if asked := r.Header.Get("Access-Control-Request-Headers"); len(asked) <= maxRequestedHeaders {
 		for name := range strings.SplitSeq(asked, ",") {
@@ -87,6 +88,7 @@ func (h *Handler) servePreflight(w http.ResponseWriter, r *http.Request, origin 
 	header.Set("Access-Control-Allow-Headers", strings.Join(allowed, ", "))
 	header.Set("Access-Control-Max-Age", "7200")
 	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // setCORS lets pages of origin read the answer.

@@ -1,175 +1,28 @@
 package caddymcpauth
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/routing"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
-// explainer retells how a handler judges a token.
+// explainer says how a handler decides about a token.
 type explainer struct {
 	*Handler
 	// verifiers are the names of the verifiers of each issuer.
 	verifiers [][]string
+	// request is what a client would send, without a token.
+	request *http.Request
 	// findings and broken are about where the handler stands.
 	findings []layoutFinding
 	broken   error
-}
-
-// loadExplainers provisions the handlers of a configuration, those of one
-// resource if only is not empty, and nothing else of it: the user of the command
-// may not be the one that may read the server's certificates and logs. Call
-// the returned function when done.
-func loadExplainers(config []byte, only string) ([]explainer, context.CancelFunc, error) {
-	dec := json.NewDecoder(bytes.NewReader(config))
-	dec.UseNumber()
-	var doc any
-	if err := dec.Decode(&doc); err != nil {
-		return nil, nil, fmt.Errorf("reading the configuration: %w", err)
-	}
-	base, err := caddy.ProvisionContext(&caddy.Config{
-		Admin:   &caddy.AdminConfig{Disabled: true},
-		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "WARN"}}}},
-		AppsRaw: caddy.ModuleMap{"events": json.RawMessage(`{}`)},
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("provisioning a context: %w", err)
-	}
-	ctx, cancel := caddy.NewContext(base)
-	defer func() {
-		if err != nil {
-			cancel()
-		}
-	}()
-	var list []explainer
-	var resources []string
-	for _, raw := range findHandlers(doc) {
-		var e explainer
-		var module any
-		if module, err = ctx.LoadModuleByID("http.handlers.mcp_auth", raw); err != nil {
-			return nil, nil, fmt.Errorf("provisioning mcp_auth: %w", err)
-		}
-		e.Handler = module.(*Handler)
-		if e.verifiers, err = verifierNames(raw); err != nil {
-			return nil, nil, err
-		}
-		e.findings, e.broken = layoutIn(ctx, config, e.Handler)
-		resources = append(resources, e.Resource)
-		if only == "" || resource.Same(only, e.Resource) {
-			list = append(list, e)
-		}
-	}
-	switch {
-	case len(resources) == 0:
-		err = errors.New("the configuration has no mcp_auth")
-	case len(list) == 0:
-		err = fmt.Errorf("the configuration has no mcp_auth for %q, only for %q", only, resources)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	return list, cancel, nil
-}
-
-// layoutIn looks at where a handler stands in a configuration, of which only the
-// matchers are set up for that.
-func layoutIn(ctx caddy.Context, config []byte, h *Handler) ([]layoutFinding, error) {
-	var parsed struct {
-		Apps struct {
-			HTTP struct {
-				Servers map[string]json.RawMessage `json:"servers"`
-			} `json:"http"`
-		} `json:"apps"`
-	}
-	if json.Unmarshal(config, &parsed) != nil {
-		return nil, nil
-	}
-	var findings []layoutFinding
-	for _, name := range slices.Sorted(maps.Keys(parsed.Apps.HTTP.Servers)) {
-		server := new(caddyhttp.Server)
-		if json.Unmarshal(parsed.Apps.HTTP.Servers[name], server) != nil {
-			continue
-		}
-		tree, err := routing.New(ctx, server)
-		if err != nil {
-			continue // Caddy itself will say what is wrong with the routes
-		}
-		found, err := h.layout(tree)
-		if err != nil {
-			return nil, err
-		}
-		findings = append(findings, found...)
-	}
-	return findings, nil
-}
-
-// findHandlers returns the different mcp_auth handlers in a configuration,
-// wherever they are: in routes, subroutes, named routes, other handlers.
-func findHandlers(doc any) (found []json.RawMessage) {
-	switch v := doc.(type) {
-	case map[string]any:
-		if v["handler"] == "mcp_auth" {
-			delete(v, "handler") // what Caddy does before it loads the module
-			if raw, err := json.Marshal(v); err == nil {
-				found = append(found, raw)
-			}
-			return found
-		}
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			found = append(found, findHandlers(v[key])...)
-		}
-	case []any:
-		for _, elem := range v {
-			found = append(found, findHandlers(elem)...)
-		}
-	}
-	var different []json.RawMessage
-	for _, raw := range found {
-		if !slices.ContainsFunc(different, func(other json.RawMessage) bool { return bytes.Equal(raw, other) }) {
-			different = append(different, raw)
-		}
-	}
-	return different
-}
-
-func verifierNames(handler json.RawMessage) ([][]string, error) {
-	var settings struct {
-		Issuers []struct {
-			Verifiers []struct {
-				Verifier string `json:"verifier"`
-			} `json:"verifiers"`
-		} `json:"issuers"`
-	}
-	if err := json.Unmarshal(handler, &settings); err != nil {
-		return nil, err
-	}
-	var names [][]string
-	for _, iss := range settings.Issuers {
-		var list []string
-		for _, v := range iss.Verifiers {
-			list = append(list, v.Verifier)
-		}
-		if len(list) == 0 {
-			list = []string{"jwt"}
-		}
-		names = append(names, list)
-	}
-	return names, nil
 }
 
 // explanation is how a front door judges a token.
@@ -187,13 +40,28 @@ type explanation struct {
 
 func (x *explanation) add(steps ...token.Step) { x.Steps = append(x.Steps, steps...) }
 
-// explain judges the token raw as the handler does.
+// explain has the handler decide about a request with the token raw.
 func (e explainer) explain(ctx context.Context, raw string) *explanation {
 	x := &explanation{Resource: e.Resource, Status: http.StatusOK}
-	t, ref := e.judge(ctx, x, raw)
-	if ref == nil {
-		ref = e.explainScopes(x, t)
+	for _, iss := range e.Issuers {
+		iss.forget(raw) // what another door found out: this one is to tell it too
 	}
+	var j judgement
+	r := e.request.Clone(token.WithTrace(ctx, j.trace()))
+	r.Header.Set("Authorization", "Bearer "+raw)
+	d := e.decide(r)
+	if d.step == stepBearer && d.outcome == refused {
+		x.add(token.Step{
+			Rule: "form", Outcome: token.Failed, Detail: "not a bearer token: it has characters that bearer tokens can't contain",
+			Cure: "pass the access token alone, without quotes and line breaks",
+		})
+	} else {
+		e.explainToken(x, d, &j)
+	}
+	if d.token != nil {
+		e.explainScopes(x, d)
+	}
+	ref := d.refusal
 	for _, f := range e.findings {
 		x.add(token.Step{Rule: "layout", Outcome: token.Unknown, Detail: f.message, Cure: f.cure})
 	}
@@ -202,11 +70,25 @@ func (e explainer) explain(ctx context.Context, raw string) *explanation {
 		ref = refuseNoCredentials()
 	}
 	if ref == nil {
-		x.Subject = t.Subject
+		x.Subject = d.token.Subject
 		return x
 	}
 	x.Status, x.Error, x.Sentence = ref.status, ref.code, ref.sentence
 	return x
+}
+
+// judgement is what happened when a token was judged.
+type judgement struct {
+	presented *token.Presented // nil if the token is malformed
+	err       error            // why it is
+	answers   []token.Answer
+}
+
+func (j *judgement) trace() *token.Trace {
+	return &token.Trace{
+		Presented: func(p *token.Presented, err error) { j.presented, j.err = p, err },
+		Answered:  func(a token.Answer) { j.answers = append(j.answers, a) },
+	}
 }
 
 // print writes the explanation for people.
@@ -228,62 +110,55 @@ func (x *explanation) print(p *printer) {
 	}
 }
 
-func (e explainer) judge(ctx context.Context, x *explanation, raw string) (*token.Token, *refusal) {
-	if !tokenCharacters(e.issuers).make(raw) {
-		x.add(token.Step{
-			Rule: "form", Outcome: token.Failed, Detail: "not a bearer token: it has characters that bearer tokens can't contain",
-			Cure: "pass the access token alone, without quotes and line breaks",
-		})
-		return nil, refuseRequest("malformed")
+// explainToken adds what came of judging the token.
+func (e explainer) explainToken(x *explanation, d decision, j *judgement) {
+	x.add(token.ExplainForm(d.raw, j.presented, j.err)...)
+	if j.err != nil {
+		return
 	}
-	presented, err := token.Present(raw)
-	x.add(token.ExplainForm(raw, presented, err)...)
-	if err != nil {
-		return nil, refuseToken(err)
-	}
-	answers, t, err := e.issuers.Explain(ctx, presented)
-	if jws := presented.JWS; jws != nil && !slices.ContainsFunc(e.issuers, func(iss token.IssuerVerifiers) bool { return iss.Issuer == jws.Issuer }) {
+	if jws := j.presented.JWS; jws != nil && !slices.Contains(e.issuerNames(), jws.Issuer) {
 		x.add(token.Step{
 			Rule: "issuer", Outcome: token.Failed, Detail: fmt.Sprintf("iss is %s, which is not configured; configured are %q", discovery.Quote(jws.Issuer), e.issuerNames()),
 			Cure: e.cure(token.UnknownIssuer),
 		})
-		return nil, refuseToken(err)
+		return
 	}
 	now := time.Now()
-	for i, answer := range answers {
-		if issuer := e.issuers[answer.Issuer].Issuer; i == 0 || answers[i-1].Issuer != answer.Issuer {
+	for i, answer := range j.answers {
+		if issuer := e.issuers[answer.Issuer].Issuer; i == 0 || j.answers[i-1].Issuer != answer.Issuer {
 			x.add(token.Step{Rule: "issuer", Outcome: token.Passed, Detail: issuer})
 		}
-		cure := ""
-		if inv, ok := errors.AsType[*token.InvalidError](answer.Err); ok {
-			cure = e.cure(inv.Reason)
-		} else if answer.Err != nil {
-			cure = "check that the authorization server is running and reachable from here: caddy mcp-auth check " + e.issuers[answer.Issuer].Issuer
-		}
-		name := e.verifiers[answer.Issuer][answer.Verifier]
-		steps := []token.Step{token.ExplainVerdict(name, answer.Token, answer.Err, now)}
-		if name == "jwt" && presented.JWS != nil {
-			steps = token.ExplainJWT(presented, answer.Err, now)
-			for i := range steps {
-				steps[i].Rule = "jwt: " + steps[i].Rule
-			}
-		}
+		x.add(e.explainAnswer(j.presented, answer, now)...)
+	}
+	if d.token == nil && len(j.answers) == 0 {
+		step := token.ExplainVerdict("verifier", nil, d.refusal.cause, now)
+		step.Cure = "add a verifier for such tokens to the issuer: introspection or userinfo for opaque ones, jwt for signed JWTs"
+		x.add(step)
+	}
+}
+
+// explainAnswer returns what a verifier said.
+func (e explainer) explainAnswer(p *token.Presented, answer token.Answer, now time.Time) []token.Step {
+	name := e.verifiers[answer.Issuer][answer.Verifier]
+	steps := []token.Step{token.ExplainVerdict(name, answer.Token, answer.Err, now)}
+	if name == "jwt" && p.JWS != nil {
+		steps = token.ExplainJWT(p, answer.Err, now)
 		for i := range steps {
-			if steps[i].Outcome == token.Failed || steps[i].Outcome == token.Unknown {
-				steps[i].Cure = cure
-			}
+			steps[i].Rule = "jwt: " + steps[i].Rule
 		}
-		x.add(steps...)
 	}
-	if err != nil {
-		if len(answers) == 0 {
-			step := token.ExplainVerdict("verifier", nil, err, now)
-			step.Cure = "add a verifier for such tokens to the issuer: introspection or userinfo for opaque ones, jwt for signed JWTs"
-			x.add(step)
+	cure := ""
+	if inv, ok := errors.AsType[*token.InvalidError](answer.Err); ok {
+		cure = e.cure(inv.Reason)
+	} else if answer.Err != nil {
+		cure = "check that the authorization server is running and reachable from here: caddy mcp-auth check " + e.issuers[answer.Issuer].Issuer
+	}
+	for i := range steps {
+		if steps[i].Outcome == token.Failed || steps[i].Outcome == token.Unknown {
+			steps[i].Cure = cure
 		}
-		return nil, refuseToken(err)
 	}
-	return t, nil
+	return steps
 }
 
 // cure says what to do about a token that was refused for a reason.
@@ -323,25 +198,24 @@ func (h *Handler) issuerNames() (names []string) {
 	return names
 }
 
-func (e explainer) explainScopes(x *explanation, t *token.Token) *refusal {
-	var missing []string
-	for _, scope := range e.Scopes {
-		if !e.hierarchy.Satisfied(t.Scopes, []string{scope}) {
-			missing = append(missing, scope)
-		}
-	}
-	granted := "granted " + discovery.Quote(strings.Join(t.Scopes, " "))
+// explainScopes adds what came of the scopes of the good token.
+func (e explainer) explainScopes(x *explanation, d decision) {
+	granted := "granted " + discovery.Quote(strings.Join(d.token.Scopes, " "))
 	switch {
-	case len(missing) > 0:
+	case d.outcome == refused && d.step == stepScopes:
+		var missing []string
+		for _, scope := range d.refusal.scopes {
+			if !e.hierarchy.Satisfied(d.token.Scopes, []string{scope}) {
+				missing = append(missing, scope)
+			}
+		}
 		x.add(token.Step{
 			Rule: "scopes", Outcome: token.Failed, Detail: "missing " + strings.Join(missing, " ") + "; " + granted,
 			Cure: "have the client ask for it, and the authorization server grant it to this user and client; or take it out of `scopes`",
 		})
-		return refuseScope()
 	case len(e.Scopes) == 0:
 		x.add(token.Step{Rule: "scopes", Outcome: token.Passed, Detail: "none needed; " + granted})
 	default:
 		x.add(token.Step{Rule: "scopes", Outcome: token.Passed, Detail: granted})
 	}
-	return nil
 }

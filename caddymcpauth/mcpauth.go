@@ -180,38 +180,24 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if h.isMetadata(r) {
-		return h.serveDocument(w, r, "metadata", h.metadata)
-	}
-	if h.isLegacyMetadata(r) {
-		return h.serveLegacyMetadata(w, r)
-	}
-	origin, allowed := h.checkOrigin(r)
-	if !allowed {
-		return h.refuse(w, r, refuseOrigin())
-	}
-	if isPreflight(r, origin) {
-		decisions.WithLabelValues(h.Resource, "preflight").Inc()
-		h.servePreflight(w, r, origin)
-		return nil
-	}
-	if origin != "" {
-		cors := newCORSWriter(w, origin)
+	d := h.decide(r)
+	if d.origin != "" && d.outcome != preflightRequest {
+		cors := newCORSWriter(w, d.origin)
 		defer cors.commit() // for a handler that sets headers and writes nothing
 		w = cors
 	}
-	raw, ref := bearerToken(r, h.tokenCharacters)
-	if ref != nil {
-		return h.refuse(w, r, ref.about(h.Scopes))
+	switch d.outcome {
+	case metadataRequest:
+		return h.serveDocument(w, r, "metadata", h.metadata)
+	case legacyMetadataRequest:
+		return h.serveLegacyMetadata(w, r)
+	case preflightRequest:
+		return h.servePreflight(w, r, d.origin)
+	case accepted:
+		return h.admit(w, r, d, next)
+	default:
+		return h.refuse(w, r, d.refusal)
 	}
-	t, err := h.issuers.JudgeFor(r.Context(), raw, clientAddress(r))
-	if err != nil {
-		return h.refuse(w, r, refuseToken(err).about(h.Scopes))
-	}
-	if !h.hierarchy.Satisfied(t.Scopes, h.Scopes) {
-		return h.refuse(w, r, refuseScope().about(h.Scopes))
-	}
-	return h.admit(w, r, raw, t, next)
 }
 
 // KeepsToken reports whether raw is an access token for this server that no other
@@ -240,14 +226,14 @@ func (h *Handler) Cleanup() error {
 	return errors.Join(errs...)
 }
 
-// admit hands the request on with the identity of its sender, whose token is t.
-func (h *Handler) admit(w http.ResponseWriter, r *http.Request, raw string, t *token.Token, next caddyhttp.Handler) error {
+// admit hands the accepted request on with the identity of its sender.
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next caddyhttp.Handler) error {
 	h.accepted.Inc()
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	// An authentication before this one would otherwise answer for the same
 	// placeholders.
 	repl.DeleteByPrefix(userPlaceholders)
-	reader := token.NewReader(t) // once per request, however many claims are used
+	reader := token.NewReader(d.token) // once per request, however many claims are used
 	repl.Map(userPlaceholder(reader))
 
 	h.setHeaders(r, repl)
@@ -261,7 +247,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, raw string, t *t
 	// A stream that goes on for days must not outlive what let it in.
 	client := clientAddress(r)
 	return h.streams.Serve(w, r, func(end func(error)) (stop func()) {
-		return h.issuers.Watch(raw, client, t, token.DefaultLeeway, end)
+		return h.issuers.Watch(d.raw, client, d.token, token.DefaultLeeway, end)
 	}, next)
 }
 

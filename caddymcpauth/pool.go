@@ -2,6 +2,7 @@ package caddymcpauth
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,8 +24,9 @@ var (
 
 // pooled is a reference to a value in a pool. The zero value refers to nothing.
 type pooled[T caddy.Destructor] struct {
-	pool *caddy.UsagePool
-	key  string
+	pool  *caddy.UsagePool
+	key   string
+	value T
 }
 
 // acquire takes a reference to the value for key, which construct makes if there
@@ -39,8 +41,8 @@ func (p *pooled[T]) acquire(pool *caddy.UsagePool, key []any, construct func() (
 	if err != nil {
 		return none, err
 	}
-	p.pool, p.key = pool, string(b)
-	return value.(T), nil
+	p.pool, p.key, p.value = pool, string(b), value.(T)
+	return p.value, nil
 }
 
 // release gives the reference back. It may be called twice.
@@ -144,6 +146,13 @@ func (iss *Issuer) acquireCache(info IssuerInfo, turns token.Turns, settings jso
 	}
 	iss.caches = append(iss.caches, reference)
 	return state, nil
+}
+
+// forget drops what the issuer's verifiers said of the token raw.
+func (iss *Issuer) forget(raw string) {
+	for _, reference := range iss.caches {
+		reference.value.ForgetToken(sha256.Sum256([]byte(raw)))
+	}
 }
 
 // release gives back every reference that the issuer holds.

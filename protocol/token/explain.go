@@ -5,7 +5,6 @@ package token
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -194,46 +193,3 @@ func relative(expiry, now time.Time) string {
 	}
 	return "expired " + now.Sub(expiry).Round(time.Second).String() + " ago"
 }
-
-// Answer is what a verifier said of a token.
-type Answer struct {
-	// Issuer and Verifier are the positions of the verifier in [Issuers].
-	Issuer, Verifier int
-	Token            *Token
-	Err              error
-}
-
-// Explain is Verify, and also returns what each verifier that was asked said, in
-// the order in which they did.
-func (list Issuers) Explain(ctx context.Context, p *Presented) ([]Answer, *Token, error) {
-	var answers []Answer
-	record := func(a Answer) { answers = append(answers, a) }
-	recorded := make(Issuers, len(list))
-	for i, issuer := range list {
-		recorded[i].Issuer = issuer.Issuer
-		for n, v := range issuer.Verifiers {
-			recorded[i].Verifiers = append(recorded[i].Verifiers, recorder{v, i, n, record})
-		}
-	}
-	t, err := recorded.Verify(ctx, p)
-	return answers, t, err
-}
-
-// recorder is a verifier whose answers are written down.
-type recorder struct {
-	Verifier
-	issuer, position int
-	record           func(Answer)
-}
-
-// Verify implements [Verifier].
-func (r recorder) Verify(ctx context.Context, p *Presented) (*Token, error) {
-	t, err := r.Verifier.Verify(ctx, p)
-	r.record(Answer{r.issuer, r.position, t, err})
-	return t, err
-}
-
-func (r recorder) unwrap() Verifier { return r.Verifier }
-
-// Interface guard
-var _ Verifier = recorder{}

@@ -146,21 +146,24 @@ func TestExplainIssuers(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := token.Issuers{{Issuer: server.Issuer(), Verifiers: []token.Verifier{remote, keys}}}
-	p, err := token.Present(key)
-	if err != nil {
-		t.Fatal(err)
+	var answers []token.Answer
+	var presented *token.Presented
+	ctx := token.WithTrace(t.Context(), &token.Trace{
+		Presented: func(p *token.Presented, _ error) { presented = p },
+		Answered:  func(a token.Answer) { answers = append(answers, a) },
+	})
+	got, err := list.Judge(ctx, key)
+	if presented == nil || presented.Raw != key {
+		t.Errorf("got %+v as what was presented", presented)
 	}
-	answers, got, err := list.Explain(t.Context(), p)
 	if err != nil || got.Subject != "ci" || len(answers) != 1 || answers[0].Verifier != 1 || answers[0].Token != got {
 		t.Errorf("got %+v, %+v, %v", answers, got, err)
 	}
 	if n := server.Count(oauthtest.Userinfo); n != 0 {
 		t.Errorf("the issuer was shown an API key")
 	}
-	if p, err = token.Present("nobodys"); err != nil {
-		t.Fatal(err)
-	}
-	answers, _, err = list.Explain(t.Context(), p)
+	answers = nil
+	_, err = list.Judge(ctx, "nobodys")
 	if inv, ok := errors.AsType[*token.InvalidError](err); !ok || len(answers) != 2 || answers[0].Verifier != 1 || answers[1].Verifier != 0 {
 		t.Errorf("got %+v, %v (%v)", answers, err, inv)
 	}

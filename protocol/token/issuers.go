@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 // Selector is implemented by a [Verifier] that judges only some forms of
@@ -57,6 +58,7 @@ func (list Issuers) JudgeFor(ctx context.Context, raw, client string) (*Token, e
 		}
 	}
 	p, err := Present(raw)
+	traceOf(ctx).presented(p, err)
 	if err != nil {
 		return nil, err
 	}
@@ -66,41 +68,46 @@ func (list Issuers) JudgeFor(ctx context.Context, raw, client string) (*Token, e
 
 // Verify implements [Verifier].
 func (list Issuers) Verify(ctx context.Context, p *Presented) (*Token, error) {
-	if p.JWS != nil {
-		return list.verifySigned(ctx, p)
+	if p.JWS != nil && !slices.ContainsFunc(list, func(i IssuerVerifiers) bool { return i.Issuer == p.JWS.Issuer }) {
+		configured := make([]string, len(list))
+		for i := range list {
+			configured[i] = list[i].Issuer
+		}
+		return nil, invalid(UnknownIssuer, "iss is not exactly one of the configured issuers %q", configured)
 	}
 	local, remote := list.accepting(p)
+	if p.JWS != nil {
+		o := outcome{refusal: invalid(WrongType, "a signed JWT, but its issuer has no verifier for JWTs")}
+		return o.ask(ctx, append(local, remote...), p)
+	}
 	o := outcome{refusal: invalid(Opaque, "not a signed JWT, and no verifier takes opaque tokens that begin like this one")}
 	return o.ask(ctx, append(local, claimed(remote, p.Raw)...), p)
 }
 
-func (list Issuers) verifySigned(ctx context.Context, p *Presented) (*Token, error) {
-	for i := range list {
-		if list[i].Issuer != p.JWS.Issuer {
-			continue
-		}
-		local, remote := list[i : i+1].accepting(p)
-		o := outcome{refusal: invalid(WrongType, "a signed JWT, but its issuer has no verifier for JWTs")}
-		return o.ask(ctx, append(local, remote...), p)
-	}
-	configured := make([]string, len(list))
-	for i := range list {
-		configured[i] = list[i].Issuer
-	}
-	return nil, invalid(UnknownIssuer, "iss is not exactly one of the configured issuers %q", configured)
+// candidate is one of the verifiers of [Issuers].
+type candidate struct {
+	Verifier
+	issuer, position int
 }
 
-// accepting returns the verifiers to ask about p.
-func (list Issuers) accepting(p *Presented) (local, remote []Verifier) {
-	for _, issuer := range list {
-		for _, v := range issuer.Verifiers {
+// unwrap lets [find] see the verifier itself.
+func (c candidate) unwrap() Verifier { return c.Verifier }
+
+// accepting returns the verifiers to ask about p: for a signed JWT, those of the
+// issuer that it names.
+func (list Issuers) accepting(p *Presented) (local, remote []candidate) {
+	for i, issuer := range list {
+		if p.JWS != nil && issuer.Issuer != p.JWS.Issuer {
+			continue
+		}
+		for n, v := range issuer.Verifiers {
 			if s, ok := find[Selector](v); ok && !s.Accepts(p) {
 				continue
 			}
 			if _, ok := find[Local](v); ok {
-				local = append(local, v)
+				local = append(local, candidate{v, i, n})
 			} else {
-				remote = append(remote, v)
+				remote = append(remote, candidate{v, i, n})
 			}
 		}
 	}
@@ -144,13 +151,16 @@ func (o *outcome) result() (*Token, error) {
 
 // ask asks verifiers in order until one settles the matter, all have answered, or
 // the caller has left.
-func (o *outcome) ask(ctx context.Context, verifiers []Verifier, p *Presented) (*Token, error) {
+func (o *outcome) ask(ctx context.Context, verifiers []candidate, p *Presented) (*Token, error) {
+	trace := traceOf(ctx)
 	for _, v := range verifiers {
 		if ctx.Err() != nil {
 			o.add(nil, &UnavailableError{Err: context.Cause(ctx)})
 			break
 		}
-		if o.add(v.Verify(ctx, p)) {
+		t, err := v.Verify(ctx, p)
+		trace.answered(Answer{Issuer: v.issuer, Verifier: v.position, Token: t, Err: err})
+		if o.add(t, err) {
 			break
 		}
 	}

@@ -40,12 +40,12 @@ func CheckPrefixes(prefixes []string) error {
 // with the longest prefix that the token has; if it has none of them, those
 // without any. An API key of ours goes to nobody, also when it is no longer
 // listed.
-func claimed(verifiers []Verifier, raw string) []Verifier {
+func claimed(verifiers []candidate, raw string) []candidate {
 	if strings.HasPrefix(raw, APIKeyPrefix) {
 		return nil
 	}
 	longest := 0
-	var chosen []Verifier
+	var chosen []candidate
 	for _, v := range verifiers {
 		has := 0
 		prefixes, _ := prefixes(v)

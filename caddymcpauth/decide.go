@@ -1,0 +1,91 @@
+package caddymcpauth
+
+import (
+	"net/http"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+)
+
+// outcome is what to do with a request.
+type outcome int
+
+const (
+	refused outcome = iota // the zero value lets nothing in
+	accepted
+	metadataRequest
+	legacyMetadataRequest
+	preflightRequest
+)
+
+// step is a part of [Handler.decide]. They are in the order in which a request
+// takes them.
+type step int
+
+const (
+	stepOrigin step = iota
+	stepBearer
+	stepVerify
+	stepScopes
+)
+
+// decision is what the front door makes of a request.
+type decision struct {
+	outcome outcome
+	// refusal is what to answer, if the outcome is refused.
+	refusal *refusal
+	// step is where the request was refused.
+	step step
+	// origin is that of the web page that the request comes from. It may read the
+	// answer. Empty if there is no page, or its origin isn't allowed.
+	origin string
+	// raw is the bearer token as it came, and token what was found out about it.
+	// Without a good token, token is nil.
+	raw   string
+	token *token.Token
+}
+
+// refuse returns d with the outcome that the request is refused at a step.
+func (d decision) refuse(at step, ref *refusal) decision {
+	d.outcome, d.step, d.refusal = refused, at, ref
+	return d
+}
+
+// decide decides about r and writes nothing. Both ServeHTTP and the explain command
+// go by it. Each step may refuse, so that the next one can rely on it: what is
+// served without a token, origin, bearer, verify, scopes.
+//
+// What judges the message in a request's body goes after the scopes: a body is read
+// only behind a good token.
+func (h *Handler) decide(r *http.Request) decision {
+	if h.isMetadata(r) {
+		return decision{outcome: metadataRequest}
+	}
+	if h.isLegacyMetadata(r) {
+		return decision{outcome: legacyMetadataRequest}
+	}
+	var d decision
+	origin, allowed := h.checkOrigin(r)
+	if !allowed {
+		return d.refuse(stepOrigin, refuseOrigin())
+	}
+	d.origin = origin
+	if isPreflight(r, origin) {
+		d.outcome = preflightRequest
+		return d
+	}
+	raw, ref := bearerToken(r, h.tokenCharacters)
+	if ref != nil {
+		return d.refuse(stepBearer, ref.about(h.Scopes))
+	}
+	d.raw = raw
+	t, err := h.issuers.JudgeFor(r.Context(), raw, clientAddress(r))
+	if err != nil {
+		return d.refuse(stepVerify, refuseToken(err).about(h.Scopes))
+	}
+	d.token = t
+	if !h.hierarchy.Satisfied(t.Scopes, h.Scopes) {
+		return d.refuse(stepScopes, refuseScope().about(h.Scopes))
+	}
+	d.outcome = accepted
+	return d
+}
