@@ -1,19 +1,17 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"golang.org/x/oauth2"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/github"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
@@ -38,7 +36,8 @@ type GitHubConfig struct {
 // GitHub is GitHub's web application flow: OAuth 2.0 without ID tokens.
 type GitHub struct {
 	config GitHubConfig
-	client *http.Client
+	client *http.Client // for the code
+	api    *github.Client
 }
 
 // NewGitHub returns the GitHub of config.
@@ -46,21 +45,15 @@ func NewGitHub(config GitHubConfig) (*GitHub, error) {
 	if config.ClientID == "" || config.ClientSecret == "" {
 		return nil, errors.New("client_id and client_secret are needed")
 	}
-	for _, address := range []struct {
-		name     string
-		value    *string
-		fallback string
-	}{
-		{"base_url", &config.BaseURL, "https://github.com"},
-		{"api_url", &config.APIURL, "https://api.github.com"},
-	} {
-		if *address.value == "" {
-			*address.value = address.fallback
-		}
-		*address.value = strings.TrimSuffix(*address.value, "/")
-		if err := web.CheckAddress(*address.value); err != nil {
-			return nil, fmt.Errorf("%s: %w", address.name, err)
-		}
+	config.BaseURL = strings.TrimSuffix(cmp.Or(config.BaseURL, github.Origin), "/")
+	config.APIURL = strings.TrimSuffix(cmp.Or(config.APIURL, github.API), "/")
+	if err := web.CheckAddress(config.BaseURL); err != nil {
+		return nil, fmt.Errorf("base_url: %w", err)
+	}
+	client := newClient(config.Client)
+	api, err := github.New(github.Config{API: config.APIURL, Client: client})
+	if err != nil {
+		return nil, fmt.Errorf("api_url: %w", err)
 	}
 	if config.Label == "" {
 		config.Label = "GitHub"
@@ -71,7 +64,7 @@ func NewGitHub(config GitHubConfig) (*GitHub, error) {
 			config.Scopes = append(config.Scopes, "read:org")
 		}
 	}
-	return &GitHub{config, newClient(config.Client)}, nil
+	return &GitHub{config, client, api}, nil
 }
 
 // Label implements [Provider].
@@ -118,29 +111,17 @@ func (g *GitHub) Finish(ctx context.Context, redirectURI string, p Pending, call
 	if err != nil {
 		return Identity{}, err
 	}
-	var user struct {
-		ID    int64  `json:"id"`
-		Login string `json:"login"`
-		Name  string `json:"name"`
+	user, err := g.api.User(ctx, token.AccessToken)
+	if err != nil {
+		return Identity{}, apiError(err)
 	}
-	if err := g.get(ctx, token, "/user", &user); err != nil {
-		return Identity{}, err
-	}
-	if user.ID <= 0 || user.Login == "" {
-		return Identity{}, invalid("the user has no id")
-	}
-	id := Identity{
-		// The id: names are given up, and taken by others.
-		Subject:  strconv.FormatInt(user.ID, 10),
-		Username: user.Login,
-		Name:     user.Name,
-	}
+	id := Identity{Subject: user.ID, Username: user.Login, Name: user.Name}
 	if err := g.addEmail(ctx, token, &id); err != nil {
-		return Identity{}, err
+		return Identity{}, apiError(err)
 	}
 	if g.config.NeedOrgs {
-		if err := g.addOrganisations(ctx, token, &id); err != nil {
-			return Identity{}, err
+		if id.Groups, err = g.api.Organizations(ctx, token.AccessToken); err != nil {
+			return Identity{}, apiError(err)
 		}
 	}
 	return id, nil
@@ -149,13 +130,8 @@ func (g *GitHub) Finish(ctx context.Context, redirectURI string, p Pending, call
 // addEmail adds the user's primary verified address at GitHub. The one in the
 // profile may belong to anyone.
 func (g *GitHub) addEmail(ctx context.Context, token *oauth2.Token, id *Identity) error {
-	var emails []struct {
-		Email    string `json:"email"`
-		Primary  bool   `json:"primary"`
-		Verified bool   `json:"verified"`
-	}
-	err := g.get(ctx, token, "/user/emails", &emails)
-	if _, ok := errors.AsType[*forbiddenError](err); ok {
+	emails, err := g.api.Emails(ctx, token.AccessToken)
+	if status, ok := errors.AsType[*github.StatusError](err); ok && status.Forbidden() {
 		return nil // not among the scopes
 	}
 	for _, e := range emails {
@@ -166,66 +142,15 @@ func (g *GitHub) addEmail(ctx context.Context, token *oauth2.Token, id *Identity
 	return err
 }
 
-// maxPages bounds how many pages of 100 organizations are read.
-const maxPages = 10
-
-func (g *GitHub) addOrganisations(ctx context.Context, token *oauth2.Token, id *Identity) error {
-	for page := 1; page <= maxPages; page++ {
-		var orgs []struct {
-			Login string `json:"login"`
-		}
-		if err := g.get(ctx, token, "/user/orgs?per_page=100&page="+strconv.Itoa(page), &orgs); err != nil {
-			return err
-		}
-		for _, org := range orgs {
-			if name := strings.ToLower(org.Login); !slices.Contains(id.Groups, name) {
-				id.Groups = append(id.Groups, name)
-			}
-		}
-		if len(orgs) < 100 {
-			break
-		}
+// apiError tells an answer that there is no going on with from none.
+func apiError(err error) error {
+	if status, ok := errors.AsType[*github.StatusError](err); ok && !status.Limited && status.Status < http.StatusInternalServerError {
+		return &InvalidError{fmt.Errorf("the API: %w", err)}
 	}
-	return nil
-}
-
-// forbiddenError says that the token is good, but not for this.
-type forbiddenError struct{ status int }
-
-func (e *forbiddenError) Error() string { return fmt.Sprintf("the API answered %d", e.status) }
-
-// get reads what the API has at path into v.
-func (g *GitHub) get(ctx context.Context, token *oauth2.Token, path string, v any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.config.APIURL+path, nil)
-	if err != nil {
-		return err
+	if _, ok := errors.AsType[*github.AnswerError](err); ok {
+		return &InvalidError{fmt.Errorf("the API: %w", err)}
 	}
-	req.Header.Set("Accept", "application/vnd.github+json")
-	req.Header.Set("X-GitHub-Api-Version", "2022-11-28")
-	req.Header.Set("User-Agent", "caddy-mcp-auth")
-	req.Header.Set("Authorization", "Bearer "+token.AccessToken)
-	resp, err := g.client.Do(req)
-	if err != nil {
-		return &UnavailableError{err}
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	switch {
-	case err != nil:
-		return &UnavailableError{err}
-	// The second is how it answers its secondary rate limits.
-	case resp.StatusCode == http.StatusForbidden && (resp.Header.Get("X-Ratelimit-Remaining") == "0" || resp.Header.Get("Retry-After") != ""),
-		resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= http.StatusInternalServerError:
-		return &UnavailableError{fmt.Errorf("the API answered %d", resp.StatusCode)}
-	case resp.StatusCode == http.StatusForbidden, resp.StatusCode == http.StatusNotFound:
-		return &InvalidError{&forbiddenError{resp.StatusCode}}
-	case resp.StatusCode != http.StatusOK:
-		return &InvalidError{fmt.Errorf("the API answered %d", resp.StatusCode)}
-	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return invalid("the API's answer is not what it should be")
-	}
-	return nil
+	return &UnavailableError{err}
 }
 
 // Interface guard

@@ -1,35 +1,26 @@
 package token
 
-// This file asks GitHub about its opaque tokens: POST
-// /applications/{client_id}/token whether one was issued to a certain
-// application, and GET /user whose it is. GitHub has neither introspection (RFC
-// 7662) nor an audience; the application stands in for it.
+// This file judges GitHub's opaque tokens by what protocol/github finds out:
+// whether one was issued to a certain application, which stands in for the
+// audience, and whose it is.
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/github"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
-)
-
-const (
-	gitHubOrigin = "https://github.com"
-	gitHubAPI    = "https://api.github.com"
-	// gitHubVersion is the version of GitHub's REST API that this was written
-	// for. GitHub Enterprise Server knows it since 3.9.
-	gitHubVersion = "2022-11-28"
 )
 
 // GitHubConfig says what a [GitHub] accepts.
@@ -67,7 +58,7 @@ type GitHubConfig struct {
 // GitHub verifies the tokens of users of GitHub's applications.
 type GitHub struct {
 	config GitHubConfig
-	client *http.Client
+	client *github.Client
 }
 
 // NewGitHub returns a verifier, or an error that says what is wrong with config.
@@ -86,25 +77,19 @@ func NewGitHub(config GitHubConfig) (*GitHub, error) {
 	}
 	if config.Endpoint == "" {
 		u, err := url.Parse(config.Issuer)
-		if err != nil || web.Origin(u) != gitHubOrigin {
+		if err != nil || web.Origin(u) != github.Origin {
 			return nil, errors.New("the issuer is not github.com, so say where its API is, for example: endpoint https://github.example.com/api/v3")
 		}
-		config.Endpoint = gitHubAPI
+		config.Endpoint = github.API
 	}
-	if err := web.CheckAddress(config.Endpoint); err != nil {
+	client, err := github.New(github.Config{API: config.Endpoint, Client: config.Client, Now: config.Now})
+	if err != nil {
 		return nil, fmt.Errorf("endpoint: %w", err)
 	}
-	if strings.Contains(config.Endpoint, "?") {
-		return nil, errors.New("endpoint: contains a query")
-	}
-	config.Endpoint = strings.TrimRight(config.Endpoint, "/")
 	if err := CheckPrefixes(config.Prefixes); err != nil {
 		return nil, fmt.Errorf("token_prefix: %w", err)
 	}
-	if config.Now == nil {
-		config.Now = time.Now
-	}
-	return &GitHub{config: config, client: noRedirects(config.Client)}, nil
+	return &GitHub{config: config, client: client}, nil
 }
 
 // Verify implements [Verifier]. The check of the application comes first: it is
@@ -114,14 +99,14 @@ func (v *GitHub) Verify(ctx context.Context, p *Presented) (*Token, error) {
 		return nil, invalid(WrongType, "a signed JWT, which GitHub's tokens are not")
 	}
 	if v.config.InsecureAnyApplication {
-		return v.user(ctx, p.Raw, gitHubGrant{})
+		return v.user(ctx, p.Raw, new(github.Grant))
 	}
 	grant, err := v.check(ctx, p.Raw)
-	if errors.Is(err, errUnprocessable) {
+	if unprocessable(err) {
 		// "Validation failed, or the endpoint has been spammed": in the second
 		// case the token may be good. Ask where it makes a difference.
 		var inv *InvalidError
-		if _, userErr := v.user(ctx, p.Raw, grant); errors.As(userErr, &inv) {
+		if _, userErr := v.user(ctx, p.Raw, new(github.Grant)); errors.As(userErr, &inv) {
 			return nil, userErr
 		}
 	}
@@ -138,11 +123,11 @@ func (v *GitHub) Probe(ctx context.Context) error {
 	raw := randomToken(prefixes)
 	var err error
 	if v.config.InsecureAnyApplication {
-		_, err = v.user(ctx, raw, gitHubGrant{})
+		_, err = v.user(ctx, raw, new(github.Grant))
 	} else {
 		_, err = v.check(ctx, raw)
 	}
-	if _, ok := errors.AsType[*InvalidError](err); ok || errors.Is(err, errUnprocessable) {
+	if _, ok := errors.AsType[*InvalidError](err); ok || unprocessable(err) {
 		return nil
 	}
 	if err == nil {
@@ -173,156 +158,122 @@ func gitHubPrefixes(anyApplication bool) []string {
 	return prefixes
 }
 
-var errUnprocessable = errors.New("the check of the application answered 422")
-
 // check asks whether the application was given the token raw.
-func (v *GitHub) check(ctx context.Context, raw string) (gitHubGrant, error) {
-	none := gitHubGrant{}
-	body, err := json.Marshal(map[string]string{"access_token": raw})
+func (v *GitHub) check(ctx context.Context, raw string) (*github.Grant, error) {
+	if !utf8.ValidString(raw) {
+		return nil, invalid(Malformed, "not valid UTF-8")
+	}
+	grant, err := v.client.CheckToken(ctx, github.Application{ID: v.config.ClientID, Secret: v.config.ClientSecret}, raw)
+	if status, ok := errors.AsType[*github.StatusError](err); ok && status.Status == http.StatusNotFound {
+		return nil, invalid(Inactive, "GitHub knows no such token of the application")
+	}
 	if err != nil {
-		return none, invalid(Malformed, "not valid UTF-8")
+		return nil, failure(err)
 	}
-	a, err := v.send(ctx, http.MethodPost, "/applications/"+url.PathEscape(v.config.ClientID)+"/token", body,
-		func(req *http.Request) { req.SetBasicAuth(v.config.ClientID, v.config.ClientSecret) })
-	if err != nil {
-		return none, err
+	if checkGitHubScopes(grant.Scopes) != nil {
+		return nil, failure(&github.AnswerError{Question: github.CheckQuestion, Err: errGitHubScopes})
 	}
-	switch a.status {
-	case http.StatusOK:
-		return v.readGrant(a.body)
-	case http.StatusNotFound:
-		return none, invalid(Inactive, "GitHub knows no such token of the application")
-	case http.StatusUnprocessableEntity:
-		return none, &UnavailableError{RetryAfter: outbound.RetryAfter(a.header), Err: fmt.Errorf("GitHub: %w", errUnprocessable)}
-	case http.StatusUnauthorized:
-		return none, &UnavailableError{Outage: true, Err: errors.New("GitHub: the check of the application answered 401: client_id or client_secret is wrong")}
-	default:
-		return none, v.failure("the check of the application", a)
+	if grant.ClientID != v.config.ClientID {
+		return nil, invalid(WrongAudience, "issued to another application")
 	}
+	return grant, nil
+}
+
+// unprocessable reports whether the check of the application answered 422.
+func unprocessable(err error) bool {
+	status, ok := errors.AsType[*github.StatusError](err)
+	return ok && status.Question == github.CheckQuestion && status.Status == http.StatusUnprocessableEntity
 }
 
 // user asks whose token raw is.
-func (v *GitHub) user(ctx context.Context, raw string, grant gitHubGrant) (*Token, error) {
-	a, err := v.send(ctx, http.MethodGet, "/user", nil,
-		func(req *http.Request) { req.Header.Set("Authorization", "Bearer "+raw) })
-	if err != nil {
-		return nil, err
-	}
-	switch a.status {
-	case http.StatusOK:
-	case http.StatusUnauthorized:
+func (v *GitHub) user(ctx context.Context, raw string, grant *github.Grant) (*Token, error) {
+	user, err := v.client.User(ctx, raw)
+	if status, ok := errors.AsType[*github.StatusError](err); ok && status.Status == http.StatusUnauthorized {
 		return nil, invalid(Inactive, "GitHub answered 401")
-	default:
-		return nil, v.failure("/user", a)
 	}
-	subject, claims, err := readGitHubUser(a.body)
+	if err != nil {
+		return nil, failure(err)
+	}
+	claims, err := gitHubClaims(user)
 	if err == nil {
 		err = checkRepeat(claims, raw)
 	}
-	if err == nil && grant.scopes == nil {
-		grant.scopes, err = readGitHubScopes(a.header)
+	scopes := grant.Scopes
+	if err == nil && scopes == nil {
+		scopes, err = user.Scopes, checkGitHubScopes(user.Scopes)
 	}
 	if err != nil {
-		return nil, &UnavailableError{Err: fmt.Errorf("GitHub: the answer of /user is not usable: %w", err)}
+		return nil, failure(&github.AnswerError{Question: "/user", Err: err})
 	}
 	return New(Token{
 		Issuer:   v.config.Issuer,
-		Subject:  subject,
+		Subject:  user.ID,
 		ClientID: v.config.ClientID,
-		Scopes:   grant.scopes,
-		Expiry:   grant.expiry,
+		Scopes:   scopes,
+		Expiry:   grant.Expiry,
 	}, claims), nil
 }
 
-// send asks GitHub's API. Its error is an [*UnavailableError].
-func (v *GitHub) send(ctx context.Context, method, path string, body []byte, authorize func(*http.Request)) (*answer, error) {
-	req, err := http.NewRequestWithContext(ctx, method, v.config.Endpoint+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, &UnavailableError{Err: err}
-	}
-	req.Header.Set("Accept", "application/vnd.github+json")
-	req.Header.Set("X-GitHub-Api-Version", gitHubVersion)
-	req.Header.Set("User-Agent", userAgent) // GitHub refuses requests without one
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	authorize(req)
-	resp, err := v.client.Do(req)
-	if err != nil {
-		return nil, unanswered("GitHub", err)
-	}
-	a, err := readAnswer(resp)
-	if err != nil {
-		return nil, unanswered("GitHub", err)
-	}
-	return a, nil
+// gitHubClaims returns the claims of a user. The subject is the number.
+func gitHubClaims(user *github.User) ([]byte, error) {
+	claims := maps.Clone(user.Profile)
+	claims["sub"] = jsontext.Value(strconv.Quote(user.ID))
+	return json.Marshal(claims, json.Deterministic(true))
 }
 
-// failure turns an answer that says nothing about the token into an error.
-func (v *GitHub) failure(what string, a *answer) error {
-	wait := outbound.RetryAfter(a.header)
-	if reset, err := strconv.ParseInt(a.header.Get("X-RateLimit-Reset"), 10, 64); err == nil && wait == 0 && a.header.Get("X-RateLimit-Remaining") == "0" {
-		wait = min(max(time.Unix(reset, 0).Sub(v.config.Now()), time.Second), outbound.MaxRetryAfter)
-	}
-	cure := ""
-	switch {
-	case a.redirect():
-		cure = ": redirects are not followed, so give the final address: endpoint <url>"
-	case wait > 0 || a.status == http.StatusTooManyRequests:
-		cure = ": the rate of requests is limited"
-	case a.status == http.StatusNotFound:
-		cure = ": is endpoint where the API is? For GitHub Enterprise Server it ends in /api/v3"
-	}
-	return &UnavailableError{
-		RetryAfter: wait,
-		// The rate that /user counts is the token's own. That of the check is the
-		// application's, and GitHub says 403 when it is used up.
-		Outage: outage(a.status) && (what != "/user" || a.status != http.StatusTooManyRequests) ||
-			what != "/user" && wait > 0,
-		Err: fmt.Errorf("GitHub: %s answered %d%s", what, a.status, cure),
-	}
-}
+var errGitHubScopes = errors.New("scopes: not a list of scopes")
 
-// gitHubGrant is what the check of the application says of a token.
-type gitHubGrant struct {
-	scopes []string // nil if it doesn't say
-	expiry time.Time
-}
-
-// readGrant reads the answer to the check of the application.
-func (v *GitHub) readGrant(body []byte) (grant gitHubGrant, err error) {
-	var clientID string
-	err = strictjson.MembersOf(body, []string{"app", "scopes", "expires_at"}, func(name string, value jsontext.Value) (err error) {
-		switch {
-		case name == "app":
-			err = strictjson.MembersOf(value, []string{"client_id"}, func(name string, value jsontext.Value) (err error) {
-				if name == "client_id" {
-					clientID, err = identifier(value)
-				}
-				return err
-			})
-		case name == "scopes" && value.Kind() != 'n':
-			if grant.scopes, err = strictjson.Strings(value); err == nil {
-				grant.scopes, err = cleanScopes(grant.scopes)
-			}
-		case name == "expires_at" && value.Kind() != 'n':
-			grant.expiry, err = gitHubTime(value)
+func checkGitHubScopes(scopes []string) error {
+	for _, scope := range scopes {
+		if CheckScope(scope) != nil {
+			return errGitHubScopes
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// failure turns an answer that says nothing about the token, or none, into an
+// [*UnavailableError].
+func failure(err error) error {
+	if status, ok := errors.AsType[*github.StatusError](err); ok {
+		return &UnavailableError{
+			RetryAfter: status.RetryAfter,
+			Outage:     gitHubOutage(status),
+			Err:        fmt.Errorf("GitHub: %w%s", err, gitHubCure(status)),
 		}
-		return nil
-	})
-	if err == nil && clientID == "" {
-		err = errors.New("no app.client_id")
 	}
+	_, unusable := errors.AsType[*github.AnswerError](err)
+	return &UnavailableError{Outage: !unusable, Err: fmt.Errorf("GitHub: %w", err)}
+}
+
+// gitHubOutage reports whether a status doesn't look like an answer about a token.
+// The rate that /user counts is the token's own. That of the check is the
+// application's, and GitHub says 403 when it is used up.
+func gitHubOutage(e *github.StatusError) bool {
+	if e.Question != github.CheckQuestion {
+		return outage(e.Status) && e.Status != http.StatusTooManyRequests
+	}
+	switch e.Status {
+	case http.StatusUnauthorized: // our own credentials
+		return true
+	case http.StatusUnprocessableEntity:
+		return false
+	}
+	return outage(e.Status) || e.RetryAfter > 0
+}
+
+func gitHubCure(e *github.StatusError) string {
 	switch {
-	case err != nil:
-		return gitHubGrant{}, &UnavailableError{Err: fmt.Errorf("GitHub: the answer to the check of the application is not usable: %w", err)}
-	case clientID != v.config.ClientID:
-		return gitHubGrant{}, invalid(WrongAudience, "issued to another application")
+	case e.Redirect():
+		return ": redirects are not followed, so give the final address: endpoint <url>"
+	case e.Question == github.CheckQuestion && e.Status == http.StatusUnauthorized:
+		return ": client_id or client_secret is wrong"
+	case e.RetryAfter > 0 || e.Status == http.StatusTooManyRequests:
+		return ": the rate of requests is limited"
+	case e.Status == http.StatusNotFound:
+		return ": is endpoint where the API is? For GitHub Enterprise Server it ends in /api/v3"
 	}
-	return grant, nil
+	return ""
 }
 
 // Interface guards
