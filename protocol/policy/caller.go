@@ -1,0 +1,187 @@
+package policy
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
+)
+
+// Caller is who asks. It must not change after a [Policy] has seen it, and may then
+// be used by several goroutines.
+type Caller struct {
+	// Anonymous says that there is no token. All else is empty then.
+	Anonymous bool
+	// Key is the name of the API key that stands in for a token. Such a caller is
+	// neither a user nor an OAuth client, and can't be granted further scopes.
+	Key string
+	// Subject is the user, Issuer the authorization server that says so.
+	Subject, Issuer string
+	// ClientID returns the OAuth client, empty if the issuer doesn't say. Called
+	// when a rule asks. May be nil.
+	ClientID func() string
+	// Scopes are the granted scopes.
+	Scopes []string
+	// Satisfies reports whether granted covers needed. Nil: if it contains them.
+	Satisfies func(granted, needed []string) bool
+	// Claims are the verified claims. May be nil.
+	Claims Claims
+
+	once      sync.Once
+	claims    map[string]any // decoded
+	claimsErr error
+
+	mu   sync.Mutex
+	seen map[*need][]standing // for lists, which ask the same again for each entry
+}
+
+// Claims are verified claims.
+type Claims interface {
+	// Claim returns the value of a claim, JSON; nil if there is none. Where there is
+	// no claim of that name, a dot leads into an object.
+	Claim(name string) []byte
+	// Object returns all claims, a JSON object.
+	Object() []byte
+}
+
+// oauth reports whether the caller came with a token of an authorization server.
+func (c *Caller) oauth() bool { return !c.Anonymous && c.Key == "" }
+
+func (c *Caller) clientID() string {
+	if c.ClientID == nil || !c.oauth() {
+		return ""
+	}
+	return c.ClientID()
+}
+
+// missing returns the scopes of needed that weren't granted.
+func (c *Caller) missing(needed []string) (missing []string) {
+	for i, scope := range needed {
+		granted := false
+		if c.Satisfies != nil {
+			granted = c.Satisfies(c.Scopes, needed[i:i+1])
+		} else {
+			granted = slices.Contains(c.Scopes, scope)
+		}
+		if !granted {
+			missing = append(missing, scope)
+		}
+	}
+	return missing
+}
+
+// claimValues returns all claims, for expressions.
+func (c *Caller) claimValues() (map[string]any, error) {
+	c.once.Do(func() {
+		if c.Claims == nil {
+			c.claims = map[string]any{}
+			return
+		}
+		c.claims, c.claimsErr = decodeObject(c.Claims.Object())
+	})
+	return c.claims, c.claimsErr
+}
+
+// answer is what a condition comes to. One that can't be judged stays so when it is
+// turned around.
+type answer uint8
+
+const (
+	unclear answer = iota
+	no
+	yes
+)
+
+func answerOf(b bool) answer {
+	if b {
+		return yes
+	}
+	return no
+}
+
+func (a answer) not() answer {
+	switch a {
+	case yes:
+		return no
+	case no:
+		return yes
+	}
+	return unclear
+}
+
+// holds judges every condition but those about scopes.
+func (c *condition) holds(caller *Caller) bool {
+	a := c.answer(caller)
+	if c.Not {
+		a = a.not()
+	}
+	return a == yes
+}
+
+func (c *condition) answer(caller *Caller) answer {
+	switch {
+	case len(c.Key) > 0:
+		// Who signs in is no API key, and doesn't become one.
+		return answerOf(caller.Key != "" && slices.Contains(c.Key, caller.Key))
+	case caller.Anonymous:
+		return unclear
+	case c.Claim != "":
+		if caller.Claims == nil {
+			return unclear
+		}
+		return hasValue(caller.Claims.Claim(c.Claim), c.Values)
+	case caller.Key != "":
+		return no // an API key is no user and no client, whatever its name
+	case len(c.User) > 0:
+		return answerOf(slices.Contains(c.User, caller.Subject) && (c.At == "" || c.At == caller.Issuer))
+	default:
+		id := caller.clientID()
+		if id == "" {
+			return unclear
+		}
+		return answerOf(slices.ContainsFunc(c.clients, func(g glob) bool { return g.match(id) }))
+	}
+}
+
+// hasValue reports whether the claim, or one of its elements, is one of values.
+func hasValue(claim []byte, values []string) answer {
+	value := jsontext.Value(claim)
+	if value.Kind() != '[' {
+		return isValue(value, values)
+	}
+	dec := jsontext.NewDecoder(newBuffer(value))
+	if _, err := dec.ReadToken(); err != nil {
+		return unclear
+	}
+	found := no
+	for dec.PeekKind() != ']' {
+		elem, err := dec.ReadValue()
+		if err != nil {
+			return unclear
+		}
+		switch isValue(elem, values) {
+		case yes:
+			return yes
+		case unclear:
+			found = unclear // an element that can't be compared
+		}
+	}
+	return found
+}
+
+func isValue(value jsontext.Value, values []string) answer {
+	switch value.Kind() {
+	case '"':
+		s, err := strictjson.String(value)
+		if err != nil {
+			return unclear
+		}
+		return answerOf(slices.Contains(values, s))
+	case '0', 't', 'f':
+		return answerOf(slices.Contains(values, string(value)))
+	default: // null is absent; an object has no text
+		return unclear
+	}
+}

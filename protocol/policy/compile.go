@@ -1,0 +1,274 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
+)
+
+// Policy is a set of rules that decides. It is safe for concurrent use.
+type Policy struct {
+	require                            []requirement
+	tools, prompts, resources, methods *lines
+}
+
+// requirement is a compiled line of require.
+type requirement struct {
+	rule Rule
+	need *need
+}
+
+// need is a compiled [Need].
+type need struct{ alternatives []alternative }
+
+// alternative is met with all its scopes, if the other conditions hold.
+type alternative struct {
+	scopes []string
+	others []condition
+}
+
+type condition struct {
+	Condition
+	clients []glob
+}
+
+// line is a compiled [Line].
+type line struct {
+	rule      Rule
+	globs     []glob
+	folded    []glob
+	need      *need // nil: any caller
+	when      *when // nil: always
+	nobody    bool
+	anonymous bool
+}
+
+// names reports whether the line names name.
+func (l *line) names(name string) bool {
+	return slices.ContainsFunc(l.globs, func(g glob) bool { return g.match(name) })
+}
+
+// lines are the compiled lines of one kind.
+type lines struct {
+	kind string
+	list []*line
+	// literal and starred find the first line that names something, the latter in
+	// the order of lines.
+	literal map[string]int
+	starred []starred
+	// foldedLiteral and foldedStarred find those that name it once both are folded.
+	foldedLiteral map[string][]int
+	foldedStarred []starred
+	// caseless says that all names are folded as they stand.
+	caseless bool
+}
+
+type starred struct {
+	glob glob
+	line int
+}
+
+// Compile checks rules and makes them ready to decide. Errors say what to write
+// instead. The warnings are about what is legal and probably not meant.
+func Compile(rules Rules) (p *Policy, warnings []string, err error) {
+	p = new(Policy)
+	for i, n := range rules.Require {
+		if len(n) == 0 {
+			return nil, nil, fmt.Errorf("require line %d: no conditions", i+1)
+		}
+		compiled, err := compileNeed(n)
+		if err != nil {
+			return nil, nil, fmt.Errorf("require line %d (%s): %w", i+1, n, err)
+		}
+		p.require = append(p.require, requirement{Rule{"require", i + 1, "require " + n.String()}, compiled})
+	}
+	compiled := make([]*lines, 4)
+	for i, kind := range rules.kinds() {
+		lines, warns, err := compileLines(kind)
+		if err != nil {
+			return nil, nil, err
+		}
+		compiled[i], warnings = lines, append(warnings, warns...)
+	}
+	p.tools, p.prompts, p.resources, p.methods = compiled[0], compiled[1], compiled[2], compiled[3]
+	return p, warnings, nil
+}
+
+func compileLines(kind kind) (*lines, []string, error) {
+	set := &lines{kind: kind.name, literal: make(map[string]int), foldedLiteral: make(map[string][]int), caseless: true}
+	var warnings []string
+	for i, l := range kind.lines {
+		compiled, err := compileLine(kind.name, i+1, l)
+		if err == nil {
+			err = set.add(compiled, l.Names)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s line %d (%s): %w", kind.name, i+1, l, err)
+		}
+		if i > 0 && slices.Equal(l.Names, []string{"*"}) && compiled.open() {
+			warnings = append(warnings, fmt.Sprintf("%s line %d (%s) opens everything that the lines above it don't name: what is new or renamed at the server is open, too; name what is open, or write what it needs",
+				kind.name, i+1, l))
+		}
+	}
+	return set, warnings, nil
+}
+
+// open reports whether the line lets every caller with a token.
+func (l *line) open() bool { return l.need == nil && l.when == nil && !l.nobody }
+
+func compileLine(kind string, number int, l Line) (*line, error) {
+	if len(l.Names) == 0 {
+		return nil, errors.New("no names: write what the line is about")
+	}
+	if (l.Nobody || l.Anonymous) && (len(l.Need) > 0 || l.When != "") || l.Nobody && l.Anonymous {
+		return nil, errors.New("nobody and anonymous stand alone, without need and when")
+	}
+	compiled := &line{rule: Rule{kind, number, kind + " " + l.String()}, nobody: l.Nobody, anonymous: l.Anonymous}
+	for i, name := range l.Names {
+		if err := checkName(kind, name); err != nil {
+			return nil, err
+		}
+		if slices.Contains(l.Names[:i], name) {
+			return nil, fmt.Errorf("%s is given twice", name)
+		}
+		compiled.globs = append(compiled.globs, parseGlob(name))
+	}
+	var err error
+	if len(l.Need) > 0 {
+		if compiled.need, err = compileNeed(l.Need); err != nil {
+			return nil, err
+		}
+	}
+	if l.When != "" {
+		if compiled.when, err = compileWhen(kind, l.When); err != nil {
+			return nil, fmt.Errorf("when: %w", err)
+		}
+	}
+	return compiled, nil
+}
+
+func checkName(kind, name string) error {
+	switch {
+	case name == "":
+		return errors.New("an empty name: is an environment variable not set?")
+	case strings.ContainsAny(name, "{}"):
+		if kind == "resources" {
+			return fmt.Errorf("%q has a brace, which Caddy would replace: write * for what varies in a template", name)
+		}
+		return fmt.Errorf("%q has a brace, which Caddy would replace: write * for that part of the name", name)
+	case strings.Contains(name, ","):
+		return fmt.Errorf("%q has a comma: separate names by blanks; write * for it if it belongs to the name", name)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("%q is not UTF-8", name)
+	case kind == "resources" && !strings.Contains(name, "*") && !mcp.NormalURI(name):
+		return fmt.Errorf("%q is not a URI in normal form (RFC 3986, section 6.2), and only such are let through: write it with scheme, in lower case up to the path, without dot segments and needless escapes", name)
+	}
+	return nil
+}
+
+func compileNeed(n Need) (*need, error) {
+	compiled := new(need)
+	for _, all := range n {
+		if len(all) == 0 {
+			return nil, errors.New("an alternative without conditions, which everyone would meet")
+		}
+		var a alternative
+		for _, c := range all {
+			if err := c.check(); err != nil {
+				return nil, err
+			}
+			if len(c.Scope) > 0 {
+				for _, scope := range c.Scope {
+					if !slices.Contains(a.scopes, scope) {
+						a.scopes = append(a.scopes, scope)
+					}
+				}
+				continue
+			}
+			judged := condition{Condition: c}
+			for _, client := range c.Client {
+				judged.clients = append(judged.clients, parseGlob(client))
+			}
+			a.others = append(a.others, judged)
+		}
+		compiled.alternatives = append(compiled.alternatives, a)
+	}
+	return compiled, nil
+}
+
+// add appends a line. Each of its names must be able to reach it: a rule that never
+// decides looks like protection and is none.
+func (s *lines) add(l *line, names []string) error {
+	number := len(s.list)
+	for i, g := range l.globs {
+		for _, before := range s.list {
+			for _, other := range before.globs {
+				if other.covers(g) {
+					return fmt.Errorf("%s never gets here, for line %d (%s) comes first and names it: put the narrower line first, or take it out",
+						names[i], before.rule.Number, strings.Join(other, "*"))
+				}
+			}
+		}
+		folded := g.fold()
+		l.folded = append(l.folded, folded)
+		s.caseless = s.caseless && slices.Equal(g, folded)
+		if g.literal() {
+			s.literal[g[0]] = number
+			s.foldedLiteral[folded[0]] = append(s.foldedLiteral[folded[0]], number)
+		} else {
+			s.starred = append(s.starred, starred{g, number})
+			s.foldedStarred = append(s.foldedStarred, starred{folded, number})
+		}
+	}
+	s.list = append(s.list, l)
+	return nil
+}
+
+// first returns the first line that names name; nil if none does. folded says that
+// another line would if case, width and blanks didn't count: a server that doesn't
+// mind them would take it for what that line is about. What a line names without a
+// star is meant as it stands.
+func (s *lines) first(name string) (l *line, folded bool) {
+	number, literal := s.literal[name]
+	if !literal {
+		number = len(s.list)
+	}
+	for _, st := range s.starred {
+		if st.line >= number {
+			break
+		}
+		if st.glob.match(name) {
+			number = st.line
+			break
+		}
+	}
+	if number < len(s.list) {
+		l = s.list[number]
+	}
+	if literal {
+		return l, false
+	}
+	return l, s.fitsFolded(name)
+}
+
+func (s *lines) fitsFolded(name string) bool {
+	folded := mcp.Fold(name)
+	if folded == name && s.caseless {
+		return false
+	}
+	for _, number := range s.foldedLiteral[folded] {
+		if !s.list[number].names(name) {
+			return true
+		}
+	}
+	for _, st := range s.foldedStarred {
+		if st.glob.match(folded) && !s.list[st.line].names(name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,164 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
+)
+
+// standing is how a caller stands to an alternative.
+type standing struct {
+	holds   bool     // all conditions but those about scopes
+	missing []string // scopes
+}
+
+func (a *alternative) standing(c *Caller) standing {
+	for i := range a.others {
+		if !a.others[i].holds(c) {
+			return standing{}
+		}
+	}
+	return standing{true, c.missing(a.scopes)}
+}
+
+// decide decides about what the line names, in.name.
+func (l *line) decide(c *Caller, in *input) Decision {
+	d := Decision{Rule: l.rule}
+	switch {
+	case l.nobody:
+		d.Reason = ReasonNobody
+		return d
+	case l.anonymous:
+		d.Outcome, d.Reason = Allowed, ReasonLine
+		return d
+	case c.Anonymous:
+		d.Outcome, d.Reason = NeedsToken, ReasonSignIn
+		if l.need != nil {
+			d.Need = l.need.fewest()
+		}
+		return d
+	case l.when != nil && l.when.reads[varArguments] && len(in.unknown) == 0 && mcp.FoldedSiblings(in.arguments):
+		// Which of the two the server reads can't be known.
+		d.Reason = ReasonArguments
+		return d
+	}
+	if l.need == nil {
+		return l.decideWhen(d, in, nil)
+	}
+	return l.need.decide(c, d, func(d Decision, missing []string) Decision {
+		return l.decideWhen(d, in, missing)
+	})
+}
+
+// decide looks for the alternative that lacks the fewest scopes, none at best. rest
+// decides on what remains once those that are missing are granted.
+func (n *need) decide(c *Caller, d Decision, rest func(d Decision, missing []string) Decision) Decision {
+	d.Reason = ReasonNeed
+	var lacking []*lack
+	for i := range n.alternatives {
+		a := &n.alternatives[i]
+		s := a.standing(c)
+		switch {
+		case !s.holds:
+		case len(s.missing) > 0:
+			lacking = append(lacking, &lack{a, s.missing})
+		default:
+			got := rest(d, nil)
+			if got.Outcome == Allowed {
+				return got
+			}
+			d = got
+		}
+	}
+	slices.SortStableFunc(lacking, func(a, b *lack) int { return len(a.missing) - len(b.missing) })
+	for _, l := range lacking {
+		text := "scope " + strings.Join(l.missing, " ")
+		if c.Key != "" { // it has the scopes that it has
+			d.Reason, d.Missing = ReasonScope, text
+			return d
+		}
+		got := rest(d, l.missing)
+		if got.Outcome == Allowed {
+			got.Outcome, got.Reason, got.Need, got.Missing = LacksScope, ReasonScope, l.alternative.scopes, text
+			return got
+		}
+		d = got
+	}
+	if d.Reason == ReasonNeed {
+		d.Missing = n.failing(c)
+	}
+	return d
+}
+
+// lack is what is missing of an alternative whose other conditions hold.
+type lack struct {
+	alternative *alternative
+	missing     []string
+}
+
+// failing returns the conditions that don't hold: the first of each alternative.
+func (n *need) failing(c *Caller) string {
+	var list []string
+	for i := range n.alternatives {
+		a := &n.alternatives[i]
+		for j := range a.others {
+			if !a.others[j].holds(c) {
+				if text := a.others[j].String(); !slices.Contains(list, text) {
+					list = append(list, text)
+				}
+				break
+			}
+		}
+	}
+	return strings.Join(list, " or ")
+}
+
+// fewest returns the scopes of the alternative that needs the fewest.
+func (n *need) fewest() []string {
+	best := n.alternatives[0].scopes
+	for _, a := range n.alternatives[1:] {
+		if len(a.scopes) < len(best) {
+			best = a.scopes
+		}
+	}
+	return best
+}
+
+// decideWhen decides by the expression alone, as if scopes were granted as well.
+func (l *line) decideWhen(d Decision, in *input, scopes []string) Decision {
+	d.Outcome, d.Reason = Allowed, ReasonLine
+	if l.when == nil {
+		return d
+	}
+	in.scopes = scopes
+	ok, err := l.when.isTrue(in)
+	if ok {
+		return d
+	}
+	d.Outcome, d.Reason, d.Cause = Denied, ReasonWhen, err
+	return d
+}
+
+// decide decides by one line of require.
+func (r *requirement) decide(c *Caller) Decision {
+	d := r.need.decide(c, Decision{Rule: r.rule}, func(d Decision, _ []string) Decision {
+		d.Outcome, d.Reason = Allowed, ReasonLine
+		return d
+	})
+	if d.Outcome == Denied {
+		d.Reason = ReasonRequire
+	}
+	return d
+}
+
+// union returns the scopes of both, each once.
+func union(a, b []string) []string {
+	list := slices.Clone(a)
+	for _, scope := range b {
+		if !slices.Contains(list, scope) {
+			list = append(list, scope)
+		}
+	}
+	return list
+}

@@ -1,0 +1,139 @@
+package policy
+
+import (
+	"slices"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
+)
+
+// Listed reports whether some call of a thing could be allowed to c, now or after it
+// was granted more scopes. Who is anonymous sees what is so, and what a token or its
+// scopes would open. A template is judged as the URIs that it makes.
+func (p *Policy) Listed(c *Caller, kind mcp.Kind, name string, template bool) bool {
+	s := p.of(kind)
+	if s == nil {
+		return true
+	}
+	if l, folded := p.methods.first(callOf[kind]); folded || l != nil && !l.listed(c, &input{caller: c, name: callOf[kind], unknown: unknownArguments}) {
+		return false
+	}
+	if len(s.list) == 0 {
+		return true
+	}
+	in := &input{caller: c, name: name, unknown: unknownArguments}
+	if template {
+		in.unknown = unknownURI
+		return s.listedTemplate(c, templateGlob(name), in)
+	}
+	if kind == mcp.Resource && !mcp.NormalURI(name) {
+		return false
+	}
+	l, folded := s.first(name)
+	return l != nil && !folded && l.listed(c, in)
+}
+
+// callOf is the method that uses what a list has.
+var callOf = map[mcp.Kind]string{mcp.Tool: "tools/call", mcp.Prompt: "prompts/get", mcp.Resource: "resources/read"}
+
+// listedTemplate reports whether some URI of the template could be allowed. Which
+// line decides about a URI isn't known before, so each that names some counts, up to
+// the one that names them all.
+func (s *lines) listedTemplate(c *Caller, template glob, in *input) bool {
+	folded := template.fold()
+	for _, l := range s.list {
+		if l.overlaps(template) {
+			continue
+		}
+		for _, g := range l.folded {
+			if g.covers(folded) {
+				return false // each of its URIs fits that line only when folded
+			}
+		}
+	}
+	for _, l := range s.list {
+		if !l.overlaps(template) {
+			continue
+		}
+		if l.listed(c, in) {
+			return true
+		}
+		if l.covers(template) {
+			return false
+		}
+	}
+	return false
+}
+
+// listed reports whether the line could let c for some arguments.
+func (l *line) listed(c *Caller, in *input) bool {
+	switch {
+	case l.nobody:
+		return false
+	case l.anonymous:
+		return true
+	case c.Anonymous:
+		return l.listedAnonymous(in)
+	case l.need == nil:
+		return l.whenPossible(in, nil)
+	}
+	for _, s := range c.standings(l.need) {
+		if s.holds && (len(s.missing) == 0 || c.Key == "") && l.whenPossible(in, s.missing) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *line) whenPossible(in *input, scopes []string) bool {
+	if l.when == nil {
+		return true
+	}
+	in.scopes = scopes
+	return l.when.canBeTrue(in)
+}
+
+// listedAnonymous reports whether a token with the right scopes is all that could be
+// missing. Nothing is known of the user who would sign in, so what depends on that is
+// not shown.
+func (l *line) listedAnonymous(in *input) bool {
+	if l.when != nil {
+		for _, variable := range []string{varClaims, varClientID, varUser, varIssuer} {
+			if l.when.reads[variable] {
+				return false
+			}
+		}
+		signedIn := *in
+		signedIn.unknown = slices.Concat(unknownScopes, in.unknown)
+		if !l.when.canBeTrue(&signedIn) {
+			return false
+		}
+	}
+	if l.need == nil {
+		return true
+	}
+	for i := range l.need.alternatives {
+		if l.need.alternatives[i].standing(in.caller).holds {
+			return true
+		}
+	}
+	return false
+}
+
+// standings returns how c stands to each alternative. A list asks for each of its
+// entries, and neither changes.
+func (c *Caller) standings(n *need) []standing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, ok := c.seen[n]; ok {
+		return s
+	}
+	list := make([]standing, len(n.alternatives))
+	for i := range n.alternatives {
+		list[i] = n.alternatives[i].standing(c)
+	}
+	if c.seen == nil {
+		c.seen = make(map[*need][]standing)
+	}
+	c.seen[n] = list
+	return list
+}

@@ -1,0 +1,118 @@
+// Package policy decides who may do what at an MCP server: which tools a caller
+// may call, which prompts and resources it may get, which methods it may use.
+// Rules go in, a decision comes out. It sees no HTTP request and knows nothing of
+// Caddy.
+//
+// The first line that names a thing decides. A kind without lines is open to every
+// caller; once it has lines, what none of them names is denied. What a rule needs
+// and can't find out is no.
+package policy
+
+// Rules are the rules of one MCP server, as they are configured.
+type Rules struct {
+	// Require is what every caller with a token must meet: all of them.
+	Require []Need `json:"require,omitempty"`
+	// Tools and Prompts say who may use them, by name; Resources, by URI.
+	Tools     []Line `json:"tools,omitempty"`
+	Prompts   []Line `json:"prompts,omitempty"`
+	Resources []Line `json:"resources,omitempty"`
+	// Methods say who may use a method of the protocol. They come on top of the
+	// others: a call of a tool needs the line of the tool and, if one names
+	// tools/call, that line.
+	Methods []Line `json:"methods,omitempty"`
+}
+
+// Line is one rule. Without Need, When, Nobody and Anonymous it lets every caller.
+type Line struct {
+	// Names are what the line is about. A * is any run of characters, / included;
+	// nothing else is special. Case counts, and the whole name has to match. At
+	// least one.
+	Names []string `json:"names"`
+	// Need is what the caller must meet.
+	Need Need `json:"need,omitempty"`
+	// When is an expression in CEL that must be true as well. It sees name (uri in
+	// lines of resources), arguments (not there), claims, scopes, client_id, user and
+	// issuer. What can't be evaluated is false.
+	When string `json:"when,omitempty"`
+	// Nobody lets no caller.
+	Nobody bool `json:"nobody,omitempty"`
+	// Anonymous lets every caller, also without a token.
+	Anonymous bool `json:"anonymous,omitempty"`
+}
+
+// Need is met if all conditions of one of its alternatives hold.
+type Need [][]Condition
+
+// Condition is about the caller. Exactly one of Scope, Claim, Client, User and Key
+// is set.
+//
+// A condition that can't be judged doesn't hold, with Not or without: a caller
+// without the claim groups meets neither `claim groups x` nor `not claim groups x`.
+// Issuers leave claims out (Entra does, for users in many groups), and that must
+// open nothing.
+type Condition struct {
+	// Not turns the condition around. It can't stand with Scope.
+	Not bool `json:"not,omitempty"`
+	// Scope holds if all of these scopes were granted.
+	Scope []string `json:"scope,omitempty"`
+	// Claim holds if the claim of that name, or one of its elements, is one of
+	// Values. Numbers and booleans are compared by their JSON text. Where there is
+	// no claim of that name, a dot leads into an object.
+	Claim  string   `json:"claim,omitempty"`
+	Values []string `json:"values,omitempty"`
+	// Client holds if the OAuth client matches one of these globs.
+	Client []string `json:"client,omitempty"`
+	// User holds if the caller is one of these subjects; at the issuer At, if that
+	// is set.
+	User []string `json:"user,omitempty"`
+	At   string   `json:"at,omitempty"`
+	// Key holds if the caller uses one of these API keys, by name.
+	Key []string `json:"key,omitempty"`
+}
+
+// Rule is a rule with the place where it stands. The zero value is no rule.
+type Rule struct {
+	// Kind is require, tools, prompts, resources or methods.
+	Kind string
+	// Number counts the lines of that kind, from 1.
+	Number int
+	// Text is the line as a Caddyfile has it.
+	Text string
+}
+
+// Conditions returns every condition with the rule that it stands in.
+func (r Rules) Conditions() []Placed {
+	var list []Placed
+	add := func(rule Rule, need Need) {
+		for _, all := range need {
+			for _, c := range all {
+				list = append(list, Placed{rule, c})
+			}
+		}
+	}
+	for i, need := range r.Require {
+		add(Rule{"require", i + 1, "require " + need.String()}, need)
+	}
+	for _, kind := range r.kinds() {
+		for i, l := range kind.lines {
+			add(Rule{kind.name, i + 1, kind.name + " " + l.String()}, l.Need)
+		}
+	}
+	return list
+}
+
+// Placed is a condition and the rule that it stands in.
+type Placed struct {
+	Rule      Rule
+	Condition Condition
+}
+
+// kind is one of the lists of lines.
+type kind struct {
+	name  string
+	lines []Line
+}
+
+func (r Rules) kinds() []kind {
+	return []kind{{"tools", r.Tools}, {"prompts", r.Prompts}, {"resources", r.Resources}, {"methods", r.Methods}}
+}

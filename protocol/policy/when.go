@@ -1,0 +1,298 @@
+package policy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/interpreter"
+)
+
+// costLimit bounds one evaluation, in the units of cel-go: about one per operation,
+// and one per ten characters of text that is looked at. 100,000 take some
+// milliseconds; what would take more is no.
+const costLimit = 100_000
+
+// The variables of expressions.
+const (
+	varName      = "name"
+	varURI       = "uri"
+	varArguments = "arguments"
+	varClaims    = "claims"
+	varScopes    = "scopes"
+	varClientID  = "client_id"
+	varUser      = "user"
+	varIssuer    = "issuer"
+)
+
+// env returns the environment of expressions: those of resources have uri, all
+// others name and arguments.
+func env(kind string) (*cel.Env, error) {
+	if kind == "resources" {
+		return resourceEnv()
+	}
+	return callEnv()
+}
+
+var (
+	resourceEnv = sync.OnceValues(func() (*cel.Env, error) { return newEnv(cel.Variable(varURI, cel.StringType)) })
+	callEnv     = sync.OnceValues(func() (*cel.Env, error) {
+		return newEnv(
+			cel.Variable(varName, cel.StringType),
+			cel.Variable(varArguments, cel.MapType(cel.StringType, cel.DynType)),
+		)
+	})
+)
+
+func newEnv(more ...cel.EnvOption) (*cel.Env, error) {
+	return cel.NewEnv(append(more,
+		cel.Variable(varClaims, cel.MapType(cel.StringType, cel.DynType)),
+		cel.Variable(varScopes, cel.ListType(cel.StringType)),
+		cel.Variable(varClientID, cel.StringType),
+		cel.Variable(varUser, cel.StringType),
+		cel.Variable(varIssuer, cel.StringType),
+		cel.CrossTypeNumericComparisons(true),
+	)...)
+}
+
+// when is a compiled expression.
+type when struct {
+	program cel.Program
+	// partial is the same for unknown arguments and URIs: whether it is true for all
+	// of them.
+	partial cel.Program
+	// possible is the same: whether it is true for some of them.
+	possible *branch
+	reads    map[string]bool // variables
+}
+
+// branch is a part of an expression: an operator and its operands, or a leaf, which
+// has a program.
+type branch struct {
+	operator string
+	operands []*branch
+	program  cel.Program
+}
+
+// compileWhen compiles an expression. The error has the position.
+func compileWhen(kind, expression string) (*when, error) {
+	e, err := env(kind)
+	if err != nil {
+		return nil, err
+	}
+	compiled, issues := e.Compile(expression)
+	if errs := issues.Errors(); len(errs) > 0 {
+		first := errs[0]
+		return nil, fmt.Errorf("line %d, column %d: %s", first.Location.Line(), first.Location.Column()+1, first.Message)
+	}
+	if t := compiled.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
+		return nil, fmt.Errorf("it is of type %s: it must be true or false, as a comparison is", t)
+	}
+	w := &when{reads: make(map[string]bool)}
+	checked := compiled.NativeRep()
+	for _, ident := range ast.MatchDescendants(ast.NavigateAST(checked), ast.KindMatcher(ast.IdentKind)) {
+		w.reads[ident.AsIdent()] = true
+	}
+	// A regular expression that can't be compiled is found here.
+	if w.program, err = e.Program(compiled, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(costLimit)); err != nil {
+		return nil, err
+	}
+	if w.partial, err = partial(e, checked); err != nil {
+		return nil, err
+	}
+	w.possible, err = newBranch(e, checked, checked.Expr())
+	return w, err
+}
+
+func partial(e *cel.Env, a *ast.AST) (cel.Program, error) {
+	return e.PlanProgram(a, cel.EvalOptions(cel.OptOptimize, cel.OptPartialEval), cel.CostLimit(costLimit))
+}
+
+func newBranch(e *cel.Env, whole *ast.AST, expr ast.Expr) (*branch, error) {
+	if expr.Kind() == ast.CallKind {
+		switch call := expr.AsCall(); call.FunctionName() {
+		case operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot, operators.Conditional:
+			b := &branch{operator: call.FunctionName()}
+			for _, arg := range call.Args() {
+				operand, err := newBranch(e, whole, arg)
+				if err != nil {
+					return nil, err
+				}
+				b.operands = append(b.operands, operand)
+			}
+			return b, nil
+		}
+	}
+	leaf := ast.NewCheckedAST(ast.NewAST(expr, whole.SourceInfo()), whole.TypeMap(), whole.ReferenceMap())
+	program, err := partial(e, leaf)
+	return &branch{program: program}, err
+}
+
+// input is what expressions see. It is for one decision.
+type input struct {
+	caller    *Caller
+	kind      string
+	name      string
+	arguments json.RawMessage
+	// scopes are granted in addition, for the question what a caller could do after
+	// it got them.
+	scopes []string
+	// unknown are the variables whose values aren't known.
+	unknown []*cel.AttributePatternType
+
+	decoded map[string]any
+	err     error
+}
+
+// prepare makes the values that w reads. Those that can't be made are an error, for
+// `arguments.a > 1 || true` must not be true of arguments that nobody could read.
+func (in *input) prepare(w *when) error {
+	if w.reads[varArguments] && in.decoded == nil && in.err == nil && len(in.unknown) == 0 {
+		in.decoded = map[string]any{}
+		if len(in.arguments) > 0 {
+			in.decoded, in.err = decodeObject(in.arguments)
+		}
+	}
+	if in.err != nil {
+		return fmt.Errorf("arguments: %w", in.err)
+	}
+	if w.reads[varClaims] {
+		if _, err := in.caller.claimValues(); err != nil {
+			return fmt.Errorf("claims: %w", err)
+		}
+	}
+	return nil
+}
+
+// ResolveName implements [interpreter.Activation]. What the caller doesn't have, such
+// as the client of an API key, isn't found, and what reads it fails.
+func (in *input) ResolveName(variable string) (any, bool) {
+	switch variable {
+	case varName, varURI:
+		return in.name, true
+	case varArguments:
+		return in.decoded, in.decoded != nil
+	case varClaims:
+		claims, err := in.caller.claimValues()
+		return claims, err == nil && !in.caller.Anonymous
+	case varScopes:
+		if len(in.scopes) == 0 {
+			return in.caller.Scopes, true
+		}
+		return append(append([]string(nil), in.caller.Scopes...), in.scopes...), true
+	case varClientID:
+		id := in.caller.clientID()
+		return id, id != ""
+	case varUser:
+		return in.caller.Subject, in.caller.oauth() && in.caller.Subject != ""
+	case varIssuer:
+		return in.caller.Issuer, in.caller.Issuer != ""
+	}
+	return nil, false
+}
+
+// Parent implements [interpreter.Activation].
+func (in *input) Parent() interpreter.Activation { return nil }
+
+var errNotBoolean = errors.New("not a boolean")
+
+// isTrue reports whether the expression is true, for all unknown values. The error
+// says why it could not be evaluated.
+func (w *when) isTrue(in *input) (bool, error) {
+	if err := in.prepare(w); err != nil {
+		return false, err
+	}
+	program, vars := w.program, any(in)
+	if len(in.unknown) > 0 {
+		partial, err := cel.PartialVars(in, in.unknown...)
+		if err != nil {
+			return false, err
+		}
+		program, vars = w.partial, partial
+	}
+	out, _, err := program.Eval(vars)
+	if err != nil {
+		return false, shorten(err)
+	}
+	if types.IsUnknown(out) {
+		return false, nil
+	}
+	b, ok := out.(types.Bool)
+	if !ok {
+		return false, errNotBoolean
+	}
+	return bool(b), nil
+}
+
+// canBeTrue reports whether the expression is true for some unknown values.
+func (w *when) canBeTrue(in *input) bool {
+	if in.prepare(w) != nil {
+		return false
+	}
+	vars, err := cel.PartialVars(in, in.unknown...)
+	if err != nil {
+		return false
+	}
+	can, _ := w.possible.possibilities(vars)
+	return can
+}
+
+// possibilities reports whether the branch can be true, and whether it can be false.
+// What fails can be neither. cel-go doesn't say that of a whole expression: there,
+// unknown && error is unknown, though it is never true.
+func (b *branch) possibilities(vars cel.PartialActivation) (canBeTrue, canBeFalse bool) {
+	switch b.operator {
+	case operators.LogicalNot:
+		t, f := b.operands[0].possibilities(vars)
+		return f, t
+	case operators.LogicalAnd:
+		canBeTrue = true
+		for _, operand := range b.operands {
+			t, f := operand.possibilities(vars)
+			canBeTrue, canBeFalse = canBeTrue && t, canBeFalse || f
+		}
+		return canBeTrue, canBeFalse
+	case operators.LogicalOr:
+		canBeFalse = true
+		for _, operand := range b.operands {
+			t, f := operand.possibilities(vars)
+			canBeTrue, canBeFalse = canBeTrue || t, canBeFalse && f
+		}
+		return canBeTrue, canBeFalse
+	case operators.Conditional:
+		t, f := b.operands[0].possibilities(vars)
+		if t {
+			canBeTrue, canBeFalse = b.operands[1].possibilities(vars)
+		}
+		if f {
+			t, f := b.operands[2].possibilities(vars)
+			canBeTrue, canBeFalse = canBeTrue || t, canBeFalse || f
+		}
+		return canBeTrue, canBeFalse
+	}
+	out, _, err := b.program.Eval(vars)
+	switch {
+	case err != nil:
+		return false, false
+	case types.IsUnknown(out):
+		return true, true
+	}
+	is, ok := out.(types.Bool)
+	return ok && bool(is), ok && !bool(is)
+}
+
+// shorten shortens an error of an evaluation. Its text goes to logs.
+func shorten(err error) error {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	const longest = 200
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "")
+	}
+	return errors.New(text)
+}
