@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"maps"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -182,7 +183,11 @@ func TestKnown(t *testing.T) {
 		}
 	}
 	p.get(accountPath).press("where", "everywhere")
-	delete(p.jar, siteCookie(browserCookie)) // the browser was closed
+	for name := range p.jar { // the browser was closed
+		if strings.HasPrefix(name, "__Host-"+browserCookie) {
+			delete(p.jar, name)
+		}
+	}
 	if id, ok := known(p, "ada"); !ok || id != first {
 		t.Error("not known after signing out")
 	}
@@ -216,6 +221,26 @@ func TestKnown(t *testing.T) {
 	s.clock = s.clock.Add(knownLifetime)
 	if _, ok := known(p, "u"); ok {
 		t.Error("known forever")
+	}
+}
+
+// A new browser that opens two pages at the same time can finish both.
+func TestParallelTabs(t *testing.T) {
+	t.Parallel()
+	s := newTestSite(t)
+	client := s.register("App", "https://app.example/cb")
+	one, two := s.person(), s.person()
+	first, second := one.get(request(client, "https://app.example/cb", "state", "1")), two.get(request(client, "https://app.example/cb", "state", "2"))
+	maps.Copy(one.jar, two.jar)
+	two.jar = one.jar // the same browser
+	for i, page := range []*shown{first, second} {
+		page = page.signIn("ada")
+		if i == 0 { // the answer is remembered
+			page = page.press("decision", "allow")
+		}
+		if !strings.HasPrefix(page.location, "https://app.example/cb?") {
+			t.Errorf("tab %d: got %d %s", i, page.status, page.text())
+		}
 	}
 }
 

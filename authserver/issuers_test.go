@@ -220,7 +220,7 @@ func testApart(t *testing.T, a, b *issuerServer) {
 	var cookies []string
 	for _, cookie := range w.Result().Cookies() {
 		for _, bare := range []string{browserCookie, sessionCookie} {
-			if cookie.Name == browser.CookieName(bare, a.Issuer, true) {
+			if strings.HasPrefix(cookie.Name, "__Host-"+bare+"_") {
 				cookies = append(cookies, bare, cookie.Value)
 			}
 		}

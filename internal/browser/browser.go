@@ -5,9 +5,6 @@ package browser
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -32,9 +29,10 @@ type Site struct {
 	// Secure says that the site is https. Its cookies then have the prefix
 	// __Host-, so that no other host of the domain can plant them.
 	Secure bool
-	// IDCookie is the name of the cookie that tells browsers apart.
+	// IDCookie begins the names of the cookies that tell browsers apart, see
+	// [Visit.identify].
 	IDCookie string
-	// IDLifetime is how long the browser keeps that cookie. Zero: until it is
+	// IDLifetime is how long the browser keeps such a cookie. Zero: until it is
 	// closed.
 	IDLifetime time.Duration
 	// Sealer seals what browsers keep.
@@ -50,41 +48,18 @@ type Visit struct {
 	R *http.Request
 
 	site *Site
-	id   string // empty until the browser has one
+	ids  []string // none until the browser has one
 }
 
 // Visit returns the visit that w and r are about.
 func (s *Site) Visit(w http.ResponseWriter, r *http.Request) *Visit {
 	v := &Visit{W: w, R: r, site: s}
-	if id := v.Cookie(s.IDCookie); len(id) == idLength {
-		v.id = id
-	}
+	v.ids = v.identifiers()
 	return v
 }
 
-// idLength is the length of what [rand.Text] returns.
-const idLength = 26
-
 // Context returns the request's context.
 func (v *Visit) Context() context.Context { return v.R.Context() }
-
-// Browser returns a hash that tells this browser from others; empty if there is
-// nothing yet to tell it by.
-func (v *Visit) Browser() string {
-	if v.id == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(v.id))
-	return base64.RawURLEncoding.EncodeToString(sum[:16])
-}
-
-// identify gives the browser something to tell it by, unless it has that.
-func (v *Visit) identify() {
-	if v.id == "" {
-		v.id = rand.Text()
-		v.SetCookie(v.site.IDCookie, v.id, v.site.IDLifetime)
-	}
-}
 
 // envelope is what is sealed: it says for which browser, and until when.
 type envelope struct {
@@ -98,18 +73,17 @@ type envelope struct {
 var ErrClosed = errors.New("it has expired, or belongs to another browser")
 
 // maxSealed bounds what a browser brings back, in bytes.
-const maxSealed = 16 << 10
+const maxSealed = maxForm
 
 // Seal encrypts value for this browser to keep, in a cookie or a form. It opens
 // in no other browser, for no other purpose, and not after lifetime, so nobody
 // can be made to finish what a stranger has begun.
 func (v *Visit) Seal(purpose sealed.Purpose, value any, lifetime time.Duration) (string, error) {
-	v.identify()
 	b, err := json.Marshal(value)
 	if err != nil {
 		return "", err
 	}
-	b, err = json.Marshal(envelope{v.Browser(), v.site.Now().Add(lifetime), b})
+	b, err = json.Marshal(envelope{hashOf(v.identify()), v.site.Now().Add(lifetime), b})
 	if err != nil {
 		return "", err
 	}
@@ -120,7 +94,7 @@ func (v *Visit) Seal(purpose sealed.Purpose, value any, lifetime time.Duration) 
 // error is [ErrClosed] if it wasn't, or no longer counts; any other error means
 // that this could not be found out.
 func (v *Visit) Open(purpose sealed.Purpose, text string, value any) error {
-	if text == "" || len(text) > maxSealed || v.id == "" {
+	if text == "" || len(text) > maxSealed || len(v.ids) == 0 {
 		return ErrClosed
 	}
 	b, err := v.site.Sealer.Open(v.Context(), purpose, text)
@@ -131,7 +105,7 @@ func (v *Visit) Open(purpose sealed.Purpose, text string, value any) error {
 		return err
 	}
 	var e envelope
-	if json.Unmarshal(b, &e) != nil || e.Browser != v.Browser() || !v.site.Now().Before(e.Expires) {
+	if json.Unmarshal(b, &e) != nil || !v.is(e.Browser) || !v.site.Now().Before(e.Expires) {
 		return ErrClosed
 	}
 	if json.Unmarshal(e.Value, value) != nil {

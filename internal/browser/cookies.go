@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -29,6 +31,19 @@ func CookieName(name, issuer string, secure bool) string {
 
 func (s *Site) cookieName(name string) string { return CookieName(name, s.Issuer, s.Secure) }
 
+// bareName is the inverse of cookieName; ok is false if the cookie is not one of
+// this site's.
+func (s *Site) bareName(cookie string) (name string, ok bool) {
+	prefix, suffix := "", strings.TrimPrefix(s.cookieName(""), securePrefix)
+	if s.Secure {
+		prefix = securePrefix
+	}
+	if cookie, ok = strings.CutPrefix(cookie, prefix); !ok {
+		return "", false
+	}
+	return strings.CutSuffix(cookie, suffix)
+}
+
 // Cookie returns a cookie's value as the browser sent it; empty if there is
 // none, or two: one of them would be another site's.
 func (v *Visit) Cookie(name string) string {
@@ -36,6 +51,19 @@ func (v *Visit) Cookie(name string) string {
 		return cookies[0].Value
 	}
 	return ""
+}
+
+// CookieNames returns the names of this site's cookies that begin with prefix,
+// sorted.
+func (v *Visit) CookieNames(prefix string) []string {
+	var names []string
+	for _, c := range allCookies(v.R) {
+		if name, ok := v.site.bareName(c.Name); ok && strings.HasPrefix(name, prefix) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // SetCookie has the browser keep a cookie for lifetime; zero means until it is

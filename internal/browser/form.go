@@ -9,9 +9,9 @@ import (
 	"net/url"
 )
 
-// maxForm bounds what a page's form sends, in bytes. What the page had sealed is
-// the largest part.
-const maxForm = 32 << 10
+// maxForm bounds what a page's form sends, in bytes. Most of it is what the page
+// had sealed, such as an authorization request with a long query.
+const maxForm = 64 << 10
 
 var (
 	// ErrCrossSite says that a form was sent by another site's page.

@@ -75,11 +75,7 @@ func (v *Visit) MakeRoom(prefix string, limit int) {
 	total := 0
 	var found []string
 	for _, c := range allCookies(v.R) {
-		name, ok := strings.CutSuffix(c.Name, strings.TrimPrefix(v.site.cookieName(""), securePrefix))
-		if v.site.Secure {
-			name = strings.TrimPrefix(name, securePrefix)
-		}
-		if ok && strings.HasPrefix(name, prefix) {
+		if name, ok := v.site.bareName(c.Name); ok && strings.HasPrefix(name, prefix) {
 			total += len(c.Name) + len(c.Value)
 			found = append(found, name)
 		}

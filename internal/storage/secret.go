@@ -53,6 +53,26 @@ func (s *Secret) Keys(ctx context.Context) (*sealed.Keys, error) {
 	return s.keys, nil
 }
 
+// Seal encrypts plain for others to keep.
+func (s *Secret) Seal(ctx context.Context, purpose sealed.Purpose, plain []byte) (string, error) {
+	keys, err := s.Keys(ctx)
+	if err != nil {
+		return "", err
+	}
+	return keys.Seal(purpose, plain), nil
+}
+
+// Open returns what was sealed for purpose. The error is [sealed.ErrSeal] if text
+// was not sealed here for that purpose; any other error means that the secret could
+// not be loaded.
+func (s *Secret) Open(ctx context.Context, purpose sealed.Purpose, text string) ([]byte, error) {
+	keys, err := s.Keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return keys.Open(purpose, text)
+}
+
 func (s *Secret) master(ctx context.Context) ([]byte, error) {
 	if s.given != "" {
 		sum := sha256.Sum256([]byte(s.given))
