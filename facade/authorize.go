@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
@@ -38,11 +39,15 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, g *guarded, 
 		}
 		return h.refusePage(w, r, g.label, err)
 	}
+	v := h.browsers.Visit(w, r)
 	if reading.IsAuthorization(a.judged) {
 		if err := h.checkAuthorization(a.judged); err != nil {
 			return h.refusePage(w, r, g.label, err)
 		}
-		switch asking := h.asking(r, a); {
+		asking, err := h.asking(v, a)
+		switch {
+		case err != nil:
+			return h.unavailable(w, r, g.label, err)
 		case asking == noQuestion:
 		case slices.Contains(strings.Fields(a.judged.Get("prompt")), "none"):
 			if asking == theirQuestion && h.policy.Allows(a.judged.Get("redirect_uri")) != nil {
@@ -54,7 +59,7 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, g *guarded, 
 		case r.Method == http.MethodPost:
 			return h.refusePage(w, r, g.label, errors.New("the user was not asked about the application, or was asked too long ago"))
 		default:
-			return h.showConsent(w, r, a)
+			return h.showConsent(v, a)
 		}
 		h.noteUse(r.Context(), a.judged.Get("client_id"))
 	}
@@ -65,7 +70,7 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, g *guarded, 
 		reading.SetNoBody(r)
 	}
 	h.repaired(r, g.label, a.repairs)
-	return next.ServeHTTP(h.onAnswer(w, r, a), r)
+	return next.ServeHTTP(h.onAnswer(v, a), r)
 }
 
 // readAuthorization reads and repairs a request, or refuses one that could be
@@ -195,19 +200,23 @@ const (
 	theirQuestion        // the server behind, whatever it remembers
 )
 
-func (h *Handler) asking(r *http.Request, a *authorization) asking {
+func (h *Handler) asking(v *browser.Visit, a *authorization) (asking, error) {
 	_, alike := h.registrar.(Reuser)
 	switch {
 	case h.isShared(a.judged):
-		if h.Consent != consentUpstream && !h.consented(r, a) {
-			return ourQuestion
+		if h.Consent == consentUpstream {
+			return noQuestion, nil
 		}
+		if ok, err := h.consented(v, a); ok || err != nil {
+			return noQuestion, err
+		}
+		return ourQuestion, nil
 	case alike && h.mayBeAnyProgram(a.judged.Get("redirect_uri")):
 		// Any program can register with the same words, and gets the identifier
 		// of the one that the user has allowed (RFC 8252, section 8.6).
-		return theirQuestion
+		return theirQuestion, nil
 	}
-	return noQuestion
+	return noQuestion, nil
 }
 
 // mayBeAnyProgram reports whether a redirect URI may lead to a program on the user's
@@ -257,6 +266,12 @@ func (h *Handler) repaired(r *http.Request, endpoint string, done []string) {
 	logField(r.Context(), "mcp_auth_facade_repairs", strings.Join(slices.Compact(done), ", "))
 }
 
+// isTooLong reports whether err is about a body that is longer than its bound.
+func isTooLong(err error) bool {
+	_, ok := errors.AsType[*http.MaxBytesError](err)
+	return ok
+}
+
 // refusePage refuses an authorization request on a page: whether its redirect
 // URI is the client's only the server behind knows, so nobody is sent there.
 func (h *Handler) refusePage(w http.ResponseWriter, r *http.Request, endpoint string, cause error) error {
@@ -267,7 +282,7 @@ func (h *Handler) refusePage(w http.ResponseWriter, r *http.Request, endpoint st
 	switch {
 	case errors.Is(cause, errMethod):
 		status = http.StatusMethodNotAllowed
-	case errors.Is(cause, reading.ErrTooLarge):
+	case errors.Is(cause, reading.ErrTooLarge), isTooLong(cause):
 		status = http.StatusRequestEntityTooLarge
 	}
 	pages.Message{

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
 )
 
 // What a user is shown is what their answer is for, whatever the address that the
@@ -62,6 +65,8 @@ func TestQuestionIsWhatIsAnswered(t *testing.T) {
 func TestQuestionSaysForWhom(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, shared)
+	s.secret = storage.NewSecret(storage.New(nil, "mcp_auth_facade", issuer), testSecret)
+	s.browsers = s.newSite()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	s.now = func() time.Time { return now }
 	ada, mallory := s.person(), s.person()
@@ -80,7 +85,7 @@ func TestQuestionSaysForWhom(t *testing.T) {
 
 	// The same keys, another façade, client, or endpoint.
 	for name, change := range map[string]func(*Handler){
-		"another issuer": func(h *Handler) { h.Issuer = "https://auth.example.com/p" },
+		"another issuer": asAnotherIssuer,
 		"another client": func(h *Handler) { h.shared = &Static{ClientID: "other", RedirectURIs: []string{claude}} },
 		"another endpoint": func(h *Handler) {
 			h.applied = &applied{fields: h.applied.fields, guards: []guarded{{kind: authorizationRequest, address: "https://auth.example.com/new"}}}
@@ -101,7 +106,7 @@ func TestQuestionSaysForWhom(t *testing.T) {
 		t.Fatalf("got %d", w.Code)
 	}
 	for name, change := range map[string]func(*Handler){
-		"another issuer": func(h *Handler) { h.Issuer = "https://auth.example.com/p" },
+		"another issuer": asAnotherIssuer,
 		"another client": func(h *Handler) { h.shared = &Static{ClientID: "other", RedirectURIs: []string{claude}} },
 	} {
 		other := *s.Handler
@@ -111,11 +116,35 @@ func TestQuestionSaysForWhom(t *testing.T) {
 		for _, c := range ada.jar.Cookies(home) {
 			r.AddCookie(c)
 		}
-		if !s.consented(r, a) || other.consented(r, a) {
-			t.Errorf("%s: shares the answer", name)
+		w := httptest.NewRecorder()
+		before, err := s.consented(s.browsers.Visit(w, r), a)
+		after, otherErr := other.consented(other.browsers.Visit(w, r), a)
+		if !before || after || err != nil || otherErr != nil {
+			t.Errorf("%s: shares the answer: %t, %t, %v, %v", name, before, after, err, otherErr)
 		}
 	}
+
+	// A cookie under the name of another answer.
+	name := browser.CookieName(siteCookie+hashed(claude), issuer, true)
+	renamed := browser.CookieName(siteCookie+hashed(chatgpt), issuer, true)
+	for _, c := range ada.jar.Cookies(home) {
+		if c.Name == name {
+			ada.jar.SetCookies(home, []*http.Cookie{{Name: renamed, Value: c.Value, Path: "/", Secure: true}})
+		}
+	}
+	if w := ada.get("/o/authorize/?" + good("redirect_uri", chatgpt).Encode()); field(w, "request") == "" {
+		t.Errorf("an answer under another name counts: %d", w.Code)
+	}
 }
+
+// asAnotherIssuer makes h a façade of another issuer, with the same master secret
+// and cookies of the same names.
+func asAnotherIssuer(h *Handler) {
+	h.secret = storage.NewSecret(storage.New(nil, "mcp_auth_facade", "https://auth.example.com/p"), testSecret)
+	h.browsers = h.newSite()
+}
+
+const testSecret = "a master secret that the tests share"
 
 // Any program can listen on loopback or claim a scheme: what the user allowed one
 // of them holds for the one request, and until they have signed in.

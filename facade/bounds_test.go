@@ -2,7 +2,6 @@ package facade
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,47 +10,84 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 )
 
-// A cookie has room for so many answers; the oldest go.
+// A browser keeps so many answers of each kind; the oldest go, and so do those that
+// no longer count.
 func TestAnswersAreBounded(t *testing.T) {
 	t.Parallel()
-	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	asked := func(i int) *question {
-		return &question{RedirectURI: fmt.Sprintf("https://client-%d.example/a/rather/long/callback/%s", i, strings.Repeat("x", 300)), Request: "web"}
-	}
-	var a answers
+	var uris strings.Builder
 	for i := range 3 * maxConsents {
-		a.remember(asked(i), start.Add(time.Duration(i)*time.Minute))
-		a.remember(&question{RedirectURI: "http://127.0.0.1/cb", Request: fmt.Sprintf("%022d", i)}, start.Add(time.Duration(i)*time.Minute))
+		fmt.Fprintf(&uris, " https://client-%d.example/cb", i)
 	}
-	if len(a.Targets) != maxConsents || len(a.Requests) != maxRequests {
-		t.Errorf("%d answers and %d requests, want %d and %d", len(a.Targets), len(a.Requests), maxConsents, maxRequests)
+	s := newSite(t, "preset django-oauth-toolkit\nregister static mcp-client {\nredirect_uris"+uris.String()+" "+local+"\n}")
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s.now = func() time.Time { return now }
+	p := s.person()
+	kept := func(prefix string) (n int) {
+		for _, c := range p.jar.Cookies(home) {
+			if size := len(c.Name) + len(c.Value); size > 300 {
+				t.Errorf("a cookie of %d bytes", size)
+			}
+			if strings.HasPrefix(c.Name, "__Host-"+prefix) {
+				n++
+			}
+		}
+		return n
+	}
+	site := func(i int) string {
+		return "/o/authorize/?" + good("redirect_uri", fmt.Sprintf("https://client-%d.example/cb", i)).Encode()
+	}
+	program := func(i int) string {
+		return "/o/authorize/?" + good("redirect_uri", local, "state", fmt.Sprint(i)).Encode()
 	}
 	for i := range 3 * maxConsents {
-		_, kept := a.Targets[targetOf(asked(i).RedirectURI)]
-		if want := i >= 2*maxConsents; kept != want {
-			t.Errorf("client %d: kept %t, want %t", i, kept, want)
+		now = now.Add(time.Minute)
+		p.answer(p.get(site(i)), "allow")
+		p.answer(p.get(program(i)), "allow")
+	}
+	if sites, requests := kept(siteCookie), kept(requestCookie); sites != maxConsents || requests != maxRequests {
+		t.Errorf("%d web sites and %d requests, want %d and %d", sites, requests, maxConsents, maxRequests)
+	}
+	for i := range 3 * maxConsents {
+		if got, want := p.get(site(i)).Code == http.StatusTeapot, i >= 2*maxConsents; got != want {
+			t.Errorf("web site %d: allowed %t, want %t", i, got, want)
+		}
+		if got, want := p.get(program(i)).Code == http.StatusTeapot, i >= 3*maxConsents-maxRequests; got != want {
+			t.Errorf("request %d: allowed %t, want %t", i, got, want)
 		}
 	}
-	a.Issuer, a.Browser, a.ClientID = "https://auth.example.com/o", fmt.Sprintf("%022d", 1), "mcp-public"
-	b, err := json.Marshal(a)
-	if err != nil || len(b) > 2900 { // sealed, a third more; browsers keep 4096
-		t.Errorf("%d bytes, %v", len(b), err)
-	}
-	// What is over is not kept.
-	a.remember(asked(1), start.Add(consentLifetime+time.Hour))
-	a.remember(&question{RedirectURI: "http://127.0.0.1/cb", Request: "r"}, start.Add(consentLifetime+time.Hour))
-	if len(a.Targets) != 1 || len(a.Requests) != 1 {
-		t.Errorf("much later: %d answers and %d requests, want one of each", len(a.Targets), len(a.Requests))
-	}
-	// A program on the user's computer is no place to remember.
-	for _, uri := range []string{"http://127.0.0.1/cb", "http://localhost:1/cb", "cursor://x/cb", "https://localhost/cb"} {
-		var a answers
-		a.remember(&question{RedirectURI: uri, Request: "r"}, start)
-		if len(a.Targets) != 0 || len(a.Requests) != 1 {
-			t.Errorf("%s: remembered as %v, %v", uri, a.Targets, a.Requests)
+	// Cookies that don't open make room for those that do.
+	planted := &http.Cookie{Name: browser.CookieName(siteCookie+"planted", issuer, true), Value: "x", Path: "/", Secure: true}
+	p.jar.SetCookies(home, []*http.Cookie{planted})
+	p.answer(p.get(site(0)), "allow")
+	for _, c := range p.jar.Cookies(home) {
+		if c.Name == planted.Name {
+			t.Error("a cookie that doesn't open is kept")
 		}
+	}
+	if w := p.get(site(3*maxConsents - 1)); w.Code != http.StatusTeapot {
+		t.Errorf("the newest went: %d", w.Code)
+	}
+}
+
+// A question may be as long as an authorization request.
+func TestLongQuestion(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, shared)
+	p := s.person()
+	q := good()
+	q.Set("claims", strings.Repeat("&", (reading.MaxQuery-len(q.Encode()))/3-10))
+	if w := p.answer(p.get("/o/authorize/?"+q.Encode()), "allow"); w.Code != http.StatusSeeOther {
+		t.Errorf("got %d", w.Code)
+	}
+	form := "decision=allow&request=" + strings.Repeat("x", 64<<10)
+	w := p.do(request("POST", "/o/oauth/facade-consent", form, "Content-Type", formType, "Sec-Fetch-Site", "same-origin"))
+	if w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("an answer that is too long: got %d", w.Code)
 	}
 }
 

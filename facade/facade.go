@@ -19,6 +19,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
@@ -110,7 +111,7 @@ type Handler struct {
 	shared    SharedClient // nil unless clients share an identifier
 	limits    *limits
 	secret    *storage.Secret
-	csrf      *http.CrossOriginProtection
+	browsers  *browser.Site
 	now       func() time.Time
 	release   []func()
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -29,7 +28,6 @@ import (
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.now = time.Now
-	h.csrf = http.NewCrossOriginProtection()
 	h.applied = new(applied)
 	if err := guard.Require(ctx); err != nil {
 		return err
@@ -63,6 +61,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	records := storage.New(ctx.Storage(), "mcp_auth_facade", h.Issuer)
 	h.secret = storage.NewSecret(records, "")
+	h.browsers = h.newSite()
 	if err := metrics.Register(ctx, requests); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}

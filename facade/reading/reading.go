@@ -43,9 +43,6 @@ func ForAuthorization(further ...string) *Reader { return newReader(further, aut
 // revoke them, to ask about them.
 func ForToken(further ...string) *Reader { return newReader(further, tokenParameters) }
 
-// Plain returns a reader of forms that have nothing of OAuth's.
-func Plain() *Reader { return newReader(nil, nil) }
-
 func newReader(further, parameters []string) *Reader {
 	r := &Reader{known: make(map[string]string)}
 	for _, name := range slices.Concat(further, parameters) {

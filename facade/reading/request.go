@@ -112,7 +112,9 @@ func (r *Reader) Form(req *http.Request) (url.Values, error) {
 	return r.Parse(string(body))
 }
 
-// SetQuery replaces the query of req.
+// SetQuery replaces the query of req. It changes req itself, as Caddy's rewrite
+// handler does: placeholders such as {query} are read from that very request, and a
+// later handler must see nothing but what was judged.
 func SetQuery(req *http.Request, parameters url.Values) {
 	req.URL.RawQuery, req.URL.ForceQuery = Encode(parameters), false
 	req.RequestURI = req.URL.RequestURI()
