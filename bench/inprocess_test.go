@@ -186,7 +186,7 @@ func measureMemory(t *testing.T, results *table) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cached := cache.Cached(v)
+	cached := cache.Cached(v.Source())
 	raws := make([]string, n)
 	for i := range raws {
 		raws[i] = srv.Mint(map[string]any{"sub": fmt.Sprintf("user-%08d-of-many", i)})
@@ -239,7 +239,7 @@ func opaqueBytes(t *testing.T) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cached := cache.Cached(v)
+	cached := cache.Cached(v.Source())
 	raws := make([]string, n)
 	for i := range raws {
 		raws[i] = srv.Opaque(map[string]any{"sub": fmt.Sprintf("user-%08d-of-many", i)})
@@ -274,7 +274,7 @@ func measureCalls(t *testing.T, results *table) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cached, raw := cache.Cached(v), srv.Opaque(nil)
+	cached, raw := cache.Cached(v.Source()), srv.Opaque(nil)
 	var wg sync.WaitGroup
 	for range 1000 {
 		wg.Go(func() { firstSight(t, cached, raw) })

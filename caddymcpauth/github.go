@@ -67,34 +67,33 @@ func (v *GitHub) Provision(ctx caddy.Context) error {
 }
 
 // TokenVerifier implements [Verifier].
-func (v *GitHub) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
+func (v *GitHub) TokenVerifier(iss IssuerInfo) (none token.Source, err error) {
 	config := token.GitHubConfig{
 		Issuer:                 iss.Issuer,
 		InsecureAnyApplication: v.InsecureAnyApplication,
 		Prefixes:               v.TokenPrefix,
 		Client:                 iss.Client,
 	}
-	var err error
 	if v.Endpoint, err = replaceGlobal("endpoint", v.Endpoint); err != nil {
-		return nil, err
+		return none, err
 	}
 	if v.ClientID, err = replaceGlobal("client_id", v.ClientID); err != nil {
-		return nil, err
+		return none, err
 	}
 	if v.ClientSecret, err = replaceGlobal("client_secret", v.ClientSecret); err != nil {
-		return nil, err
+		return none, err
 	}
 	config.Endpoint, config.ClientID, config.ClientSecret = v.Endpoint, v.ClientID, v.ClientSecret
 	verifier, err := token.NewGitHub(config)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	if v.InsecureAnyApplication {
 		v.logger.Warn("insecure_any_application is on: any GitHub token is accepted, whichever application it was issued to",
 			zap.String("issuer", iss.Issuer),
 			zap.String("resource", iss.Resource))
 	}
-	return verifier, nil
+	return verifier.Source(), nil
 }
 
 // UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:

@@ -40,16 +40,16 @@ func (g *guest) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-func (g *guest) TokenVerifier(info caddymcpauth.IssuerInfo) (token.Verifier, error) {
+func (g *guest) TokenVerifier(info caddymcpauth.IssuerInfo) (token.Source, error) {
 	if g.Fail {
-		return nil, errors.New("the guest does not want to")
+		return token.Source{}, errors.New("the guest does not want to")
 	}
-	return guestVerifier(info), nil
+	return token.Source{Verifier: guestVerifier(info)}, nil
 }
 
 type guestVerifier caddymcpauth.IssuerInfo
 
-// Accepts implements token.Selector.
+// Accepts implements [token.Verifier].
 func (guestVerifier) Accepts(p *token.Presented) bool { return p.JWS == nil }
 
 func (v guestVerifier) Verify(_ context.Context, p *token.Presented) (*token.Token, error) {

@@ -92,19 +92,19 @@ func (v *Introspection) Provision(ctx caddy.Context) error {
 }
 
 // TokenVerifier implements [Verifier].
-func (v *Introspection) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
+func (v *Introspection) TokenVerifier(iss IssuerInfo) (none token.Source, err error) {
 	if leeway := time.Duration(v.Leeway); leeway < 0 || leeway > maxLeeway {
-		return nil, fmt.Errorf("leeway %s is not between 0 and %s", leeway, maxLeeway)
+		return none, fmt.Errorf("leeway %s is not between 0 and %s", leeway, maxLeeway)
 	}
 	if err := v.replacePlaceholders(); err != nil {
-		return nil, err
+		return none, err
 	}
 	auth, err := v.clientAuth(iss)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	if v.Endpoint == "" && !iss.Discovery.Knows("introspection_endpoint") {
-		return nil, errors.New("discovery is off, so the endpoint must be given: endpoint <url>")
+		return none, errors.New("discovery is off, so the endpoint must be given: endpoint <url>")
 	}
 	config := token.IntrospectionConfig{
 		Issuer:               iss.Issuer,
@@ -128,22 +128,24 @@ func (v *Introspection) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 	}
 	if v.Endpoint != "" {
 		if err := web.CheckAddress(v.Endpoint); err != nil {
-			return nil, fmt.Errorf("endpoint: %w", err)
+			return none, fmt.Errorf("endpoint: %w", err)
 		}
 	}
 	if v.ConfirmJWT {
-		verifier, err := (&JWT{Leeway: v.Leeway}).TokenVerifier(iss)
-		if err != nil {
-			return nil, err
+		if config.JWT, err = (&JWT{Leeway: v.Leeway}).verifier(iss); err != nil {
+			return none, err
 		}
-		config.JWT = verifier.(*token.JWT)
 	}
 	if v.InsecureAllowMissingAudience {
 		v.logger.Warn("insecure_allow_missing_audience is on: tokens that the issuer issued for other resources are accepted",
 			zap.String("issuer", iss.Issuer),
 			zap.String("resource", iss.Resource))
 	}
-	return token.NewIntrospection(config)
+	verifier, err := token.NewIntrospection(config)
+	if err != nil {
+		return none, err
+	}
+	return verifier.Source(), nil
 }
 
 func (v *Introspection) replacePlaceholders() (err error) {

@@ -97,6 +97,9 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (token.IssuerVe
 		if err != nil {
 			return none, fmt.Errorf("%s: %w", name, err)
 		}
+		if v.Verifier == nil {
+			return none, fmt.Errorf("%s: it returned no verifier", name)
+		}
 		cache, err := iss.acquireCache(info, state.turns, settings[i], module)
 		if err != nil {
 			return none, fmt.Errorf("%s: %w", name, err)

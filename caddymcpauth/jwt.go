@@ -46,7 +46,16 @@ func (JWT) CaddyModule() caddy.ModuleInfo {
 }
 
 // TokenVerifier implements [Verifier].
-func (v *JWT) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
+func (v *JWT) TokenVerifier(iss IssuerInfo) (token.Source, error) {
+	verifier, err := v.verifier(iss)
+	if err != nil {
+		return token.Source{}, err
+	}
+	return verifier.Source(), nil
+}
+
+// verifier returns the verifier itself.
+func (v *JWT) verifier(iss IssuerInfo) (*token.JWT, error) {
 	if leeway := time.Duration(v.Leeway); leeway < 0 || leeway > maxLeeway {
 		return nil, fmt.Errorf("leeway %s is not between 0 and %s", leeway, maxLeeway)
 	}

@@ -41,8 +41,12 @@ func (v *slowIssuer) Verify(ctx context.Context, p *token.Presented) (*token.Tok
 	return nil, &token.InvalidError{Reason: token.Inactive}
 }
 
-// Probe implements [token.Prober].
-func (v *slowIssuer) Probe(context.Context) error { return nil }
+// Accepts implements [token.Verifier].
+func (v *slowIssuer) Accepts(*token.Presented) bool { return true }
+
+func (v *slowIssuer) source() token.Source {
+	return token.Source{Verifier: v, Probe: func(context.Context) error { return nil }}
+}
 
 // However many tokens strangers invent, an issuer is asked few questions at a time,
 // and none of theirs keeps the tokens of others waiting for long: not from one
@@ -81,7 +85,7 @@ func TestQuestionsAreShared(t *testing.T) {
 						}
 						return tc.slow
 					}}
-					list := token.Issuers{{Issuer: "https://a.example", Verifiers: []token.Verifier{cache.Cached(v)}}}
+					list := token.Issuers{{Issuer: "https://a.example", Verifiers: []*token.Member{cache.Cached(v.source())}}}
 					var wg sync.WaitGroup
 					ask := func(raw, from string) (time.Duration, error) {
 						start := time.Now()
@@ -136,7 +140,7 @@ func TestNoTurn(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		v := &slowIssuer{takes: func(string) time.Duration { return time.Hour }}
-		list := token.Issuers{{Issuer: "https://a.example", Verifiers: []token.Verifier{cache.Cached(v)}}}
+		list := token.Issuers{{Issuer: "https://a.example", Verifiers: []*token.Member{cache.Cached(v.source())}}}
 		start := time.Now()
 		var wg sync.WaitGroup
 		for i := range 600 {

@@ -59,21 +59,24 @@ func (Static) CaddyModule() caddy.ModuleInfo {
 }
 
 // TokenVerifier implements [Verifier].
-func (v *Static) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
+func (v *Static) TokenVerifier(iss IssuerInfo) (none token.Source, err error) {
 	if resource.Same(iss.Issuer, iss.Resource) {
-		return nil, errors.New("the issuer and the resource have the same identifier, so a key could not be told apart from a user of the same name: give the resource a path, such as /mcp")
+		return none, errors.New("the issuer and the resource have the same identifier, so a key could not be told apart from a user of the same name: give the resource a path, such as /mcp")
 	}
 	keys := make([]token.APIKey, len(v.Keys))
 	for i, k := range v.Keys {
 		if k == nil {
-			return nil, fmt.Errorf("key %d is null", i)
+			return none, fmt.Errorf("key %d is null", i)
 		}
-		var err error
 		if keys[i], err = k.apiKey(); err != nil {
-			return nil, fmt.Errorf("key %q: %w", k.Name, err)
+			return none, fmt.Errorf("key %q: %w", k.Name, err)
 		}
 	}
-	return token.NewAPIKeys(iss.Resource, keys)
+	verifier, err := token.NewAPIKeys(iss.Resource, keys)
+	if err != nil {
+		return none, err
+	}
+	return verifier.Source(), nil
 }
 
 // apiKey returns the key with its placeholders replaced. The hash is not in the

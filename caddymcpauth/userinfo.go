@@ -65,7 +65,7 @@ func (v *Userinfo) Provision(ctx caddy.Context) error {
 }
 
 // TokenVerifier implements [Verifier].
-func (v *Userinfo) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
+func (v *Userinfo) TokenVerifier(iss IssuerInfo) (none token.Source, err error) {
 	config := token.UserinfoConfig{
 		Issuer:   iss.Issuer,
 		Require:  v.Require,
@@ -77,24 +77,23 @@ func (v *Userinfo) TokenVerifier(iss IssuerInfo) (token.Verifier, error) {
 	}
 	if v.Endpoint == "" {
 		if !iss.Discovery.Knows("userinfo_endpoint") {
-			return nil, errors.New("discovery is off, so the userinfo endpoint must be given: endpoint <url>")
+			return none, errors.New("discovery is off, so the userinfo endpoint must be given: endpoint <url>")
 		}
 		config.Discover = userinfoEndpoint(iss.Discovery)
 	} else {
-		var err error
 		if v.Endpoint, err = replaceGlobal("endpoint", v.Endpoint); err != nil {
-			return nil, err
+			return none, err
 		}
 		config.Endpoint = v.Endpoint
 	}
 	verifier, err := token.NewUserinfo(config)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	v.logger.Warn("userinfo cannot check a token's audience: any token of this issuer is accepted, whatever it was issued for",
 		zap.String("issuer", iss.Issuer),
 		zap.String("resource", iss.Resource))
-	return verifier, nil
+	return verifier.Source(), nil
 }
 
 // sometimes calls report at most once a minute: every request may fail.

@@ -12,14 +12,13 @@ import (
 // `http.mcp_auth.verifiers`. Such a module holds settings; TokenVerifier turns
 // them into a verifier for one issuer.
 type Verifier interface {
-	// TokenVerifier returns a verifier of the issuer's tokens. It is called
-	// once, at provision, and must not touch the network: the authorization
-	// server may be served by this very Caddy. If the result implements
-	// [token.Selector], it is asked only about the tokens it accepts. Errors
-	// are configuration errors and should name the cure. Placeholders are to be
+	// TokenVerifier returns a verifier of the issuer's tokens, and how to ask it.
+	// It is called once, at provision, and must not touch the network: the
+	// authorization server may be served by this very Caddy. Errors are
+	// configuration errors and should name the cure. Placeholders are to be
 	// replaced in the module's own fields: its JSON is part of what tells its
 	// cached verdicts from another's.
-	TokenVerifier(IssuerInfo) (token.Verifier, error)
+	TokenVerifier(IssuerInfo) (token.Source, error)
 }
 
 // IssuerInfo is what a verifier gets to know about its issuer.

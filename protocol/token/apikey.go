@@ -147,20 +147,12 @@ func (v *APIKeys) Verify(_ context.Context, p *Presented) (*Token, error) {
 	return v.tokens[found], nil
 }
 
-// Accepts implements [Selector].
+// Accepts implements [Verifier].
 func (v *APIKeys) Accepts(p *Presented) bool { return p.JWS == nil }
 
-// Local implements [Local]: an API key is none of any issuer's business.
-func (v *APIKeys) Local() {}
-
-// StillGood implements [Revalidator]. A key that is no longer listed stops
-// working with the reload, whatever a cache remembers of it.
+// StillGood reports whether the key of t is still listed, see [Source]. A key that
+// isn't stops working with the reload, whatever a cache remembers of it.
 func (v *APIKeys) StillGood(_ context.Context, t *Token) bool { return slices.Contains(v.tokens, t) }
 
-// Interface guards
-var (
-	_ Verifier    = (*APIKeys)(nil)
-	_ Selector    = (*APIKeys)(nil)
-	_ Local       = (*APIKeys)(nil)
-	_ Revalidator = (*APIKeys)(nil)
-)
+// Interface guard
+var _ Verifier = (*APIKeys)(nil)

@@ -84,11 +84,11 @@ func TestAPIKeysRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if got := outcome(judge(t.Context(), cache.Cached(before), key)); got != "verified" {
+		if got := outcome(judge(t.Context(), cache.Cached(before.Source()), key)); got != "verified" {
 			t.Errorf("before: got %s, want verified", got)
 		}
 	}
-	if got := outcome(judge(t.Context(), cache.Cached(after), key)); got != "inactive" {
+	if got := outcome(judge(t.Context(), cache.Cached(after.Source()), key)); got != "inactive" {
 		t.Errorf("after: got %s, want inactive", got)
 	}
 }
@@ -104,16 +104,16 @@ func TestAPIKeysStayHere(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := token.Issuers{
-		{Issuer: other.Issuer(), Verifiers: []token.Verifier{newUserinfo(t, other, nil)}},
-		{Issuer: srv.Issuer(), Verifiers: []token.Verifier{newUserinfo(t, srv, nil), keys}},
+		{Issuer: other.Issuer(), Verifiers: []*token.Member{{Source: newUserinfo(t, other, nil).Source()}}},
+		{Issuer: srv.Issuer(), Verifiers: []*token.Member{{Source: newUserinfo(t, srv, nil).Source()}, {Source: keys.Source()}}},
 	}
-	if tok, err := judge(t.Context(), list, key); err != nil || tok.Subject != "ci" {
+	if tok, err := list.Judge(t.Context(), key); err != nil || tok.Subject != "ci" {
 		t.Errorf("got %+v (%v), want the key ci", tok, err)
 	}
 	if got := srv.Count(oauthtest.Any) + other.Count(oauthtest.Any); got != 0 {
 		t.Errorf("the key went out %d times", got)
 	}
-	if tok, err := judge(t.Context(), list, srv.Opaque(map[string]any{"sub": "ci"})); err != nil || tok.Issuer != srv.Issuer() {
+	if tok, err := list.Judge(t.Context(), srv.Opaque(map[string]any{"sub": "ci"})); err != nil || tok.Issuer != srv.Issuer() {
 		t.Errorf("the issuer's user ci: got %+v (%v), want one of the issuer", tok, err)
 	}
 }

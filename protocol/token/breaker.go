@@ -17,27 +17,10 @@ const (
 	maxBreak = 30 * time.Second
 )
 
-// Prober is implemented by a [Verifier] that can find out whether its issuer works
-// by a question of its own.
-type Prober interface {
-	// Probe asks the issuer about something that no caller has a hand in, a
-	// random token for example. It returns an error unless the issuer answers
-	// that as it should.
-	Probe(ctx context.Context) error
-}
-
-// probe returns the own question of v, nil if it has none.
-func probe(v Verifier) func(context.Context) error {
-	if p, ok := find[Prober](v); ok {
-		return p.Probe
-	}
-	return nil
-}
-
 // breaker keeps questions away from an issuer that is away, for a pause that
 // doubles with every further failure. No token moves it: a firewall in front of
 // the issuer may answer 503 to one, or never. If questions fail, that only makes
-// the door ask one of its own ([Prober]), and what comes of that decides: it
+// the door ask one of its own ([Source.Probe]), and what comes of that decides: it
 // opens the breaker, and after a pause closes it.
 //
 // For a verifier that has no such question, its own [UnavailableError.Outage]

@@ -93,7 +93,7 @@ func TestBreaker(t *testing.T) {
 				}
 				return &token.Token{Subject: raw}, nil
 			}}
-			cached := newCache(t, token.CacheConfig{Now: clk.Now}).Cached(v)
+			cached := newCache(t, token.CacheConfig{Now: clk.Now}).Cached(v.Source())
 			for i, s := range tc.steps {
 				clk.Advance(s.after)
 				says = s.issuer
@@ -127,7 +127,7 @@ func TestBreakerProbe(t *testing.T) {
 			clk := testkit.NewClock()
 			c := newCache(t, token.CacheConfig{Now: clk.Now})
 			for i := range 3 {
-				checkOutcome(t, "away", c.Cached(failing(outage("away"))), strconv.Itoa(i), "unavailable")
+				checkOutcome(t, "away", c.Cached(failing(outage("away")).Source()), strconv.Itoa(i), "unavailable")
 			}
 			clk.Advance(time.Second)
 			synctest.Test(t, func(t *testing.T) {
@@ -139,17 +139,17 @@ func TestBreakerProbe(t *testing.T) {
 						return nil, outage("away")
 					}}
 				}
-				probe := ask(t.Context(), c.Cached(v), "probe")
+				probe := ask(t.Context(), c.Cached(v.Source()), "probe")
 				synctest.Wait()
 				for i := range 20 {
-					checkOutcome(t, "while it is found out", c.Cached(v), fmt.Sprint("other ", i), "unavailable")
+					checkOutcome(t, "while it is found out", c.Cached(v.Source()), fmt.Sprint("other ", i), "unavailable")
 				}
 				checkCalls(t, "while it is found out", &v.calls, 1)
 				close(release)
 				if got := <-probe; got != want {
 					t.Errorf("the one that was let through: got %s, want %s", got, want)
 				}
-				checkOutcome(t, "afterwards", c.Cached(v), "afterwards", want)
+				checkOutcome(t, "afterwards", c.Cached(v.Source()), "afterwards", want)
 			})
 		})
 	}
@@ -169,7 +169,7 @@ func TestBreakerCrowd(t *testing.T) {
 		}}
 		var waiting []<-chan string
 		for i := range 50 {
-			waiting = append(waiting, ask(t.Context(), c.Cached(v), strconv.Itoa(i)))
+			waiting = append(waiting, ask(t.Context(), c.Cached(v.Source()), strconv.Itoa(i)))
 		}
 		synctest.Wait()
 		close(release)
@@ -181,7 +181,7 @@ func TestBreakerCrowd(t *testing.T) {
 		checkCalls(t, "all at once", &v.calls, 50)
 	})
 	clk.Advance(time.Second)
-	checkOutcome(t, "a second later", c.Cached(vouching(time.Time{})), "opaque", "verified")
+	checkOutcome(t, "a second later", c.Cached(vouching(time.Time{}).Source()), "opaque", "verified")
 }
 
 // Keys serve for all tokens, and whoever keeps them takes care of their issuer:
@@ -194,7 +194,7 @@ func TestBreakerIsNotForLocal(t *testing.T) {
 		}
 		return nil, outage("unknown kid, and the issuer may not be asked yet")
 	}}}
-	cached := newCache(t, token.CacheConfig{}).Cached(v)
+	cached := newCache(t, token.CacheConfig{}).Cached(v.Source())
 	for i := range 100 {
 		checkOutcome(t, "unknown kid", cached, strconv.Itoa(i), "unavailable")
 	}

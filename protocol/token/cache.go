@@ -25,15 +25,6 @@ const (
 	refusalTTL = 5 * time.Second
 )
 
-// Revalidator is implemented by a [Verifier] whose verdicts can fall before they
-// expire.
-type Revalidator interface {
-	// StillGood reports whether t, a verdict of this verifier, stands. If it
-	// doesn't, the token is judged again. It is asked on every hit, so it must
-	// be fast.
-	StillGood(ctx context.Context, t *Token) bool
-}
-
 // CacheConfig says how long a [Cache] keeps what.
 type CacheConfig struct {
 	// MaxEntries bounds the number of verdicts. Zero means
@@ -53,17 +44,6 @@ type CacheConfig struct {
 	Now func() time.Time
 }
 
-// Local is implemented by a [Verifier] that asks nobody about a token: what it
-// needs, keys for example, serves for all tokens. It is called for each caller
-// that misses the cache, and its refusals are not kept: they may have been
-// judged by keys that are about to change, and judging again costs nobody
-// anything. Local verifiers are asked first about opaque tokens, so that a token
-// they know is sent to no issuer.
-type Local interface {
-	// Local does nothing.
-	Local()
-}
-
 // Cache remembers a verifier's verdicts, not decisions: scopes are judged for
 // each request. It makes one call of however many wait for the same token, and
 // none while the issuer is away. It is made to outlive the verifier that it is
@@ -71,7 +51,7 @@ type Local interface {
 type Cache struct {
 	config   CacheConfig
 	verdicts *otter.Cache[[sha256.Size]byte, *verdict]
-	common   commons
+	slimmer  Slimmer
 	breaker  breaker
 
 	mu      sync.Mutex
@@ -112,36 +92,33 @@ func NewCache(config CacheConfig) (*Cache, error) {
 	}, nil
 }
 
-// Cached returns v with its verdicts remembered in c. The cache must not be
-// used with a verifier that judges differently.
-func (c *Cache) Cached(v Verifier) Verifier {
-	return &cached{cache: c, verifier: v}
-}
-
-// cached is a [Verifier] with a [Cache] before it.
-type cached struct {
-	cache    *Cache
-	verifier Verifier
-}
-
-func (v *cached) unwrap() Verifier { return v.verifier }
+// Cached returns v with its verdicts remembered in c, which must not be used with a
+// verifier that judges differently.
+func (c *Cache) Cached(v Source) *Member { return &Member{Source: v, Cache: c} }
 
 // Verify implements [Verifier].
-func (v *cached) Verify(ctx context.Context, p *Presented) (*Token, error) {
-	c := v.cache
-	key := cacheKey(p.Raw)
-	if t, err := v.look(ctx, key, p.Raw); t != nil || err != nil {
+func (m *Member) Verify(ctx context.Context, p *Presented) (*Token, error) {
+	return m.judge(ctx, cacheKey(p.Raw), p)
+}
+
+// judge is Verify for a token whose key is known.
+func (m *Member) judge(ctx context.Context, key [sha256.Size]byte, p *Presented) (*Token, error) {
+	c := m.Cache
+	if c == nil {
+		return m.Source.Verify(ctx, p)
+	}
+	if t, err := m.remembered(ctx, key, p.Raw); t != nil || err != nil {
 		return t, err
 	}
-	if _, ok := find[Local](v.verifier); ok {
+	if m.NoNetwork {
 		began := c.forgotten.Load()
-		t, err := v.verifier.Verify(ctx, p)
+		t, err := m.Source.Verify(ctx, p)
 		if err == nil && t != nil {
 			c.keep(key, c.goodVerdict(p, t, true), began)
 		}
 		return t, err
 	}
-	f := v.join(ctx, key, p)
+	f := m.join(ctx, key, p)
 	select {
 	case <-f.done:
 	case <-ctx.Done():
@@ -153,6 +130,23 @@ func (v *cached) Verify(ctx context.Context, p *Presented) (*Token, error) {
 	return f.verdict.result(p.Raw)
 }
 
+// remembered returns what the cache has of raw, whose key is key: a token, a refusal,
+// or neither if nothing there stands.
+func (m *Member) remembered(ctx context.Context, key [sha256.Size]byte, raw string) (*Token, error) {
+	if m.Cache == nil {
+		return nil, nil
+	}
+	hit, ok := m.Cache.verdicts.GetIfPresent(key)
+	if !ok || m.Cache.config.Now().UnixMilli() >= hit.until {
+		return nil, nil
+	}
+	t, err := hit.result(raw)
+	if t != nil && m.StillGood != nil && !m.StillGood(ctx, t) {
+		return nil, nil
+	}
+	return t, err
+}
+
 // cacheKey returns the SHA-256 of a token. It is taken for every request, so
 // tokens of usual length are not copied to the heap for it.
 func cacheKey(raw string) [sha256.Size]byte {
@@ -161,20 +155,6 @@ func cacheKey(raw string) [sha256.Size]byte {
 		return sha256.Sum256(buf[:copy(buf[:], raw)])
 	}
 	return sha256.Sum256([]byte(raw))
-}
-
-// look returns what is remembered of raw, whose key is key: a token, a refusal, or
-// neither if there is nothing that stands.
-func (v *cached) look(ctx context.Context, key [sha256.Size]byte, raw string) (*Token, error) {
-	hit, ok := v.cache.verdicts.GetIfPresent(key)
-	if !ok || v.cache.config.Now().UnixMilli() >= hit.until {
-		return nil, nil
-	}
-	t, err := hit.result(raw)
-	if r, ok := find[Revalidator](v.verifier); ok && t != nil && !r.StillGood(ctx, t) {
-		return nil, nil
-	}
-	return t, err
 }
 
 // keep remembers a verdict whose making began when began things were forgotten.
@@ -188,19 +168,5 @@ func (c *Cache) keep(key [sha256.Size]byte, v *verdict, began int64) {
 	}
 }
 
-// until returns how long the verdict on a good token is kept. One that was got by
-// asking is for a short time: the answer may change.
-func (c *Cache) until(t *Token, local bool) time.Time {
-	ttl := c.config.TTL
-	if ttl == 0 && (!local || t.Expiry.IsZero()) {
-		ttl = DefaultTTL
-	}
-	limit := c.config.Now().Add(ttl)
-	if !t.Expiry.IsZero() && (ttl == 0 || t.Expiry.Before(limit)) {
-		return t.Expiry
-	}
-	return limit
-}
-
 // Interface guard
-var _ Verifier = (*cached)(nil)
+var _ Verifier = (*Member)(nil)

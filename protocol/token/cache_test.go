@@ -22,6 +22,10 @@ type counted struct {
 	verify func(ctx context.Context, raw string) (*token.Token, error)
 }
 
+func (*counted) Accepts(*token.Presented) bool { return true }
+
+func (v *counted) Source() token.Source { return token.Source{Verifier: v} }
+
 func (v *counted) Verify(ctx context.Context, p *token.Presented) (*token.Token, error) {
 	v.calls.Add(1)
 	return v.verify(ctx, p.Raw)
@@ -30,12 +34,18 @@ func (v *counted) Verify(ctx context.Context, p *token.Presented) (*token.Token,
 // local is counted, of which no issuer hears.
 type local struct{ *counted }
 
-func (local) Local() {}
+func (v local) Source() token.Source { return token.Source{Verifier: v, NoNetwork: true} }
 
 // countedJWT counts what a [token.JWT] is asked.
 type countedJWT struct {
 	*token.JWT
 	calls atomic.Int64
+}
+
+func (v *countedJWT) Source() token.Source {
+	s := v.JWT.Source()
+	s.Verifier = v
+	return s
 }
 
 func (v *countedJWT) Verify(ctx context.Context, p *token.Presented) (*token.Token, error) {
@@ -54,6 +64,9 @@ func vouching(expiry time.Time) *counted {
 func failing(err error) *counted {
 	return &counted{verify: func(context.Context, string) (*token.Token, error) { return nil, err }}
 }
+
+// source is a verifier that says how it is to be asked.
+type source interface{ Source() token.Source }
 
 func newCache(t *testing.T, config token.CacheConfig) *token.Cache {
 	t.Helper()
@@ -123,11 +136,11 @@ func TestCacheKeeps(t *testing.T) {
 				expiry = clk.Now().Add(tc.expiry)
 			}
 			v := vouching(expiry)
-			var verifier token.Verifier = v
+			var verifier source = v
 			if tc.token == known {
 				verifier = local{v}
 			}
-			cached := newCache(t, token.CacheConfig{TTL: tc.ttl, Now: clk.Now}).Cached(verifier)
+			cached := newCache(t, token.CacheConfig{TTL: tc.ttl, Now: clk.Now}).Cached(verifier.Source())
 			checkOutcome(t, "first sight", cached, tc.token, "verified")
 			checkCalls(t, "first sight", &v.calls, 1)
 			if tc.want > 0 {
@@ -155,7 +168,7 @@ func TestCacheOfRefusals(t *testing.T) {
 		name  string
 		token string
 		ttl   time.Duration
-		v     token.Verifier
+		v     source
 		calls *atomic.Int64
 		want  string
 		kept  bool
@@ -172,7 +185,7 @@ func TestCacheOfRefusals(t *testing.T) {
 	for _, tc := range tests { // not parallel: they share the counters
 		t.Run(tc.name, func(t *testing.T) {
 			clk := testkit.NewClock()
-			cached := newCache(t, token.CacheConfig{TTL: tc.ttl, Now: clk.Now}).Cached(tc.v)
+			cached := newCache(t, token.CacheConfig{TTL: tc.ttl, Now: clk.Now}).Cached(tc.v.Source())
 			for _, step := range []struct {
 				name    string
 				advance time.Duration
@@ -198,7 +211,7 @@ func TestCacheOfRefusals(t *testing.T) {
 func TestCacheKey(t *testing.T) {
 	t.Parallel()
 	v := vouching(time.Time{})
-	cached := newCache(t, token.CacheConfig{}).Cached(v)
+	cached := newCache(t, token.CacheConfig{}).Cached(v.Source())
 	long := fmt.Sprintf("%03000d", 1) // longer than what is hashed on the stack
 	for range 2 {
 		for _, raw := range []string{"", "a", "A", "b", "ab", long, long + "2"} {
@@ -208,7 +221,7 @@ func TestCacheKey(t *testing.T) {
 		}
 	}
 	checkCalls(t, "seven tokens twice", &v.calls, 7)
-	checkOutcome(t, "another cache", newCache(t, token.CacheConfig{}).Cached(v), "a", "verified")
+	checkOutcome(t, "another cache", newCache(t, token.CacheConfig{}).Cached(v.Source()), "a", "verified")
 	checkCalls(t, "another cache", &v.calls, 8)
 }
 
@@ -223,7 +236,7 @@ func TestCacheConfig(t *testing.T) {
 func TestCacheBound(t *testing.T) {
 	t.Parallel()
 	const bound = 100
-	for name, v := range map[string]token.Verifier{
+	for name, v := range map[string]source{
 		"verified": vouching(time.Time{}),
 		"refused":  failing(&token.InvalidError{Reason: token.Inactive}),
 		"local":    local{vouching(time.Time{})},
@@ -231,7 +244,7 @@ func TestCacheBound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newCache(t, token.CacheConfig{MaxEntries: bound, TTL: time.Hour})
-			cached := c.Cached(v)
+			cached := c.Cached(v.Source())
 			var wg sync.WaitGroup
 			for worker := range 4 {
 				wg.Go(func() {
@@ -256,7 +269,7 @@ func TestCacheAndKeys(t *testing.T) {
 	clk := testkit.NewClock()
 	srv := oauthtest.New(t, oauthtest.Options{Algorithm: "ES256", Now: clk.Now})
 	v := &countedJWT{JWT: newJWT(t, srv, clk.Now, nil)}
-	cached := newCache(t, token.CacheConfig{Now: clk.Now}).Cached(v)
+	cached := newCache(t, token.CacheConfig{Now: clk.Now}).Cached(v.Source())
 	first := srv.CurrentKey()
 	old := srv.Mint(nil)
 	refetch := func() {
@@ -294,9 +307,9 @@ func TestCacheAndKeys(t *testing.T) {
 func TestCacheClaims(t *testing.T) {
 	t.Parallel()
 	srv := oauthtest.New(t, oauthtest.Options{Algorithm: "ES256"})
-	list := func(v token.Verifier) token.Issuers {
-		cached := newCache(t, token.CacheConfig{}).Cached(v)
-		return token.Issuers{{Issuer: srv.Issuer(), Verifiers: []token.Verifier{cached}}}
+	list := func(v source) token.Issuers {
+		cached := newCache(t, token.CacheConfig{}).Cached(v.Source())
+		return token.Issuers{{Issuer: srv.Issuer(), Verifiers: []*token.Member{cached}}}
 	}
 	remembering := func(_ context.Context, raw string) (*token.Token, error) {
 		return token.New(token.Token{Subject: raw}, []byte(`{"sub":"`+raw+`","team":["a","b"]}`)), nil

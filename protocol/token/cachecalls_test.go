@@ -45,9 +45,9 @@ func TestCacheSharesCalls(t *testing.T) {
 				v := holding(release)
 				var waiting []<-chan string
 				for range 1000 {
-					waiting = append(waiting, ask(t.Context(), c.Cached(v), "opaque"))
+					waiting = append(waiting, ask(t.Context(), c.Cached(v.Source()), "opaque"))
 				}
-				other := ask(t.Context(), c.Cached(v), "another")
+				other := ask(t.Context(), c.Cached(v.Source()), "another")
 				synctest.Wait()
 				checkCalls(t, "two tokens", &v.calls, 2)
 				close(release)
@@ -69,7 +69,7 @@ func TestCacheCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		v := holding(release)
-		cached := c.Cached(v)
+		cached := c.Cached(v.Source())
 		impatient, leave := context.WithCancelCause(t.Context())
 		first := ask(impatient, cached, "opaque")
 		synctest.Wait()
@@ -99,7 +99,7 @@ func TestCacheCallTakesLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := holding(nil)
 		start := time.Now()
-		for _, answer := range []<-chan string{ask(t.Context(), c.Cached(v), "opaque"), ask(t.Context(), c.Cached(v), "opaque")} {
+		for _, answer := range []<-chan string{ask(t.Context(), c.Cached(v.Source()), "opaque"), ask(t.Context(), c.Cached(v.Source()), "opaque")} {
 			if got := <-answer; got != "unavailable" {
 				t.Errorf("got %s, want unavailable", got)
 			}
@@ -119,7 +119,7 @@ func TestCacheOfNothing(t *testing.T) {
 		"any other error":         failing(errors.New("oops")),
 		"panic":                   {verify: func(context.Context, string) (*token.Token, error) { panic("oops") }},
 	} {
-		checkOutcome(t, name, newCache(t, token.CacheConfig{}).Cached(v), "opaque", "unavailable")
+		checkOutcome(t, name, newCache(t, token.CacheConfig{}).Cached(v.Source()), "opaque", "unavailable")
 	}
 }
 
@@ -148,7 +148,7 @@ func TestForget(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) { // not parallel: they share the counter
 			c := newCache(t, token.CacheConfig{})
-			cached := c.Cached(bySubject)
+			cached := c.Cached(bySubject.Source())
 			for _, raw := range all {
 				_, _ = judge(t.Context(), cached, raw)
 			}
@@ -186,12 +186,12 @@ func TestForgetWhileAsking(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
 				before := holding(release)
-				early := ask(t.Context(), c.Cached(before), "opaque")
+				early := ask(t.Context(), c.Cached(before.Source()), "opaque")
 				synctest.Wait()
 				forget(c)
 				// Revoked in the meantime.
 				after := failing(&token.InvalidError{Reason: token.Inactive})
-				late := ask(t.Context(), c.Cached(after), "opaque")
+				late := ask(t.Context(), c.Cached(after.Source()), "opaque")
 				if got := <-late; got != "inactive" {
 					t.Errorf("who comes later: got %s, want inactive", got)
 				}
@@ -200,7 +200,7 @@ func TestForgetWhileAsking(t *testing.T) {
 					t.Errorf("who came before: got %s, want verified", got)
 				}
 				synctest.Wait()
-				checkOutcome(t, "afterwards", c.Cached(after), "opaque", "inactive")
+				checkOutcome(t, "afterwards", c.Cached(after.Source()), "opaque", "inactive")
 				checkCalls(t, "later, and kept", &after.calls, 1)
 				if n := c.Forget(); n != 1 {
 					t.Errorf("%d verdicts are kept, want one", n)
@@ -218,7 +218,7 @@ func TestForgetWhileJudging(t *testing.T) {
 		c.Forget()
 		return &token.Token{Subject: raw}, nil
 	}}}
-	checkOutcome(t, "forgotten meanwhile", c.Cached(v), "opaque", "verified")
+	checkOutcome(t, "forgotten meanwhile", c.Cached(v.Source()), "opaque", "verified")
 	if n := c.Forget(); n != 0 {
 		t.Errorf("%d verdicts are kept, want none", n)
 	}

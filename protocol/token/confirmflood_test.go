@@ -28,7 +28,7 @@ func TestConfirmedJWTAndStrangers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cached := newCache(t, token.CacheConfig{Now: clk.Now}).Cached(v)
+	cached := newCache(t, token.CacheConfig{Now: clk.Now}).Cached(v.Source())
 	checkOutcome(t, "before", cached, srv.Mint(nil), "verified")
 	clk.Advance(10 * time.Second)
 	srv.SetFault(oauthtest.JWKS, oauthtest.Status(500))

@@ -145,7 +145,7 @@ func TestExplainIssuers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := token.Issuers{{Issuer: server.Issuer(), Verifiers: []token.Verifier{remote, keys}}}
+	list := token.Issuers{{Issuer: server.Issuer(), Verifiers: []*token.Member{{Source: remote.Source()}, {Source: keys.Source()}}}}
 	var answers []token.Answer
 	var presented *token.Presented
 	ctx := token.WithTrace(t.Context(), &token.Trace{

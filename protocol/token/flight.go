@@ -29,13 +29,6 @@ type Turns interface {
 	Take(ctx context.Context, client string) (release func(), err error)
 }
 
-// staged is implemented by a [Verifier] that has something to judge before it asks
-// the issuer. What fails then costs no turn, and says nothing about the issuer.
-type staged interface {
-	// prepare returns what asks the issuer.
-	prepare(ctx context.Context, p *Presented) (ask func(context.Context, *Presented) (*Token, error), err error)
-}
-
 // flight is a call under way.
 type flight struct {
 	done    chan struct{}
@@ -45,8 +38,8 @@ type flight struct {
 
 // join returns the call for key, which it begins if none is under way. The call
 // has a context of its own: it goes on for the others when this caller leaves.
-func (v *cached) join(ctx context.Context, key [sha256.Size]byte, p *Presented) *flight {
-	c := v.cache
+func (m *Member) join(ctx context.Context, key [sha256.Size]byte, p *Presented) *flight {
+	c := m.Cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f := c.flights[key]; f != nil {
@@ -69,7 +62,7 @@ func (v *cached) join(ctx context.Context, key [sha256.Size]byte, p *Presented) 
 			c.mu.Unlock()
 			close(f.done)
 		}()
-		f.verdict, f.err = v.ask(ctx, p)
+		f.verdict, f.err = m.ask(ctx, p)
 		if f.err == nil {
 			c.keep(key, f.verdict, began)
 		}
@@ -78,17 +71,16 @@ func (v *cached) join(ctx context.Context, key [sha256.Size]byte, p *Presented) 
 }
 
 // ask has the verifier judge p, unless its issuer is away.
-func (v *cached) ask(ctx context.Context, p *Presented) (*verdict, error) {
-	c := v.cache
-	verify := v.verifier.Verify
-	if s, ok := find[staged](v.verifier); ok {
+func (m *Member) ask(ctx context.Context, p *Presented) (*verdict, error) {
+	c := m.Cache
+	verify := Ask(m.Source.Verify)
+	if m.Prepare != nil {
 		var err error
-		if verify, err = prepare(ctx, s, p); err != nil {
-			return v.verdict(p, nil, err)
+		if verify, err = m.prepare(ctx, p); err != nil {
+			return m.verdict(p, nil, err)
 		}
 	}
-	own := probe(v.verifier)
-	call, err := c.breaker.allow(ctx, own)
+	call, err := c.breaker.allow(ctx, m.Probe)
 	if err != nil {
 		return nil, err
 	}
@@ -101,19 +93,19 @@ func (v *cached) ask(ctx context.Context, p *Presented) (*verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
 	t, err := verify(ctx, p)
-	verdict, err := v.verdict(p, t, err)
+	verdict, err := m.verdict(p, t, err)
 	if err != nil {
-		call.failed(err, own)
+		call.failed(err, m.Probe)
 		return nil, err
 	}
 	call.succeeded()
 	return verdict, nil
 }
 
-func prepare(ctx context.Context, s staged, p *Presented) (func(context.Context, *Presented) (*Token, error), error) {
+func (m *Member) prepare(ctx context.Context, p *Presented) (Ask, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
-	return s.prepare(ctx, p)
+	return m.Prepare(ctx, p)
 }
 
 // turn waits for a turn to ask the issuer.
@@ -128,8 +120,8 @@ func (c *Cache) turn(ctx context.Context, client string) (release func(), err er
 
 // verdict turns what a verifier returned into a verdict, or into an
 // [*UnavailableError].
-func (v *cached) verdict(p *Presented, t *Token, err error) (*verdict, error) {
-	c := v.cache
+func (m *Member) verdict(p *Presented, t *Token, err error) (*verdict, error) {
+	c := m.Cache
 	if refusal, ok := errors.AsType[*InvalidError](err); ok {
 		until := c.config.Now()
 		if p.JWS == nil || refusal.Reason == Inactive {

@@ -42,7 +42,7 @@ func (c *Cache) forget(match func(key [sha256.Size]byte, others spellings, subje
 	c.mu.Unlock()
 	n := 0
 	for key, v := range c.verdicts.All() {
-		if subject, good := v.subjectOf(); match(key, v.spellings, subject, good) {
+		if subject, good := v.subject(); match(key, v.spellings, subject, good) {
 			c.verdicts.Invalidate(key)
 			n++
 		}

@@ -43,7 +43,7 @@ type GitHubConfig struct {
 	InsecureAnyApplication bool
 
 	// Prefixes lists what tokens begin with: one that begins otherwise is not
-	// sent to GitHub, see [Prefixed]. Empty means those that GitHub is known to
+	// sent to GitHub, see [Source]. Empty means those that GitHub is known to
 	// use for applications; with InsecureAnyApplication, for people too.
 	Prefixes []string
 
@@ -116,10 +116,10 @@ func (v *GitHub) Verify(ctx context.Context, p *Presented) (*Token, error) {
 	return v.user(ctx, p.Raw, grant)
 }
 
-// Probe implements [Prober]: a token that was never issued is not the application's,
-// or, where that isn't asked, nobody's.
+// Probe asks about a random token, see [Source]: one that was never issued is not
+// the application's, or, where that isn't asked, nobody's.
 func (v *GitHub) Probe(ctx context.Context) error {
-	prefixes, _ := v.Prefixes()
+	prefixes, _ := v.prefixes()
 	raw := randomToken(prefixes)
 	var err error
 	if v.config.InsecureAnyApplication {
@@ -136,12 +136,12 @@ func (v *GitHub) Probe(ctx context.Context) error {
 	return err
 }
 
-// Accepts implements [Selector].
+// Accepts implements [Verifier].
 func (v *GitHub) Accepts(p *Presented) bool { return p.JWS == nil }
 
-// Prefixes implements [Prefixed]. Unless they are configured, they are not all: the
-// tokens of before April 2021 have none.
-func (v *GitHub) Prefixes() (prefixes []string, all bool) {
+// prefixes returns what the tokens begin with. Unless they are configured, they are
+// not all: the tokens of before April 2021 have none.
+func (v *GitHub) prefixes() (prefixes []string, all bool) {
 	if len(v.config.Prefixes) > 0 {
 		return v.config.Prefixes, true
 	}
@@ -276,10 +276,5 @@ func gitHubCure(e *github.StatusError) string {
 	return ""
 }
 
-// Interface guards
-var (
-	_ Verifier = (*GitHub)(nil)
-	_ Selector = (*GitHub)(nil)
-	_ Prefixed = (*GitHub)(nil)
-	_ Prober   = (*GitHub)(nil)
-)
+// Interface guard
+var _ Verifier = (*GitHub)(nil)

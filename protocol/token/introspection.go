@@ -42,7 +42,7 @@ type IntrospectionConfig struct {
 	AllowMissingAudience bool
 
 	// Prefixes lists what this issuer's opaque tokens begin with: a token that
-	// begins otherwise is not sent there, see [Prefixed]. Empty means that any
+	// begins otherwise is not sent there, see [Source]. Empty means that any
 	// may be the issuer's.
 	Prefixes []string
 
@@ -98,13 +98,10 @@ func NewIntrospection(config IntrospectionConfig) (*Introspection, error) {
 	return &Introspection{config: config, client: noRedirects(config.Client)}, nil
 }
 
-// Accepts implements [Selector].
+// Accepts implements [Verifier].
 func (v *Introspection) Accepts(p *Presented) bool {
 	return p.JWS == nil || v.config.JWT != nil
 }
-
-// Prefixes implements [Prefixed].
-func (v *Introspection) Prefixes() (prefixes []string, all bool) { return v.config.Prefixes, true }
 
 // Verify implements [Verifier].
 func (v *Introspection) Verify(ctx context.Context, p *Presented) (*Token, error) {
@@ -115,10 +112,10 @@ func (v *Introspection) Verify(ctx context.Context, p *Presented) (*Token, error
 	return ask(ctx, p)
 }
 
-// prepare implements [staged]. What the signature of a JWT already says is bad isn't
+// prepare judges what the token itself tells, see [Source]. What the signature of a JWT already says is bad isn't
 // worth a request, and that its key can't be had says nothing about introspection:
 // a stranger invents as many key ids as it likes.
-func (v *Introspection) prepare(ctx context.Context, p *Presented) (func(context.Context, *Presented) (*Token, error), error) {
+func (v *Introspection) prepare(ctx context.Context, p *Presented) (Ask, error) {
 	if p.JWS == nil {
 		return func(ctx context.Context, p *Presented) (*Token, error) { return v.introspect(ctx, p.Raw) }, nil
 	}
@@ -141,7 +138,7 @@ func (v *Introspection) prepare(ctx context.Context, p *Presented) (func(context
 	}, nil
 }
 
-// Probe implements [Prober]: a token that was never issued is not active. Some
+// Probe asks about a random token, see [Source]: a token that was never issued is not active. Some
 // servers refuse with 400 what doesn't look like one of their tokens.
 func (v *Introspection) Probe(ctx context.Context) error {
 	endpoint, err := v.config.Endpoint(ctx)
@@ -178,7 +175,7 @@ func (v *Introspection) failure(endpoint string, a *answer) error {
 	}
 }
 
-// StillGood implements [Revalidator].
+// StillGood reports whether the key of t is still published, see [Source].
 func (v *Introspection) StillGood(ctx context.Context, t *Token) bool {
 	return t.keys == nil || v.config.JWT != nil && v.config.JWT.StillGood(ctx, t)
 }
@@ -347,12 +344,5 @@ func (v *Introspection) judge(in *introspection) (*Token, error) {
 	}, in.kept), nil
 }
 
-// Interface guards
-var (
-	_ Verifier    = (*Introspection)(nil)
-	_ Selector    = (*Introspection)(nil)
-	_ Prefixed    = (*Introspection)(nil)
-	_ Prober      = (*Introspection)(nil)
-	_ staged      = (*Introspection)(nil)
-	_ Revalidator = (*Introspection)(nil)
-)
+// Interface guard
+var _ Verifier = (*Introspection)(nil)

@@ -2,16 +2,10 @@ package token
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"slices"
 )
-
-// Selector is implemented by a [Verifier] that judges only some forms of
-// tokens. One that doesn't implement it is asked about every token.
-type Selector interface {
-	// Accepts reports whether the verifier is one to ask about p.
-	Accepts(p *Presented) bool
-}
 
 // IssuerVerifiers are the verifiers for the tokens of one issuer, in the order
 // in which they are asked.
@@ -19,15 +13,23 @@ type IssuerVerifiers struct {
 	// Issuer is the issuer identifier.
 	Issuer string
 	// Verifiers are tried in this order. At least one.
-	Verifiers []Verifier
+	Verifiers []*Member
 }
 
-// Issuers is a [Verifier] for the tokens of several issuers. The token alone
+// Member is a verifier with the cache of its verdicts.
+type Member struct {
+	Source
+	// Cache remembers what the verifier said, and may be shared with others that
+	// judge alike. Nil means that the verifier is asked each time.
+	Cache *Cache
+}
+
+// Issuers judges the tokens of several issuers. The token alone
 // decides who is asked: a signed JWT is for the issuer that it names, and one
 // of an issuer not in the list is invalid and nobody is asked. An opaque token
-// names nobody. It goes to the verifiers whose prefix it has, see [Prefixed];
-// without such a prefix, to those that have none. [Local] verifiers come first,
-// then the others in order, one after the other: an issuer sees a token only
+// names nobody. It goes to the verifiers whose prefix it has, see [Source];
+// without such a prefix, to those that have none. Verifiers that ask nobody come
+// first, then the others in order, one after the other: an issuer sees a token only
 // after those before it did not vouch for it.
 type Issuers []IssuerVerifiers
 
@@ -50,10 +52,8 @@ func (list Issuers) JudgeFor(ctx context.Context, raw, client string) (*Token, e
 	key := cacheKey(raw)
 	for i := range list {
 		for _, v := range list[i].Verifiers {
-			if c, ok := v.(*cached); ok {
-				if t, _ := c.look(ctx, key, raw); t != nil {
-					return t, nil
-				}
+			if t, _ := v.remembered(ctx, key, raw); t != nil {
+				return t, nil
 			}
 		}
 	}
@@ -63,11 +63,11 @@ func (list Issuers) JudgeFor(ctx context.Context, raw, client string) (*Token, e
 		return nil, err
 	}
 	p.Client = client
-	return list.Verify(ctx, p)
+	return list.judge(ctx, key, p)
 }
 
-// Verify implements [Verifier].
-func (list Issuers) Verify(ctx context.Context, p *Presented) (*Token, error) {
+// judge asks the verifiers about p, whose key is key.
+func (list Issuers) judge(ctx context.Context, key [sha256.Size]byte, p *Presented) (*Token, error) {
 	if p.JWS != nil && !slices.ContainsFunc(list, func(i IssuerVerifiers) bool { return i.Issuer == p.JWS.Issuer }) {
 		configured := make([]string, len(list))
 		for i := range list {
@@ -78,20 +78,17 @@ func (list Issuers) Verify(ctx context.Context, p *Presented) (*Token, error) {
 	local, remote := list.accepting(p)
 	if p.JWS != nil {
 		o := outcome{refusal: invalid(WrongType, "a signed JWT, but its issuer has no verifier for JWTs")}
-		return o.ask(ctx, append(local, remote...), p)
+		return o.ask(ctx, append(local, remote...), key, p)
 	}
 	o := outcome{refusal: invalid(Opaque, "not a signed JWT, and no verifier takes opaque tokens that begin like this one")}
-	return o.ask(ctx, append(local, claimed(remote, p.Raw)...), p)
+	return o.ask(ctx, append(local, claimed(remote, p.Raw)...), key, p)
 }
 
-// candidate is one of the verifiers of [Issuers].
+// candidate is a verifier to ask, with its position.
 type candidate struct {
-	Verifier
+	*Member
 	issuer, position int
 }
-
-// unwrap lets [find] see the verifier itself.
-func (c candidate) unwrap() Verifier { return c.Verifier }
 
 // accepting returns the verifiers to ask about p: for a signed JWT, those of the
 // issuer that it names.
@@ -101,12 +98,11 @@ func (list Issuers) accepting(p *Presented) (local, remote []candidate) {
 			continue
 		}
 		for n, v := range issuer.Verifiers {
-			if s, ok := find[Selector](v); ok && !s.Accepts(p) {
-				continue
-			}
-			if _, ok := find[Local](v); ok {
+			switch {
+			case !v.Accepts(p):
+			case v.NoNetwork:
 				local = append(local, candidate{v, i, n})
-			} else {
+			default:
 				remote = append(remote, candidate{v, i, n})
 			}
 		}
@@ -151,14 +147,14 @@ func (o *outcome) result() (*Token, error) {
 
 // ask asks verifiers in order until one settles the matter, all have answered, or
 // the caller has left.
-func (o *outcome) ask(ctx context.Context, verifiers []candidate, p *Presented) (*Token, error) {
+func (o *outcome) ask(ctx context.Context, verifiers []candidate, key [sha256.Size]byte, p *Presented) (*Token, error) {
 	trace := traceOf(ctx)
 	for _, v := range verifiers {
 		if ctx.Err() != nil {
 			o.add(nil, &UnavailableError{Err: context.Cause(ctx)})
 			break
 		}
-		t, err := v.Verify(ctx, p)
+		t, err := v.judge(ctx, key, p)
 		trace.answered(Answer{Issuer: v.issuer, Verifier: v.position, Token: t, Err: err})
 		if o.add(t, err) {
 			break

@@ -23,6 +23,8 @@ func (v answers) Verify(context.Context, *token.Presented) (*token.Token, error)
 	return v.token, v.err
 }
 
+func (answers) Accepts(*token.Presented) bool { return true }
+
 // jwsOnly and opaqueOnly are asked about one form of tokens.
 type (
 	jwsOnly    struct{ answers }
@@ -90,10 +92,10 @@ func TestIssuers(t *testing.T) {
 			for i, makers := range [][]v{tc.a, tc.b} {
 				for j, mk := range makers {
 					name := string("ab"[i]) + string("01"[j])
-					list[i].Verifiers = append(list[i].Verifiers, mk(name, &asked))
+					list[i].Verifiers = append(list[i].Verifiers, &token.Member{Source: token.Source{Verifier: mk(name, &asked)}})
 				}
 			}
-			tok, err := judge(t.Context(), list, tc.token)
+			tok, err := list.Judge(t.Context(), tc.token)
 			if got := outcome(tok, err); got != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
@@ -110,7 +112,7 @@ func TestNoIssuers(t *testing.T) {
 		"opaque": "opaque",
 		compact(`{"alg":"RS256"}`, `{"iss":"https://a.example"}`): "unknown_issuer",
 	} {
-		if got := outcome(judge(t.Context(), token.Issuers(nil), raw)); got != want {
+		if got := outcome(token.Issuers(nil).Judge(t.Context(), raw)); got != want {
 			t.Errorf("Issuers(nil), token %.10s: got %s, want %s", raw, got, want)
 		}
 	}

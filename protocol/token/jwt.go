@@ -142,6 +142,12 @@ func (v *JWT) check(jws *JWS, now time.Time) error {
 	return err
 }
 
+// IsFor reports whether the token claims to be for one of the audiences. That is not
+// verified; an opaque token claims nothing.
+func (p *Presented) IsFor(audience []string) bool {
+	return p.JWS != nil && matchAudience(p.JWS.claims.audience, audience)
+}
+
 // matchAudience reports whether aud names one of the wanted audiences.
 func matchAudience(aud, wanted []string) bool {
 	return slices.ContainsFunc(aud, func(claimed string) bool {
@@ -178,12 +184,9 @@ func (v *JWT) checkSignature(ctx context.Context, jws *JWS, now time.Time) (*key
 	}
 }
 
-// Local implements [Local].
-func (v *JWT) Local() {}
-
-// StillGood implements [Revalidator]: a verdict ends with its key. While the issuer
-// publishes the same keys, the set is the same; when it changes, the token is
-// verified again.
+// StillGood reports whether the key of t is still published, see [Source]. While the
+// issuer publishes the same keys, the set is the same; when it changes, the token
+// is verified again.
 func (v *JWT) StillGood(ctx context.Context, t *Token) bool {
 	set, err := v.config.Keys.KeySet(ctx, time.Time{})
 	return err == nil && set == t.keys
@@ -206,13 +209,8 @@ func verify(set *keys.Set, jws *JWS) error {
 	return nil
 }
 
-// Accepts implements [Selector]: an opaque token is for others.
+// Accepts implements [Verifier]: an opaque token is for others.
 func (v *JWT) Accepts(p *Presented) bool { return p.JWS != nil }
 
-// Interface guards
-var (
-	_ Verifier    = (*JWT)(nil)
-	_ Selector    = (*JWT)(nil)
-	_ Revalidator = (*JWT)(nil)
-	_ Verifier    = Issuers(nil)
-)
+// Interface guard
+var _ Verifier = (*JWT)(nil)

@@ -19,25 +19,23 @@ func (list Issuers) Meant(ctx context.Context, raw string, audience func(i int) 
 	key := cacheKey(raw)
 	for i := range list {
 		if p.JWS != nil {
-			if list[i].Issuer == p.JWS.Issuer && matchAudience(p.JWS.claims.audience, audience(i)) {
+			if list[i].Issuer == p.JWS.Issuer && p.IsFor(audience(i)) {
 				return true
 			}
 			continue
 		}
 		for _, v := range list[i].Verifiers {
-			if c, ok := v.(*cached); ok {
-				if t, _ := c.look(ctx, key, raw); t != nil {
+			if t, _ := v.remembered(ctx, key, raw); t != nil {
+				return true
+			}
+			if v.NoNetwork {
+				if t, err := v.judge(ctx, key, p); err == nil && t != nil {
 					return true
 				}
 			}
-			if _, ok := find[Local](v); ok {
-				if t, err := v.Verify(ctx, p); err == nil && t != nil {
-					return true
-				}
-			}
-			// Prefixes that aren't all say nothing: gho_ is GitHub's, whatever
-			// the token is meant for.
-			if own, all := prefixes(v); all && slices.ContainsFunc(own, func(prefix string) bool { return strings.HasPrefix(raw, prefix) }) {
+			// Where there are more prefixes, those that are known say nothing: gho_
+			// is GitHub's, whatever the token is meant for.
+			if !v.MorePrefixes && slices.ContainsFunc(v.Prefixes, func(prefix string) bool { return strings.HasPrefix(raw, prefix) }) {
 				return true
 			}
 		}

@@ -7,17 +7,6 @@ import (
 	"strings"
 )
 
-// Prefixed is implemented by a [Verifier] that takes only opaque tokens with one
-// of these prefixes. Such a token is sent to no verifier without that prefix: it
-// would show the token of one issuer to another.
-type Prefixed interface {
-	// Prefixes returns the prefixes. None means that every opaque token may be
-	// this verifier's. If they are not all that there can be, a token without a
-	// prefix is sent to it as well, but only if no other verifier asks an
-	// issuer about opaque tokens.
-	Prefixes() (prefixes []string, all bool)
-}
-
 // CheckPrefixes returns an error unless prefixes can be those of a verifier that
 // asks an issuer.
 func CheckPrefixes(prefixes []string) error {
@@ -48,33 +37,23 @@ func claimed(verifiers []candidate, raw string) []candidate {
 	var chosen []candidate
 	for _, v := range verifiers {
 		has := 0
-		prefixes, _ := prefixes(v)
-		for _, prefix := range prefixes {
+		for _, prefix := range v.Prefixes {
 			if strings.HasPrefix(raw, prefix) {
 				has = max(has, len(prefix))
 			}
 		}
 		switch {
-		case has < longest || has == 0 && len(prefixes) > 0:
+		case has < longest || has == 0 && len(v.Prefixes) > 0:
 			continue
 		case has > longest:
 			longest, chosen = has, nil
 		}
 		chosen = append(chosen, v)
 	}
-	if len(chosen) == 0 && len(verifiers) == 1 {
-		if _, all := prefixes(verifiers[0]); !all {
-			return verifiers
-		}
+	if len(chosen) == 0 && len(verifiers) == 1 && verifiers[0].MorePrefixes {
+		return verifiers
 	}
 	return chosen
-}
-
-func prefixes(v Verifier) (prefixes []string, all bool) {
-	if p, ok := find[Prefixed](v); ok {
-		return p.Prefixes()
-	}
-	return nil, false
 }
 
 // CheckPrefixes returns an error if two issuers have the same prefix. It also
@@ -87,9 +66,8 @@ func (list Issuers) CheckPrefixes() (open []string, err error) {
 		_, remote := Issuers{issuer}.accepting(&Presented{Raw: "opaque"})
 		isOpen := false
 		for _, v := range remote {
-			own, _ := prefixes(v)
-			isOpen = isOpen || len(own) == 0
-			for _, prefix := range own {
+			isOpen = isOpen || len(v.Prefixes) == 0
+			for _, prefix := range v.Prefixes {
 				if other, ok := owners[prefix]; ok && other != issuer.Issuer {
 					return nil, fmt.Errorf("issuers %q and %q have the same token_prefix %q: tokens of one would be sent to the other", other, issuer.Issuer, prefix)
 				}

@@ -28,17 +28,8 @@ func (v prefixed) Verify(_ context.Context, p *token.Presented) (*token.Token, e
 	return nil, &token.InvalidError{Reason: token.Inactive}
 }
 func (prefixed) Accepts(p *token.Presented) bool { return p.JWS == nil }
-func (v prefixed) Prefixes() ([]string, bool)    { return v.prefixes, true }
 
-// guessed is prefixed, and doesn't know all of its prefixes.
-type guessed struct{ prefixed }
-
-func (v guessed) Prefixes() ([]string, bool) { return v.prefixes, false }
-
-// asksNobody is prefixed, of which no issuer hears.
-type asksNobody struct{ prefixed }
-
-func (asksNobody) Local() {}
+func (v prefixed) Source() token.Source { return token.Source{Verifier: v, Prefixes: v.prefixes} }
 
 // A token with a prefix is shown to nobody but the issuers that claim it, also
 // when they don't know it.
@@ -88,18 +79,14 @@ func TestPrefixes(t *testing.T) {
 			var list token.Issuers
 			for _, v := range tc.verifiers {
 				p := prefixed{name: v.issuer, prefixes: strings.Fields(v.prefixes), shown: &shown}
-				var verifier token.Verifier = p
-				switch v.kind {
-				case "guessed":
-					verifier = guessed{p}
-				case "local":
-					verifier = asksNobody{p}
-				}
+				source := p.Source()
+				source.MorePrefixes = v.kind == "guessed"
+				source.NoNetwork = v.kind == "local"
 				if n := len(list); n == 0 || list[n-1].Issuer != v.issuer {
 					list = append(list, token.IssuerVerifiers{Issuer: v.issuer})
 				}
 				last := &list[len(list)-1]
-				last.Verifiers = append(last.Verifiers, newCache(t, token.CacheConfig{}).Cached(verifier))
+				last.Verifiers = append(last.Verifiers, newCache(t, token.CacheConfig{}).Cached(source))
 			}
 			tok, err := list.Judge(t.Context(), tc.raw)
 			if got := outcome(tok, err); got != tc.want {
@@ -114,11 +101,14 @@ func TestPrefixes(t *testing.T) {
 
 func TestIssuersCheckPrefixes(t *testing.T) {
 	t.Parallel()
-	of := func(issuer string, prefixes ...string) token.IssuerVerifiers {
-		return token.IssuerVerifiers{Issuer: issuer, Verifiers: []token.Verifier{prefixed{prefixes: prefixes}}}
+	with := func(prefixes ...string) *token.Member {
+		return &token.Member{Source: prefixed{prefixes: prefixes}.Source()}
 	}
-	jwt := token.IssuerVerifiers{Issuer: "jwt", Verifiers: []token.Verifier{jwsOnly{}}}
-	keys := token.IssuerVerifiers{Issuer: "keys", Verifiers: []token.Verifier{asksNobody{prefixed{}}}}
+	of := func(issuer string, prefixes ...string) token.IssuerVerifiers {
+		return token.IssuerVerifiers{Issuer: issuer, Verifiers: []*token.Member{with(prefixes...)}}
+	}
+	jwt := token.IssuerVerifiers{Issuer: "jwt", Verifiers: []*token.Member{{Source: token.Source{Verifier: jwsOnly{}}}}}
+	keys := token.IssuerVerifiers{Issuer: "keys", Verifiers: []*token.Member{{Source: token.Source{Verifier: prefixed{}, NoNetwork: true}}}}
 	for _, tc := range []struct {
 		name string
 		list token.Issuers
@@ -131,9 +121,9 @@ func TestIssuersCheckPrefixes(t *testing.T) {
 		{"two of three without", token.Issuers{of("a", "x_"), of("b"), of("c")}, "b c", ""},
 		{"beside a JWT issuer", token.Issuers{of("a"), jwt}, "", ""},
 		{"beside API keys", token.Issuers{of("a"), keys}, "", ""},
-		{"an issuer whose second verifier has none", token.Issuers{{Issuer: "a", Verifiers: []token.Verifier{prefixed{prefixes: []string{"x_"}}, prefixed{}}}, of("b")}, "a b", ""},
+		{"an issuer whose second verifier has none", token.Issuers{{Issuer: "a", Verifiers: []*token.Member{with("x_"), with()}}, of("b")}, "a b", ""},
 		{"the same prefix", token.Issuers{of("a", "x_"), of("b", "y_", "x_")}, "", `issuers "a" and "b" have the same token_prefix "x_"`},
-		{"the same prefix, one issuer", token.Issuers{{Issuer: "a", Verifiers: []token.Verifier{prefixed{prefixes: []string{"x_"}}, prefixed{prefixes: []string{"x_"}}}}}, "", ""},
+		{"the same prefix, one issuer", token.Issuers{{Issuer: "a", Verifiers: []*token.Member{with("x_"), with("x_")}}}, "", ""},
 		{"nested prefixes", token.Issuers{of("a", "x_"), of("b", "x_y_")}, "", ""},
 	} {
 		open, err := tc.list.CheckPrefixes()
@@ -190,8 +180,8 @@ func TestIssuersOneAfterTheOther(t *testing.T) {
 					return &token.Token{Subject: raw}, nil
 				}}
 				list := token.Issuers{
-					{Issuer: "a", Verifiers: []token.Verifier{slow}},
-					{Issuer: "b", Verifiers: []token.Verifier{prefixed{name: "b", knows: "o", shown: &shown}}},
+					{Issuer: "a", Verifiers: []*token.Member{{Source: slow.Source()}}},
+					{Issuer: "b", Verifiers: []*token.Member{{Source: prefixed{name: "b", knows: "o", shown: &shown}.Source()}}},
 				}
 				tok, err := list.Judge(t.Context(), "opaque")
 				if got := outcome(tok, err); got != tc.want || !slices.Equal(shown, tc.shown) {
@@ -207,10 +197,11 @@ func TestIssuersCallerLeaves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := holding(nil)
-		list := token.Issuers{{Issuer: "a", Verifiers: []token.Verifier{slow, slow, slow}}}
+		member := &token.Member{Source: slow.Source()}
+		list := token.Issuers{{Issuer: "a", Verifiers: []*token.Member{member, member, member}}}
 		ctx, leave := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer leave()
-		if got := outcome(judge(ctx, list, "opaque")); got != "unavailable" && got != "another error: context deadline exceeded" {
+		if got := outcome(list.Judge(ctx, "opaque")); got != "unavailable" && got != "another error: context deadline exceeded" {
 			t.Errorf("got %s, want unavailable", got)
 		}
 		checkCalls(t, "in 300ms", &slow.calls, 1)

@@ -24,6 +24,8 @@ type probing struct {
 	probe  func(ctx context.Context) error
 }
 
+func (v *probing) Source() token.Source { return token.Source{Verifier: v, Probe: v.Probe} }
+
 func (v *probing) Probe(ctx context.Context) error {
 	v.probes.Add(1)
 	return v.probe(ctx)
@@ -49,7 +51,7 @@ func TestBreakerAsksItself(t *testing.T) {
 			}
 			return nil
 		}
-		cached := c.Cached(v)
+		cached := c.Cached(v.Source())
 		n := 0
 		try := func(what, raw, want string, asked bool) {
 			t.Helper()
@@ -121,14 +123,14 @@ func TestBreakerOwnQuestionFails(t *testing.T) {
 					return probe(ctx)
 				}}
 				for i := range 3 {
-					checkOutcome(t, "away", c.Cached(v), strconv.Itoa(i), "unavailable")
+					checkOutcome(t, "away", c.Cached(v.Source()), strconv.Itoa(i), "unavailable")
 				}
 				time.Sleep(6 * time.Second)
-				checkOutcome(t, "asked again", c.Cached(v), "x", "unavailable")
+				checkOutcome(t, "asked again", c.Cached(v.Source()), "x", "unavailable")
 				works = true
 				time.Sleep(30 * time.Second)
 				v.verify = func(_ context.Context, raw string) (*token.Token, error) { return &token.Token{Subject: raw}, nil }
-				checkOutcome(t, "back", c.Cached(v), "y", "verified")
+				checkOutcome(t, "back", c.Cached(v.Source()), "y", "verified")
 			})
 		})
 	}
@@ -165,7 +167,7 @@ func TestStrangerCantShutTheDoor(t *testing.T) {
 				}
 				return nil, nil
 			}}, probe: func(context.Context) error { return nil }}
-			cached := c.Cached(v)
+			cached := c.Cached(v.Source())
 			// A stranger has one way, or takes any.
 			way := random.IntN(2 * len(hostile))
 			for second := range 3600 {
@@ -245,7 +247,7 @@ func TestOutages(t *testing.T) {
 				srv.Config.ErrorLog = nil
 				var v interface {
 					token.Verifier
-					token.Prober
+					Probe(ctx context.Context) error
 				}
 				var err error
 				switch kind {

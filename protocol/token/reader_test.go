@@ -20,15 +20,15 @@ func TestReader(t *testing.T) {
 		"address": map[string]any{"country": "GB"}, "scope": "read write", "name": "Ada \"é\" {env.X}",
 	}
 	for name, v := range map[string]struct {
-		verifier token.Verifier
-		raw      string
+		source source
+		raw    string
 	}{
 		"jwt":      {newJWT(t, srv, nil, nil), srv.Mint(claims)},
 		"userinfo": {newUserinfo(t, srv, nil), srv.Opaque(claims)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			list := token.Issuers{{Issuer: srv.Issuer(), Verifiers: []token.Verifier{newCache(t, token.CacheConfig{}).Cached(v.verifier)}}}
+			list := token.Issuers{{Issuer: srv.Issuer(), Verifiers: []*token.Member{newCache(t, token.CacheConfig{}).Cached(v.source.Source())}}}
 			var first map[string]string
 			for sight := range 2 {
 				tok, err := list.Judge(t.Context(), v.raw)
@@ -68,7 +68,7 @@ func TestReader(t *testing.T) {
 // A request's claims are read once, however many headers are made of them.
 func TestReaderReadsOnce(t *testing.T) {
 	srv := oauthtest.New(t, oauthtest.Options{Algorithm: "ES256"})
-	list := token.Issuers{{Issuer: srv.Issuer(), Verifiers: []token.Verifier{newCache(t, token.CacheConfig{}).Cached(newJWT(t, srv, nil, nil))}}}
+	list := token.Issuers{{Issuer: srv.Issuer(), Verifiers: []*token.Member{newCache(t, token.CacheConfig{}).Cached(newJWT(t, srv, nil, nil).Source())}}}
 	raw := srv.Mint(nil)
 	if _, err := list.Judge(t.Context(), raw); err != nil {
 		t.Fatal(err)

@@ -41,7 +41,7 @@ func TestForgetEverySpelling(t *testing.T) {
 				c := newCache(t, token.CacheConfig{})
 				for range 2 {
 					for _, spelling := range presented {
-						checkOutcome(t, what, c.Cached(v), spelling, "verified")
+						checkOutcome(t, what, c.Cached(v.Source()), spelling, "verified")
 					}
 				}
 				checkCalls(t, what, &v.calls, int64(len(presented)))
@@ -54,7 +54,7 @@ func TestForgetEverySpelling(t *testing.T) {
 			}
 			// Another token's verdict stays.
 			c := newCache(t, token.CacheConfig{})
-			checkOutcome(t, "another", c.Cached(newJWT(t, srv, nil, nil)), srv.Mint(nil), "verified")
+			checkOutcome(t, "another", c.Cached(newJWT(t, srv, nil, nil).Source()), srv.Mint(nil), "verified")
 			if n := c.ForgetToken(sha256.Sum256([]byte(raw))); n != 0 {
 				t.Errorf("%d verdicts on another token were forgotten", n)
 			}
@@ -66,8 +66,8 @@ func TestForgetEverySpelling(t *testing.T) {
 		for _, presented := range all {
 			for _, known := range all {
 				c := newCache(t, token.CacheConfig{})
-				_, _ = judge(t.Context(), c.Cached(failing(&token.InvalidError{Reason: token.Inactive})), "b3BhcXVm")
-				_, _ = judge(t.Context(), c.Cached(vouching(testkit.NewClock().Now().AddDate(100, 0, 0))), presented)
+				_, _ = judge(t.Context(), c.Cached(failing(&token.InvalidError{Reason: token.Inactive}).Source()), "b3BhcXVm")
+				_, _ = judge(t.Context(), c.Cached(vouching(testkit.NewClock().Now().AddDate(100, 0, 0)).Source()), presented)
 				if n := c.ForgetToken(sha256.Sum256([]byte(known))); n != 1 {
 					t.Errorf("presented as %q, forgotten as %q: %d verdicts, want one", presented, known, n)
 				}
@@ -82,7 +82,7 @@ func TestOtherSpellings(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range []string{"ES256", "RS256", "PS256", "EdDSA"} {
 		srv := oauthtest.New(t, oauthtest.Options{Algorithm: algorithm})
-		v := newCache(t, token.CacheConfig{}).Cached(newJWT(t, srv, nil, nil))
+		v := newCache(t, token.CacheConfig{}).Cached(newJWT(t, srv, nil, nil).Source())
 		raw := srv.Mint(nil)
 		checkOutcome(t, algorithm, v, raw, "verified")
 		header, rest, _ := strings.Cut(raw, ".")

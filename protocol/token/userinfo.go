@@ -40,7 +40,7 @@ type UserinfoConfig struct {
 	Require map[string][]string
 
 	// Prefixes lists what this issuer's opaque tokens begin with: a token that
-	// begins otherwise is not sent there, see [Prefixed]. Empty means that any
+	// begins otherwise is not sent there, see [Source]. Empty means that any
 	// may be the issuer's.
 	Prefixes []string
 
@@ -159,7 +159,7 @@ func (v *Userinfo) failure(endpoint string, a *answer) error {
 	}
 }
 
-// Probe implements [Prober]: a token that was never issued is refused, by 401 as it
+// Probe asks about a random token, see [Source]: a token that was never issued is refused, by 401 as it
 // should be, or by another error of the client's as some servers do.
 func (v *Userinfo) Probe(ctx context.Context) error {
 	endpoint, err := v.endpoint(ctx)
@@ -178,12 +178,9 @@ func (v *Userinfo) Probe(ctx context.Context) error {
 	return v.failure(endpoint, a)
 }
 
-// Accepts implements [Selector]. Authorization servers that issue JWTs know
+// Accepts implements [Verifier]. Authorization servers that issue JWTs know
 // only opaque tokens here, and a JWT says more about itself than userinfo does.
 func (v *Userinfo) Accepts(p *Presented) bool { return p.JWS == nil }
-
-// Prefixes implements [Prefixed].
-func (v *Userinfo) Prefixes() (prefixes []string, all bool) { return v.config.Prefixes, true }
 
 // ask sends the request by way of go-oidc. The reading of the answer is ours:
 // go-oidc folds the letter case of names, and its errors quote the answer.
@@ -288,10 +285,5 @@ func hasValue(claim jsontext.Value, values []string) bool {
 	}
 }
 
-// Interface guards
-var (
-	_ Verifier = (*Userinfo)(nil)
-	_ Selector = (*Userinfo)(nil)
-	_ Prefixed = (*Userinfo)(nil)
-	_ Prober   = (*Userinfo)(nil)
-)
+// Interface guard
+var _ Verifier = (*Userinfo)(nil)

@@ -22,22 +22,12 @@ import (
 // put the token, or anything that was read from it before it was verified, into
 // an error: errors are logged.
 type Verifier interface {
-	Verify(ctx context.Context, p *Presented) (*Token, error)
-}
+	// Accepts reports whether the verifier is one to ask about p. It goes by the
+	// form of the token, and asks nobody.
+	Accepts(p *Presented) bool
 
-// find returns what v, or the verifier that it decorates, implements of T.
-func find[T any](v Verifier) (T, bool) {
-	for {
-		if found, ok := v.(T); ok {
-			return found, true
-		}
-		decorator, ok := v.(interface{ unwrap() Verifier })
-		if !ok {
-			var none T
-			return none, false
-		}
-		v = decorator.unwrap()
-	}
+	// Verify judges p, which Accepts said yes to.
+	Verify(ctx context.Context, p *Presented) (*Token, error)
 }
 
 // Reason says what is wrong with a token. It is one of the constants, so that it

@@ -73,10 +73,8 @@ func (list Issuers) cachesOf(issuer string) (caches []*Cache) {
 	known := slices.ContainsFunc(list, func(i IssuerVerifiers) bool { return i.Issuer == issuer })
 	for i := range list {
 		for _, v := range list[i].Verifiers {
-			c, ok := v.(*cached)
-			_, local := find[Local](v)
-			if ok && (list[i].Issuer == issuer || !known && local) {
-				caches = append(caches, c.cache)
+			if v.Cache != nil && (list[i].Issuer == issuer || !known && v.NoNetwork) {
+				caches = append(caches, v.Cache)
 			}
 		}
 	}

@@ -72,11 +72,11 @@ func TestWatch(t *testing.T) {
 					}
 					return &token.Token{Issuer: "https://a.example", Subject: raw, Expiry: expiry}, nil
 				}}
-				var verifier token.Verifier = v
+				var verifier source = v
 				if tc.local {
 					verifier = revalidating{local{v}, &tc.then, start}
 				}
-				list := token.Issuers{{Issuer: "https://a.example", Verifiers: []token.Verifier{c.Cached(verifier)}}}
+				list := token.Issuers{{Issuer: "https://a.example", Verifiers: []*token.Member{c.Cached(verifier.Source())}}}
 				tok, err := list.Judge(t.Context(), "ada")
 				if err != nil {
 					t.Fatal(err)
@@ -118,6 +118,12 @@ type revalidating struct {
 	start time.Time
 }
 
+func (v revalidating) Source() token.Source {
+	s := v.local.Source()
+	s.StillGood = v.StillGood
+	return s
+}
+
 func (v revalidating) StillGood(context.Context, *token.Token) bool {
 	return *v.then == nil || time.Since(v.start) < 90*time.Second
 }
@@ -134,7 +140,7 @@ func TestWatchAfterForget(t *testing.T) {
 			}
 			return &token.Token{Issuer: "https://a.example", Subject: raw}, nil
 		}}
-		list := token.Issuers{{Issuer: "https://a.example", Verifiers: []token.Verifier{c.Cached(v)}}}
+		list := token.Issuers{{Issuer: "https://a.example", Verifiers: []*token.Member{c.Cached(v.Source())}}}
 		tok, err := list.Judge(t.Context(), "ada")
 		if err != nil {
 			t.Fatal(err)
@@ -164,8 +170,8 @@ func TestWatchWhose(t *testing.T) {
 			}}
 		}
 		list := token.Issuers{
-			{Issuer: "https://a.example", Verifiers: []token.Verifier{a.Cached(of("https://a.example", "a")), keys.Cached(local{of(mcpResource, "key")})}},
-			{Issuer: "https://b.example", Verifiers: []token.Verifier{b.Cached(of("https://b.example", "b"))}},
+			{Issuer: "https://a.example", Verifiers: []*token.Member{a.Cached(of("https://a.example", "a").Source()), keys.Cached(local{of(mcpResource, "key")}.Source())}},
+			{Issuer: "https://b.example", Verifiers: []*token.Member{b.Cached(of("https://b.example", "b").Source())}},
 		}
 		ended := make(map[string]*atomic.Bool)
 		for _, raw := range []string{"a", "b", "key"} {

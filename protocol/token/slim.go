@@ -1,0 +1,126 @@
+package token
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
+)
+
+// Slim is a [Token] in a form for keeping many of them. It has what every request
+// needs. Claims stay a text until a request asks for one; of a JWT not even that
+// is kept, because the request brings it along.
+type Slim struct {
+	subject string
+	shared  *shared
+	expiry  int64  // in seconds since the epoch; 0 if the issuer doesn't say
+	claims  string // of an opaque token
+	keys    *keys.Set
+}
+
+// shared is what many tokens have in common.
+type shared struct {
+	kind             SubjectType
+	issuer, clientID string
+	audience, scopes []string
+	members          string // of the claims
+}
+
+// Subject returns the token's subject.
+func (s *Slim) Subject() string { return s.subject }
+
+// Token returns the token, which came as raw. See [Token.Full] for what it lacks.
+func (s *Slim) Token(raw string) *Token {
+	t := &Token{
+		Issuer:   s.shared.issuer,
+		Subject:  s.subject,
+		Type:     s.shared.kind,
+		ClientID: s.shared.clientID,
+		Audience: s.shared.audience,
+		Scopes:   s.shared.scopes,
+		claims:   s.claims,
+		common:   s.shared.members,
+		keys:     s.keys,
+	}
+	if s.expiry != 0 {
+		t.Expiry = time.Unix(s.expiry, 0)
+	}
+	if s.keys != nil {
+		t.raw = raw
+	}
+	return t
+}
+
+// Signed reports whether the token is a JWT, whose claims can be read again.
+func (t *Token) Signed() bool { return t.keys != nil }
+
+// Slimmer makes tokens slim and keeps what they have in common only once. The zero
+// value is ready to use, also by several goroutines.
+type Slimmer struct {
+	mu   sync.Mutex
+	list map[string]*shared
+}
+
+// Slim returns t in its slim form.
+func (s *Slimmer) Slim(t *Token) Slim {
+	slim := Slim{subject: t.Subject, keys: t.keys}
+	common := shared{issuer: t.Issuer, scopes: t.Scopes}
+	if !t.Signed() {
+		common.kind, common.clientID, common.audience = t.Type, t.ClientID, t.Audience
+		common.members, slim.claims = split(t.claims)
+		if i := strings.Index(slim.claims, t.Subject); i >= 0 {
+			slim.subject = slim.claims[i : i+len(t.Subject)] // the same bytes once, not twice
+		}
+	}
+	if !t.Expiry.IsZero() {
+		slim.expiry = t.Expiry.Unix()
+	}
+	slim.shared = s.share(common)
+	return slim
+}
+
+// maxShared bounds what is remembered for being shared.
+const maxShared = 1000
+
+// share returns what is equal to common and shared with other tokens.
+func (s *Slimmer) share(common shared) *shared {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := strings.Join([]string{
+		common.kind.String(), common.issuer, common.clientID,
+		strings.Join(common.audience, " "), strings.Join(common.scopes, " "), common.members,
+	}, "\n")
+	if have, ok := s.list[key]; ok && slices.Equal(have.audience, common.audience) && slices.Equal(have.scopes, common.scopes) {
+		return have
+	}
+	if s.list == nil || len(s.list) >= maxShared {
+		s.list = make(map[string]*shared) // where every token differs, nothing but sharing is lost
+	}
+	s.list[key] = &common
+	return &common
+}
+
+// commonMembers are claims of which an issuer writes the same in many tokens.
+var commonMembers = []string{"iss", "aud", "client_id", "azp", "scope", "token_type", "token_use", "typ"}
+
+// split takes the common members out of the JSON object claims.
+func split(claims string) (common, rest string) {
+	list, err := readClaims(jsontext.Value(claims))
+	if err != nil {
+		return "", claims
+	}
+	var parts [2][]string
+	for _, c := range list {
+		i := 0
+		if !slices.Contains(commonMembers, c.name) {
+			i = 1
+		}
+		name, _ := jsontext.AppendQuote(nil, c.name) // valid: it was read
+		parts[i] = append(parts[i], string(name)+":"+compacted(c.value))
+	}
+	return strings.Join(parts[0], ","), "{" + strings.Join(parts[1], ",") + "}"
+}
