@@ -1,13 +1,64 @@
 package mcp
 
+import (
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
+
 // Fold returns the form in which names are the same to a careless reader: without
 // letter case, compatibility characters (NFKC), blanks, control characters and
 // characters that are never shown.
-func Fold(name string) string { return name }
+func Fold(name string) string {
+	if isFolded(name) {
+		return name
+	}
+	// One step can make work for another: a compatibility character may stand for
+	// capitals or blanks. Two rounds are enough for every character.
+	for range 4 {
+		folded := strings.ReplaceAll(strings.Map(simple, norm.NFKC.String(name)), "ß", "ss")
+		if folded == name {
+			break
+		}
+		name = folded
+	}
+	return name
+}
 
-// NormalURI reports whether the URI is in the normal form of RFC 3986, section 6.2,
-// so that there is one spelling of what it names: lower-case scheme and host,
-// upper-case escapes, none where it isn't needed, no dot segments, no default port.
-// Empty segments and escaped slashes, which the RFC lets pass and servers read in
-// several ways, are not normal.
-func NormalURI(uri string) bool { return false }
+// simple leaves out what doesn't show, and folds letter case as every way does that
+// compares names: also those that compare in capitals, where ı is I. (cases.Fold of
+// x/text turns Cherokee letters into each other.)
+func simple(r rune) rune {
+	if unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) {
+		return -1
+	}
+	first := r
+	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+		first = min(first, other)
+	}
+	return unicode.ToLower(unicode.ToUpper(first))
+}
+
+// isFolded reports that a name of printable ASCII is its own form.
+func isFolded[T string | []byte](name T) bool {
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c >= 0x7f || 'A' <= c && c <= 'Z' {
+			return false
+		}
+	}
+	return true
+}
+
+// isPlain reports that a name is printable ASCII, in which only letter case varies.
+func isPlain(name []byte) bool {
+	for _, c := range name {
+		if c <= ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// hasControl reports control characters, which no name and no URI needs.
+func hasControl(text string) bool { return strings.ContainsFunc(text, unicode.IsControl) }

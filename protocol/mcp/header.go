@@ -1,28 +1,175 @@
 package mcp
 
 import (
+	"encoding/base64"
 	"encoding/json"
-	"errors"
+	"math"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
+)
+
+// The headers that repeat what the body says, in Go's spelling.
+const (
+	methodHeader  = "Mcp-Method"
+	nameHeader    = "Mcp-Name"
+	versionHeader = "Mcp-Protocol-Version"
+	paramPrefix   = "Mcp-Param-"
 )
 
 // CheckHeaders compares the headers Mcp-Method, Mcp-Name and MCP-Protocol-Version
 // with the message (transports, "Server Validation", 2026-07-28), whatever the
-// version: who sends one of them means it. The error is an [*Error].
+// version: a client that sends one of them means it. The error is an [*Error].
 func (m *Message) CheckHeaders(h http.Header) error {
-	return errors.ErrUnsupported
+	// The value of Mcp-Method is never encoded.
+	if values, ok := h[methodHeader]; ok && (len(values) != 1 || m.Method == "" || values[0] != m.Method) {
+		return refuse(Header, m.ID)
+	}
+	if values, ok := h[nameHeader]; ok {
+		if len(values) != 1 || m.Kind == NoKind {
+			return refuse(Header, m.ID)
+		}
+		if name, ok := decode(values[0]); !ok || name != m.Name {
+			return refuse(Header, m.ID)
+		}
+	}
+	if values, ok := h[versionHeader]; ok && (len(values) != 1 || m.Version != "" && values[0] != m.Version) {
+		return refuse(Header, m.ID)
+	}
+	return nil
 }
 
-// CheckParams compares the headers Mcp-Param-* with the arguments of the same name
-// of a call. The error is an [*Error].
+// decode returns what a value stands for: itself, or in =?base64?…?= the standard
+// base64 of UTF-8, spelled in the one way that there is.
+func decode(value string) (string, bool) {
+	const prefix, suffix = "=?base64?", "?="
+	encoded, ok := strings.CutPrefix(value, prefix)
+	if !ok {
+		// Other cases, and the other words of RFC 2047, are neither an encoding nor a
+		// name that another reader wouldn't decode.
+		return value, !strings.HasPrefix(value, "=?") && utf8.ValidString(value)
+	}
+	encoded, ok = strings.CutSuffix(encoded, suffix)
+	if !ok || strings.ContainsAny(encoded, "\r\n") {
+		return "", false
+	}
+	text, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	return string(text), err == nil && utf8.Valid(text)
+}
+
+// CheckParams compares the headers Mcp-Param-* with the arguments of a call. Which
+// header stands for which argument is in the tool's schema, which isn't known here.
+// So a header is compared with the arguments that have its name in any letter case,
+// whatever stands between letters, and an argument deeper in the object counts if
+// none above it has the name. A header without such an argument is refused. The
+// error is an [*Error].
 func (m *Message) CheckParams(h http.Header) error {
-	return errors.ErrUnsupported
+	for header, values := range h {
+		name, ok := strings.CutPrefix(header, paramPrefix)
+		if !ok {
+			continue
+		}
+		if len(values) != 1 {
+			return refuse(Argument, m.ID)
+		}
+		value, ok := decode(values[0])
+		if !ok || !hasArgument(m.Arguments, name, value) {
+			return refuse(Argument, m.ID)
+		}
+	}
+	return nil
+}
+
+// hasArgument reports whether the argument of that name, which may be in objects,
+// has a value.
+func hasArgument(arguments json.RawMessage, name, value string) bool {
+	if len(arguments) == 0 {
+		return false
+	}
+	s := &scanner{b: arguments}
+	// depth is where the outermost arguments of the name are; all of these are equal to
+	// the value.
+	depth, equal := math.MaxInt, false
+	var object func(at, level int) (int, Rule)
+	object = func(at, level int) (int, Rule) {
+		return s.object(at, level, func(argument []byte, at int) (end int, rule Rule) {
+			same := web.SameHeader(string(argument), name)
+			if s.first(at) == '{' {
+				end, rule = object(at, level+1)
+			} else {
+				end, rule = s.value(at, level+1)
+			}
+			if rule != "" || !same || level > depth {
+				return end, rule
+			}
+			equal = (equal || level < depth) && isValue(arguments[at:end], value)
+			depth = level
+			return end, ""
+		})
+	}
+	_, rule := object(s.blanks(0), 0)
+	return rule == "" && equal
+}
+
+// isValue reports whether a string, an integer or a boolean is what a header says.
+func isValue(raw []byte, value string) bool {
+	switch raw[0] {
+	case '"':
+		return string(unquote(nil, raw[1:len(raw)-1])) == value
+	case 't', 'f':
+		return string(raw) == value
+	case '{', '[', 'n':
+		return false
+	}
+	if string(raw) == value {
+		return true
+	}
+	// Integers compare by value, as far as every reader can tell them apart.
+	const safe = 1<<53 - 1
+	argument, err := strconv.ParseFloat(string(raw), 64)
+	header, err2 := strconv.ParseInt(value, 10, 64)
+	return err == nil && err2 == nil && math.Abs(argument) <= safe && argument == float64(header) && max(header, -header) <= safe
 }
 
 // RemoveAliases deletes the headers that a server could take for Mcp-Method,
-// Mcp-Name or Mcp-Param-* and that aren't spelled so, such as Mcp_Name.
-func RemoveAliases(h http.Header) {}
+// Mcp-Name, Mcp-Param-* or MCP-Protocol-Version and that aren't spelled so, such as
+// Mcp_Name.
+func RemoveAliases(h http.Header) {
+	for name := range h {
+		if !strings.HasPrefix(name, paramPrefix) && isAlias(name) {
+			delete(h, name)
+		}
+	}
+}
+
+func isAlias(name string) bool {
+	exact := []string{methodHeader, nameHeader, versionHeader}
+	if slices.Contains(exact, name) {
+		return false
+	}
+	if slices.ContainsFunc(exact, func(known string) bool { return web.SameHeader(known, name) }) {
+		return true
+	}
+	// What begins as Mcp-Param does, with anything between the letters.
+	for end := len("McpParam"); end < len(name) && end <= len(paramPrefix)+2; end++ {
+		if web.SameHeader(name[:end], paramPrefix) {
+			return true
+		}
+	}
+	return false
+}
 
 // FoldedSiblings reports whether an object in arguments, at any depth, has two
 // members whose names fold to the same.
-func FoldedSiblings(arguments json.RawMessage) bool { return true }
+func FoldedSiblings(arguments json.RawMessage) bool {
+	if len(arguments) == 0 {
+		return false
+	}
+	s := &scanner{b: arguments, fold: true}
+	_, rule := s.value(s.blanks(0), 0)
+	return rule != ""
+}

@@ -1,9 +1,11 @@
 package mcp
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
-	"errors"
-	"io"
+	"net/http"
+	"slices"
 )
 
 // Lists takes out of answers what a caller may not see: of the results of
@@ -20,22 +22,241 @@ type Lists struct {
 	Private bool
 }
 
-// Filter returns a JSON answer without the entries that don't stay, and otherwise
-// byte for byte as it came. The error is an [*Error].
-func (l *Lists) Filter(body []byte) ([]byte, error) {
-	return nil, errors.ErrUnsupported
+// lists are the members of a result that hold entries, and the member of an entry
+// that names it.
+var lists = map[string]struct {
+	kind     Kind
+	named    string
+	template bool
+}{
+	"tools":             {Tool, "name", false},
+	"prompts":           {Prompt, "name", false},
+	"resources":         {Resource, "uri", false},
+	"resourceTemplates": {Resource, "uriTemplate", true},
 }
 
-// Events is a stream of server-sent events, filtered.
-type Events struct{}
+// Filter returns a JSON answer, or an array of answers (2025-03-26), without the
+// entries that don't stay, and otherwise byte for byte as it came: body itself, if
+// all stay. Entries without a name don't. The error is an [*Error].
+func (l *Lists) Filter(body []byte) ([]byte, error) {
+	if len(body) > l.Max {
+		return nil, unfit(Size)
+	}
+	f := &filter{scanner: scanner{b: body}, lists: l}
+	rule := f.document(func(at int) (int, Rule) {
+		switch f.first(at) {
+		case '{':
+			return f.answer(at, 0)
+		case '[':
+			return f.array(at, 0, func(at int) (int, Rule) {
+				if f.first(at) != '{' {
+					return at, Envelope
+				}
+				return f.answer(at, 1)
+			})
+		}
+		return at, Envelope
+	})
+	if rule != "" {
+		return nil, unfit(rule)
+	}
+	return f.edited(), nil
+}
 
-// Events filters what is written to it and writes it to w, each event as soon as
-// it is complete.
-func (l *Lists) Events(w io.Writer) *Events { return &Events{} }
+// unfit is the error for an answer.
+func unfit(rule Rule) *Error {
+	return &Error{Status: http.StatusBadGateway, Code: CodeInternal, Rule: rule, text: "the server's answer could not be checked"}
+}
 
-// Write filters p. After an error, an [*Error] or one of the writer below, the
-// stream is at its end.
-func (e *Events) Write(p []byte) (int, error) { return 0, errors.ErrUnsupported }
+// An edit puts text in the place of what is from start to end.
+type edit struct {
+	start, end int
+	text       string
+}
 
-// Close drops an event that wasn't complete, as a client would.
-func (e *Events) Close() error { return nil }
+// A filter collects the edits of an answer.
+type filter struct {
+	scanner
+	lists *Lists
+	edits []edit
+}
+
+// answer reads a JSON-RPC response, or any message of the server.
+func (f *filter) answer(at, depth int) (int, Rule) {
+	return f.object(at, depth, func(name []byte, at int) (int, Rule) {
+		if string(name) == "result" && f.first(at) == '{' {
+			return f.result(at, depth+1)
+		}
+		return f.value(at, depth+1)
+	})
+}
+
+func (f *filter) result(at, depth int) (int, Rule) {
+	var scope, ttl edit
+	found := false
+	end, rule := f.object(at, depth, func(name []byte, at int) (end int, rule Rule) {
+		list, ok := lists[string(name)]
+		c := f.first(at)
+		if ok && (c == '[' || c == 'n') { // Go writes null for an empty list
+			found = true
+		}
+		isScope, isTTL := string(name) == "cacheScope", string(name) == "ttlMs"
+		if ok && c == '[' {
+			end, rule = f.list(at, depth+1, list.kind, list.named, list.template)
+		} else {
+			end, rule = f.value(at, depth+1)
+		}
+		if isScope {
+			scope = edit{at, end, `"private"`}
+		}
+		if isTTL {
+			ttl = edit{at, end, "0"}
+		}
+		return end, rule
+	})
+	if rule != "" || !found {
+		return end, rule
+	}
+	for _, e := range []struct {
+		edit
+		missing string
+	}{{scope, `,"cacheScope":"private"`}, {ttl, `,"ttlMs":0`}} {
+		switch {
+		case e.end > 0:
+			f.replace(e.edit)
+		case f.lists.Private:
+			f.replace(edit{end - 1, end - 1, e.missing})
+		}
+	}
+	return end, ""
+}
+
+// replace adds an edit, unless it changes nothing.
+func (f *filter) replace(e edit) {
+	if string(f.b[e.start:e.end]) != e.text {
+		f.edits = append(f.edits, e)
+	}
+}
+
+// list reads the entries of a list. Those that go take a comma with them.
+func (f *filter) list(at, depth int, kind Kind, named string, template bool) (int, Rule) {
+	// first is where the first entry begins, last where the last one ended, kept where
+	// the last one that stays did.
+	first, last, kept := 0, 0, 0
+	remove := func() {
+		if from := max(kept, first); from < last {
+			f.replace(edit{start: from, end: last})
+		}
+	}
+	end, rule := f.array(at, depth, func(at int) (int, Rule) {
+		end, name, rule := f.entry(at, depth+1, named)
+		if rule != "" {
+			return end, rule
+		}
+		if first == 0 {
+			first = at
+		}
+		if name != nil && f.lists.Keep(kind, *name, template, f.b[at:end:end]) {
+			if kept == 0 && first < at {
+				f.replace(edit{start: first, end: at})
+			} else if kept > 0 {
+				remove()
+			}
+			kept = end
+		}
+		last = end
+		return end, ""
+	})
+	remove()
+	return end, rule
+}
+
+// entry reads an entry of a list; name is nil if it has none.
+func (f *filter) entry(at, depth int, named string) (end int, name *string, rule Rule) {
+	if f.first(at) != '{' {
+		end, rule = f.value(at, depth)
+		return end, nil, rule
+	}
+	end, rule = f.object(at, depth, func(member []byte, at int) (int, Rule) {
+		isName := string(member) == named
+		end, rule := f.value(at, depth+1)
+		if rule == "" && isName && f.b[at] == '"' {
+			text := string(unquote(nil, f.b[at+1:end-1]))
+			name = &text
+		}
+		return end, rule
+	})
+	return end, name, rule
+}
+
+// edited returns the answer after the edits.
+func (f *filter) edited() []byte {
+	if len(f.edits) == 0 {
+		return f.b
+	}
+	slices.SortStableFunc(f.edits, func(a, b edit) int { return cmp.Compare(a.start, b.start) })
+	to := make([]byte, 0, len(f.b)+64)
+	at := 0
+	for _, e := range f.edits {
+		to = append(append(to, f.b[at:e.start]...), e.text...)
+		at = e.end
+	}
+	return append(to, f.b[at:]...)
+}
+
+// mayHoldList reports whether text could be or contain an answer with a list: a
+// result, and the name of a list.
+func mayHoldList(text []byte) bool {
+	return hasEscapedLetter(text) || bytes.Contains(text, []byte(`"result"`)) && hasListName(text)
+}
+
+// hasListName reports whether a list may begin in text.
+func hasListName(text []byte) bool {
+	for _, name := range listNames {
+		if bytes.Contains(text, name) {
+			return true
+		}
+	}
+	return false
+}
+
+var listNames = [][]byte{[]byte(`"tools"`), []byte(`"prompts"`), []byte(`"resources"`), []byte(`"resourceTemplates"`)}
+
+// hasEscapedLetter reports an escape that may stand for a letter, as no library
+// writes it. A name could be hidden with it.
+func hasEscapedLetter(text []byte) bool {
+	for {
+		i := bytes.Index(text, []byte(`\u00`))
+		if i < 0 || len(text) <= i+4 {
+			return false
+		}
+		if c := text[i+4]; '4' <= c && c <= '7' {
+			return true
+		}
+		text = text[i+4:]
+	}
+}
+
+// maxText is the size in bytes of an answer that isn't 200 and isn't JSON-RPC.
+const maxText = 1024
+
+// IsRefusal reports whether the body of an answer that isn't 200 may pass: a
+// JSON-RPC error, or a short text without a list.
+func IsRefusal(body []byte) bool {
+	if len(body) <= maxText && !mayHoldList(body) {
+		return true
+	}
+	s := &scanner{b: body}
+	hasError, hasResult := false, false
+	rule := s.document(func(at int) (int, Rule) {
+		if s.first(at) != '{' {
+			return at, Envelope
+		}
+		return s.object(at, 0, func(name []byte, at int) (int, Rule) {
+			hasError = hasError || string(name) == "error"
+			hasResult = hasResult || string(name) == "result"
+			return s.value(at, 1)
+		})
+	})
+	return rule == "" && hasError && !hasResult
+}

@@ -85,6 +85,7 @@ const (
 	CodeParse          = -32700
 	CodeInvalidRequest = -32600
 	CodeInvalidParams  = -32602
+	CodeInternal       = -32603
 	CodeHeaderMismatch = -32020
 )
 

@@ -1,0 +1,366 @@
+package mcp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/maphash"
+	"math/bits"
+	"slices"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// maxDepth is how deep objects and arrays may be nested. Messages of MCP need about
+// ten levels, and some parsers stop at 128.
+const maxDepth = 128
+
+// A scanner checks JSON (RFC 8259) in one pass and builds nothing: a message of
+// some megabytes is mostly one string. It is stricter than the RFC, in that names
+// are unique in their object, strings are valid Unicode, and nesting is bounded.
+// Every method takes the position of a value and returns the position after it, or
+// the rule that is broken.
+type scanner struct {
+	b []byte
+	// names are the hashes of the names in the objects that are open. Equal hashes
+	// count as equal names: with a seed that no sender knows that is wrong once in
+	// 2^64 pairs.
+	names []uint64
+	// fold makes names that fold to the same equal.
+	fold bool
+	// unquoted is the last name that had escapes.
+	unquoted []byte
+}
+
+var seed = maphash.MakeSeed()
+
+// document checks that there is one value and nothing after it, which object reads.
+func (s *scanner) document(value func(at int) (int, Rule)) Rule {
+	if bytes.HasPrefix(s.b, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(s.b, []byte("\xfe\xff")) || bytes.HasPrefix(s.b, []byte("\xff\xfe")) {
+		return Encoding
+	}
+	end, rule := value(s.blanks(0))
+	if rule == "" && s.blanks(end) != len(s.b) {
+		return Syntax
+	}
+	return rule
+}
+
+func (s *scanner) blanks(at int) int {
+	for at < len(s.b) && (s.b[at] == ' ' || s.b[at] == '\n' || s.b[at] == '\t' || s.b[at] == '\r') {
+		at++
+	}
+	return at
+}
+
+// first returns the byte at a position, 0 after the end.
+func (s *scanner) first(at int) byte {
+	if at < len(s.b) {
+		return s.b[at]
+	}
+	return 0
+}
+
+func (s *scanner) value(at, depth int) (int, Rule) {
+	switch c := s.first(at); c {
+	case '{':
+		return s.object(at, depth, nil)
+	case '[':
+		return s.array(at, depth, nil)
+	case '"':
+		end, _, rule := s.text(at)
+		return end, rule
+	case 't':
+		return s.literal(at, "true")
+	case 'f':
+		return s.literal(at, "false")
+	case 'n':
+		return s.literal(at, "null")
+	default:
+		if c == '-' || isDigit(c) {
+			return s.number(at)
+		}
+		return at, Syntax
+	}
+}
+
+func (s *scanner) literal(at int, word string) (int, Rule) {
+	if end := at + len(word); end <= len(s.b) && string(s.b[at:end]) == word {
+		return end, ""
+	}
+	return at, Syntax
+}
+
+func (s *scanner) number(at int) (int, Rule) {
+	if s.first(at) == '-' {
+		at++
+	}
+	digits := func() bool {
+		from := at
+		for isDigit(s.first(at)) {
+			at++
+		}
+		return at > from
+	}
+	if s.first(at) == '0' {
+		at++
+	} else if !digits() {
+		return at, Syntax
+	}
+	if s.first(at) == '.' {
+		if at++; !digits() {
+			return at, Syntax
+		}
+	}
+	if c := s.first(at); c == 'e' || c == 'E' {
+		at++
+		if c := s.first(at); c == '+' || c == '-' {
+			at++
+		}
+		if !digits() {
+			return at, Syntax
+		}
+	}
+	return at, ""
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// array reads an array, its elements with visit if that isn't nil.
+func (s *scanner) array(at, depth int, visit func(at int) (int, Rule)) (int, Rule) {
+	if depth >= maxDepth {
+		return at, Depth
+	}
+	at = s.blanks(at + 1)
+	if s.first(at) == ']' {
+		return at + 1, ""
+	}
+	for {
+		var rule Rule
+		if visit != nil {
+			at, rule = visit(at)
+		} else {
+			at, rule = s.value(at, depth+1)
+		}
+		if rule != "" {
+			return at, rule
+		}
+		at = s.blanks(at)
+		switch s.first(at) {
+		case ',':
+			at = s.blanks(at + 1)
+		case ']':
+			return at + 1, ""
+		default:
+			return at, Syntax
+		}
+	}
+}
+
+// object reads an object, its values with visit if that isn't nil. name is valid
+// until visit scans on.
+func (s *scanner) object(at, depth int, visit func(name []byte, at int) (int, Rule)) (int, Rule) {
+	if depth >= maxDepth {
+		return at, Depth
+	}
+	outer := len(s.names)
+	at = s.blanks(at + 1)
+	if s.first(at) == '}' {
+		return at + 1, ""
+	}
+	for {
+		if s.first(at) != '"' {
+			return at, Syntax
+		}
+		end, escaped, rule := s.text(at)
+		if rule != "" {
+			return end, rule
+		}
+		name := s.b[at+1 : end-1]
+		if escaped {
+			s.unquoted = unquote(s.unquoted[:0], name)
+			name = s.unquoted
+			// What is written in C ends a name here.
+			if bytes.IndexByte(name, 0) >= 0 {
+				return at, Variant
+			}
+		}
+		if !s.unique(name, outer) {
+			return at, Duplicate
+		}
+		at = s.blanks(end)
+		if s.first(at) != ':' {
+			return at, Syntax
+		}
+		at = s.blanks(at + 1)
+		if visit != nil {
+			at, rule = visit(name, at)
+		} else {
+			at, rule = s.value(at, depth+1)
+		}
+		if rule != "" {
+			return at, rule
+		}
+		at = s.blanks(at)
+		switch s.first(at) {
+		case ',':
+			at = s.blanks(at + 1)
+		case '}':
+			if !s.allUnique(outer) {
+				return at, Duplicate
+			}
+			s.names = s.names[:outer]
+			return at + 1, ""
+		default:
+			return at, Syntax
+		}
+	}
+}
+
+// few is up to how many names are compared one by one.
+const few = 16
+
+// unique adds a name to the innermost object, whose names begin at outer. Of many
+// names allUnique finds the duplicates.
+func (s *scanner) unique(name []byte, outer int) bool {
+	var hash uint64
+	if s.fold {
+		hash = maphash.String(seed, Fold(string(name)))
+	} else {
+		hash = maphash.Bytes(seed, name)
+	}
+	if len(s.names)-outer < few && slices.Contains(s.names[outer:], hash) {
+		return false
+	}
+	s.names = append(s.names, hash)
+	return true
+}
+
+func (s *scanner) allUnique(outer int) bool {
+	names := s.names[outer:]
+	if len(names) <= few {
+		return true
+	}
+	slices.Sort(names)
+	for i := 1; i < len(names); i++ {
+		if names[i] == names[i-1] {
+			return false
+		}
+	}
+	return true
+}
+
+// text reads a string, eight bytes at a time while nothing is special in them.
+func (s *scanner) text(at int) (end int, escaped bool, rule Rule) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	b := s.b
+	at++
+	for {
+		for at+8 <= len(b) {
+			w := binary.LittleEndian.Uint64(b[at:])
+			quote, backslash := w^ones*'"', w^ones*'\\'
+			// A byte's top bit is set if it is a control character or not ASCII, a quote,
+			// a backslash. Borrows set further bits above the first one only.
+			special := (w - ones*' ' | w | (quote-ones)&^quote | (backslash-ones)&^backslash) & tops
+			if special != 0 {
+				at += bits.TrailingZeros64(special) / 8
+				break
+			}
+			at += 8
+		}
+		switch c := s.first(at); {
+		case c == '"':
+			return at + 1, escaped, ""
+		case c == '\\':
+			escaped = true
+			if at, rule = s.escape(at); rule != "" {
+				return at, escaped, rule
+			}
+		case c < ' ': // or the end
+			return at, escaped, Syntax
+		case c < utf8.RuneSelf:
+			at++
+		default:
+			r, n := utf8.DecodeRune(b[at:])
+			if r == utf8.RuneError && n == 1 {
+				return at, escaped, Encoding
+			}
+			at += n
+		}
+	}
+}
+
+func (s *scanner) escape(at int) (int, Rule) {
+	switch s.first(at + 1) {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return at + 2, ""
+	case 'u':
+		r, ok := unit(s.b[at:])
+		if !ok {
+			return at, Syntax
+		}
+		if !utf16.IsSurrogate(r) {
+			return at + 6, ""
+		}
+		if low, ok := unit(s.b[at+6:]); !ok || utf16.DecodeRune(r, low) == utf8.RuneError {
+			return at, Encoding
+		}
+		return at + 12, ""
+	}
+	return at, Syntax
+}
+
+// unit reads a \u escape.
+func unit(b []byte) (r rune, ok bool) {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0, false
+	}
+	for _, c := range b[2:6] {
+		switch {
+		case isDigit(c):
+			c -= '0'
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			c = c | 0x20 - 'a' + 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}
+
+// unquote appends what a string that text has checked stands for, without its
+// quotes.
+func unquote(to, text []byte) []byte {
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 {
+			return append(to, text...)
+		}
+		to = append(to, text[:i]...)
+		text = text[i:]
+		switch c := text[1]; c {
+		case 'b':
+			to = append(to, '\b')
+		case 'f':
+			to = append(to, '\f')
+		case 'n':
+			to = append(to, '\n')
+		case 'r':
+			to = append(to, '\r')
+		case 't':
+			to = append(to, '\t')
+		case 'u':
+			r, _ := unit(text)
+			if utf16.IsSurrogate(r) {
+				low, _ := unit(text[6:])
+				r = utf16.DecodeRune(r, low)
+				text = text[6:]
+			}
+			to = utf8.AppendRune(to, r)
+			text = text[4:]
+		default:
+			to = append(to, c)
+		}
+		text = text[2:]
+	}
+}
