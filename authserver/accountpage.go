@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
-// account shows the user who has access in their name.
+// account shows the user which clients have access in their name.
 func (h *Handler) account(v *visit) error {
 	user, err := v.signedIn()
 	if err != nil {
@@ -65,15 +65,14 @@ func (h *Handler) showAccount(v *visit, user *oauth.User, done string) error {
 	return nil
 }
 
-// accountForm is sealed into the forms of the user's page: they are good for
+// accountForm is sealed into the forms of the account page. They are valid for
 // that user in that browser.
 type accountForm struct {
 	Subject string `json:"u"`
 }
 
 var (
-	// errStale says that a form is of a page that another user was shown, or that
-	// was shown too long ago.
+	// errStale says that a form was shown to another user, or too long ago.
 	errStale = errors.New("the page has expired")
 	// errNotSignedOut says that a session could not be ended.
 	errNotSignedOut = errors.New("ending the session failed")
@@ -81,7 +80,7 @@ var (
 
 func notSignedOut(cause error) error { return fmt.Errorf("%w: %w", errNotSignedOut, cause) }
 
-// openAccountForm returns the user whose page a form is of.
+// openAccountForm returns the user whom the account page was shown to.
 func (v *visit) openAccountForm() (subject string, err error) {
 	var form accountForm
 	err = v.Open(sealed.AccountForm, v.form.Get("csrf"), &form)
@@ -91,7 +90,7 @@ func (v *visit) openAccountForm() (subject string, err error) {
 	return form.Subject, err
 }
 
-// changeAccount takes a client's access away.
+// changeAccount removes a client's access.
 func (h *Handler) changeAccount(v *visit) error {
 	subject, err := v.openAccountForm()
 	if err != nil {
@@ -116,9 +115,9 @@ func (h *Handler) changeAccount(v *visit) error {
 }
 
 // signOut ends the session, or all sessions of the user. Clients keep their
-// access: it is theirs, not the browser's. Doing it twice is no error: a form of
-// this browser's says what the user wants, whether or not they are still signed
-// in.
+// access, which doesn't depend on the browser. Signing out twice is no error: a
+// form of this browser says what the user wants, whether or not they are still
+// signed in.
 func (h *Handler) signOut(v *visit) error {
 	subject, err := v.openAccountForm()
 	if err != nil {
@@ -132,7 +131,7 @@ func (h *Handler) signOut(v *visit) error {
 		}
 		switch {
 		case user == nil:
-			// A form alone ends nothing elsewhere.
+			// A form alone must not end sessions in other browsers.
 			everywhere = false
 		case user.Subject != subject:
 			return errStale
@@ -163,7 +162,7 @@ func (h *Handler) signOut(v *visit) error {
 	return nil
 }
 
-// spell writes a duration for people, rounded up to a unit that they would use.
+// spell writes a duration for people, rounded up to whole minutes or hours.
 func spell(d time.Duration) string {
 	unit, name := time.Minute, "minute"
 	if d >= 2*time.Hour {
@@ -172,7 +171,7 @@ func spell(d time.Duration) string {
 	return count(int((d+unit-1)/unit), name)
 }
 
-// count writes a number of things.
+// count writes a number of things, such as "2 minutes".
 func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

@@ -1,6 +1,7 @@
-// Package authserver is the embedded authorization server: for those who have an
-// MCP server and no authorization server that MCP clients can use. OAuth itself
-// is in the package oauth below it; here are sign-in, consent, pages, storage.
+// Package authserver is the embedded authorization server, for operators who have
+// an MCP server but no authorization server that MCP clients can use. It contains
+// the module, the pages, sign-in, consent and storage. Package oauth below it
+// implements OAuth itself.
 package authserver
 
 import (
@@ -67,18 +68,20 @@ type Handler struct {
 	// Providers where other users sign in.
 	Upstreams []*Upstream `json:"upstreams,omitempty"`
 
-	// How long an access token lasts: a resource server that only checks
-	// signatures accepts it until then, even if it is revoked. At most 24h. Default: 15m.
+	// How long an access token lasts. A resource server that only checks
+	// signatures accepts it until then, even if it is revoked. At most 24h.
+	// Default: 15m.
 	AccessTokenLifetime caddy.Duration `json:"access_token_lifetime,omitempty"`
 
-	// How long a client may stay away before the user has to sign in again; for
-	// users of an upstream, how long their data from the upstream is trusted.
+	// How long a client may stay away before the user has to sign in again. For
+	// users of an upstream, also how long the data from the upstream is trusted.
 	// Default: 30d.
 	RefreshTokenLifetime caddy.Duration `json:"refresh_token_lifetime,omitempty"`
 
-	// How long a replaced refresh token gets the same replacement again, if that
-	// is still unused: for clients whose processes share one, and for lost
-	// responses. At most 1h. Negative disables it. Default: 30s.
+	// How long a replaced refresh token is answered with the same replacement, if
+	// that is still unused. This helps clients whose processes share a token, and
+	// clients that lost a response. At most 1h. Negative disables it. Default:
+	// 30s.
 	RefreshTokenGrace caddy.Duration `json:"refresh_token_grace,omitempty"`
 
 	// How long a browser stays signed in. Default: 12h.
@@ -123,7 +126,8 @@ type Handler struct {
 type Scope struct {
 	// The name, as clients request it. Required.
 	Name string `json:"name"`
-	// What it means, in words, for the user who is asked. Default: the name.
+	// The meaning of the scope, in words, for the consent page. Default: the
+	// name.
 	Description string `json:"description,omitempty"`
 }
 
@@ -133,9 +137,9 @@ type Registration struct {
 	// Disables dynamic registration and metadata documents; only the operator's
 	// clients remain.
 	Off bool `json:"off,omitempty"`
-	// The only redirect URIs allowed; those on loopback with any port. One that
-	// ends in /* allows what lies below its path, for clients with an address for
-	// each connector: https://chatgpt.com/connector/oauth/*.
+	// The only redirect URIs allowed, on loopback with any port. One that ends in
+	// /* allows everything below its path, for clients with a separate address
+	// for each connector: https://chatgpt.com/connector/oauth/*.
 	RedirectURIs []string `json:"redirect_uris,omitempty"`
 	// Additional URI schemes, of native applications, such as cursor.
 	PrivateSchemes []string `json:"private_schemes,omitempty"`
@@ -145,15 +149,15 @@ type Registration struct {
 type Client struct {
 	// The client identifier. Required.
 	ID string `json:"id"`
-	// The name, for the user who is asked. Default: the identifier.
+	// The name on the consent page. Default: the identifier.
 	Name string `json:"name,omitempty"`
-	// Where users are sent back to, exactly; on loopback with any port. One that
-	// ends in /* allows what lies below its path.
+	// Where users are sent back to. Compared exactly, except for the port on
+	// loopback. One that ends in /* allows everything below its path.
 	RedirectURIs []string `json:"redirect_uris,omitempty"`
 	// The secret of a confidential client, of at least 16 characters.
 	// Placeholders are replaced. Default: none, a public client.
 	Secret string `json:"secret,omitempty"`
-	// The scopes it may have. Default: all.
+	// The scopes that the client may have. Default: all.
 	Scopes []string `json:"scopes,omitempty"`
 	// Allows the client credentials grant. Needs a secret.
 	ClientCredentials bool `json:"client_credentials,omitempty"`
@@ -167,9 +171,10 @@ type Client struct {
 type ClientDocuments struct {
 	// Disables Client ID Metadata Documents.
 	Off bool `json:"off,omitempty"`
-	// Also fetch them from private and loopback addresses. Insecure: anyone can
-	// then make this server send requests there. For tests and closed networks. A
-	// proxy then gets names, and decides which addresses are reached.
+	// Also fetch documents from private and loopback addresses. Insecure: anyone
+	// can then make this server send requests there. It is for tests and closed
+	// networks. A proxy then gets names instead of addresses, and decides which
+	// addresses are reached.
 	InsecureAllowPrivate bool `json:"insecure_allow_private,omitempty"`
 	// A PEM file of certificates to trust instead of the system's.
 	TrustedRoots string `json:"trusted_roots,omitempty"`
@@ -215,7 +220,7 @@ func (h *Handler) sessionLifetime() time.Duration {
 	return 12 * time.Hour
 }
 
-// observe counts what happens at the endpoints and puts a refusal's cause into
+// observe counts requests to the endpoints, and adds the cause of a refusal to
 // the access log.
 func (h *Handler) observe(ctx context.Context, e oauth.Event) {
 	outcome := "ok"

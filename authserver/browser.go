@@ -14,26 +14,26 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
-// The cookies. With https their names have the prefix __Host-. They
-// end in a hash of the issuer.
+// Names of cookies. With https they get the prefix __Host-. They end in a hash of
+// the issuer.
 const (
 	browserCookie = "mcp_auth_browser"
 	sessionCookie = "mcp_auth_session"
 	knownCookie   = "mcp_auth_known"
-	// upstreamCookie is followed by a part that tells sign-ins apart.
+	// upstreamCookie is the prefix of the cookies of sign-ins at upstreams.
 	upstreamCookie = "mcp_auth_upstream_"
 )
 
-// newSite returns what this server knows of browsers.
+// newSite returns the site of this server, for cookies and sealed forms.
 func (h *Handler) newSite() *browser.Site {
 	return &browser.Site{Issuer: h.Issuer, Secure: h.secure, IDCookie: browserCookie, Sealer: h.server, Now: h.now}
 }
 
-// visit is one request of a browser for a page. It is made once, in servePage.
+// visit is one request of a browser for a page. servePage makes it once.
 type visit struct {
 	*browser.Visit
 	h *Handler
-	// form is what was posted.
+	// form is the posted form.
 	form url.Values
 
 	session oauth.SessionID
@@ -41,8 +41,8 @@ type visit struct {
 	looked  bool
 }
 
-// signedIn returns who is signed in, and remembers it for the rest of the visit;
-// nil if nobody is.
+// signedIn returns the user who is signed in, or nil if nobody is. It looks once
+// in a visit.
 func (v *visit) signedIn() (*oauth.User, error) {
 	if v.looked {
 		return v.user, nil
@@ -59,7 +59,7 @@ func (v *visit) signedIn() (*oauth.User, error) {
 	return user, nil
 }
 
-// sessionID returns the session that the browser says it has; empty if none.
+// sessionID returns the session that the browser's cookie names; empty if none.
 func (v *visit) sessionID() (oauth.SessionID, error) {
 	var id oauth.SessionID
 	err := v.Open(sealed.Session, v.Cookie(sessionCookie), &id)
@@ -69,7 +69,7 @@ func (v *visit) sessionID() (oauth.SessionID, error) {
 	return id, err
 }
 
-// startSession signs the user in, in place of the user who was signed in before.
+// startSession signs the user in, and ends the session of the previous user.
 func (v *visit) startSession(user oauth.User) error {
 	if err := v.endSession(); err != nil {
 		return err
@@ -83,13 +83,15 @@ func (v *visit) startSession(user oauth.User) error {
 	if err != nil {
 		return err
 	}
-	// For as long as the browser's other cookie, without which it doesn't open.
+	// The cookie lasts as long as the browser's identifier, without which it doesn't
+	// open.
 	v.SetCookie(sessionCookie, text, 0)
 	return nil
 }
 
-// endSession signs the user out: the session ends here, not only in the browser,
-// where it may have been copied. If it can't be ended, the browser keeps it.
+// endSession signs the user out. It ends the session here, not only in the
+// browser, because the cookie may have been copied. If the session can't be
+// ended, the browser keeps it.
 func (v *visit) endSession() error {
 	id, err := v.sessionID()
 	if err != nil {
@@ -102,7 +104,7 @@ func (v *visit) endSession() error {
 	return nil
 }
 
-// forgetSession has the browser forget a session that has ended.
+// forgetSession removes the cookie of a session that has ended.
 func (v *visit) forgetSession() {
 	if v.Cookie(sessionCookie) != "" {
 		v.RemoveCookie(sessionCookie)
@@ -120,8 +122,8 @@ const (
 )
 
 // known is a browser in which users of this server have signed in. It outlives
-// their sessions, and gives no access: it tells a user's own browser, in which
-// they mistype their password, from a stranger's that guesses it.
+// their sessions and grants no access. It distinguishes a user's own browser, in
+// which they mistype their password, from an attacker's that guesses it.
 type known struct {
 	// ID stays the same in all copies of the cookie, so that attempts can be
 	// counted.
@@ -131,7 +133,7 @@ type known struct {
 	Expires time.Time `json:"e"`
 }
 
-// known returns what the browser is known as; nothing if that can't be found out.
+// known returns what the browser's cookie says; nothing if it can't be read.
 func (v *visit) known() known {
 	text := v.Cookie(knownCookie)
 	if text == "" || len(text) > maxCookie {
@@ -152,7 +154,7 @@ func (v *visit) Known(username string) (id string, ok bool) {
 	return k.ID, slices.Contains(k.Users, username)
 }
 
-// remember makes the user known in this browser.
+// remember adds the user to the browser's known users.
 func (v *visit) remember(username string) error {
 	k := v.known()
 	if k.ID == "" {
@@ -162,7 +164,8 @@ func (v *visit) remember(username string) error {
 	k.Users = slices.Insert(k.Users, 0, username)
 	k.Users = k.Users[:min(len(k.Users), maxKnown)]
 	k.Expires = v.h.now().Add(knownLifetime)
-	// Not bound to the browser's other cookie, which ends when it is closed.
+	// This cookie is not bound to the browser's identifier, which ends when the
+	// browser is closed.
 	text, err := v.h.seal(v.Context(), sealed.KnownBrowser, &k)
 	if err != nil {
 		return err
@@ -171,7 +174,7 @@ func (v *visit) remember(username string) error {
 	return nil
 }
 
-// seal encrypts v for others to keep, whichever browser they are in.
+// seal encrypts v for a browser or client to keep. It opens in any browser.
 func (h *Handler) seal(ctx context.Context, purpose sealed.Purpose, v any) (string, error) {
 	b, err := json.Marshal(v)
 	if err != nil {

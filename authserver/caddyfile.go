@@ -15,15 +15,15 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterDirective("mcp_auth_server", parseCaddyfile)
-	// Before mcp_auth, which stands before basicauth: where that protects a
-	// whole site, signing in must not need a token. Whichever of the two is
-	// registered first, both end up between try_files and basicauth, in this
-	// order.
+	// Before mcp_auth, which stands before basicauth: signing in must not need a
+	// token, even where mcp_auth protects the whole site. The order of the two
+	// registrations doesn't matter: both end up between try_files and basicauth, in
+	// this order.
 	httpcaddyfile.RegisterDirectiveOrder("mcp_auth_server", httpcaddyfile.After, "try_files")
 }
 
-// parseCaddyfile sets up the handler for every request of the site: it takes no
-// matcher, and says so.
+// parseCaddyfile sets up the handler for every request of the site. It refuses a
+// matcher.
 func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	handler := new(Handler)
 	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
@@ -133,7 +133,7 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 	}
 }
 
-// unmarshalGrace reads the grace, which may be off.
+// unmarshalGrace reads refresh_token_grace, which may be off.
 func (h *Handler) unmarshalGrace(d *caddyfile.Dispenser) error {
 	if d.CountRemainingArgs() == 1 && h.RefreshTokenGrace == 0 {
 		d.NextArg()
@@ -213,7 +213,7 @@ func (h *Handler) unmarshalUsers(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// hashNamespace is where modules are that compare passwords.
+// hashNamespace is the namespace of the modules that compare passwords.
 const hashNamespace = "http.authentication.hashes"
 
 func knownHashes() []string {
@@ -318,7 +318,8 @@ func (h *Handler) unmarshalClients(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// registration returns what is said of registration, for more to be added.
+// registration returns the configuration of registration, and makes an empty one
+// if there is none yet.
 func (h *Handler) registration() *Registration {
 	if h.Registration == nil {
 		h.Registration = new(Registration)

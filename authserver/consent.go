@@ -12,15 +12,15 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
-// question is what the consent page asks, sealed into its form: the answer is
-// for what was shown, and from the user who was asked.
+// question is what the consent page asks, sealed into its form. So the answer is
+// for what was shown, and comes from the user who was asked.
 type question struct {
 	SignIn signIn `json:"s"`
 	// Subject is the user.
 	Subject string `json:"u"`
 }
 
-// showConsent asks whether the user lets the client have what it asks for.
+// showConsent asks the user whether the client may have what it requests.
 func (h *Handler) showConsent(v *visit, s *signIn, client *oauth.Client, user *oauth.User) error {
 	before, err := h.server.AllowedBefore(v.Context(), *user, s.Authorization)
 	if err != nil {
@@ -40,20 +40,20 @@ func (h *Handler) showConsent(v *visit, s *signIn, client *oauth.Client, user *o
 		Scopes:  h.shownScopes(a.Scopes),
 		Offline: a.Offline,
 		Ends:    spell(h.server.AccessTokenLifetime()),
-		// Asked again of a client that can't be told from others. One that wants the
-		// user to consent gets the whole page.
+		// Other programs can pose as such a client, so the user is asked each
+		// time. If the client wants the user to consent, they get the whole page.
 		Again:   before.All && !a.Prompts("consent") && !registration.LeadsToWebSite(a.RedirectURI),
 		Action:  h.base + consentPath,
 		Request: text,
 	}
-	// Where the operator lists the addresses, they are known to be right.
+	// Addresses that the operator lists are known to be right.
 	listed := h.Registration != nil && len(h.Registration.RedirectURIs) > 0
 	page.New = !before.Known && !listed && !page.Client.Trusted && registration.LeadsToWebSite(a.RedirectURI)
 	page.Write(v.W, http.StatusOK)
 	return nil
 }
 
-// submitConsent takes the user's answer.
+// submitConsent handles the user's answer.
 func (h *Handler) submitConsent(v *visit) error {
 	var q question
 	if err := v.openStep(sealed.Consent, v.form.Get("request"), &q); err != nil {
@@ -72,7 +72,7 @@ func (h *Handler) submitConsent(v *visit) error {
 		return err
 	}
 	if user == nil || user.Subject != q.Subject {
-		// The session has ended, or is another user's: ask again.
+		// The session has ended, or belongs to another user: ask again.
 		return h.next(v, s, client)
 	}
 	switch v.form.Get("decision") {
@@ -99,12 +99,13 @@ func (h *Handler) approve(v *visit, user *oauth.User, a *oauth.Authorization, ou
 	return redirect(v, to)
 }
 
-// shownServer is how the MCP server is presented.
+// shownServer returns how the pages show the MCP server.
 func shownServer(resource string) pages.Server {
 	return pages.Server{URL: resource, Name: inprocess.ResourceName(resource)}
 }
 
-// shownClient is how a client is presented that sends the user to redirectURI.
+// shownClient returns how the pages show a client that sends the user to
+// redirectURI.
 func shownClient(c *oauth.Client, redirectURI string) pages.Client {
 	name := c.Name
 	if name == "" && c.Kind == oauth.PreRegistered {
@@ -116,8 +117,8 @@ func shownClient(c *oauth.Client, redirectURI string) pages.Client {
 		URI:          c.URI,
 		RedirectHost: registration.RedirectTarget(redirectURI),
 		Trusted:      c.Kind == oauth.PreRegistered,
-		// Also of a client that has other addresses besides: any program here can
-		// pose as it, by this one.
+		// This holds for a client that has other addresses as well: any program
+		// on the computer can pose as it, with this one.
 		Loopback:      registration.LeadsToProgram(redirectURI),
 		PrivateScheme: registration.IsPrivateScheme(redirectURI),
 	}

@@ -11,9 +11,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
 )
 
-// workOf returns what tells hashes apart that take different times to compare
-// with. The error says that a hash can't be compared with, or takes so long that
-// signing in would stop the machine.
+// workOf returns a text that is the same for all hashes that take the same time
+// to compare. It returns an error if a password can't be compared with the hash,
+// or if the comparison would take so long that sign-ins would overload the
+// machine.
 func workOf(algorithm, hash string) (string, error) {
 	switch algorithm {
 	case "":
@@ -23,7 +24,7 @@ func workOf(algorithm, hash string) (string, error) {
 	case "argon2id":
 		return argon2idWork(hash)
 	}
-	// Of another module's hashes nothing is known but the custom of writing
+	// Hashes of other modules are only known to follow the convention
 	// $name$parameters$salt$hash.
 	if parts := strings.Split(hash, "$"); len(parts) > 3 {
 		return algorithm + strings.Join(parts[:len(parts)-2], "$"), nil
@@ -48,7 +49,7 @@ func bcryptWork(hash string) (string, error) {
 const (
 	// maxArgonMemory bounds the memory for one comparison, in KiB.
 	maxArgonMemory = 1 << 20
-	// maxArgonWork bounds memory times passes. Caddy's own parameters are a
+	// maxArgonWork bounds memory times passes. Caddy's own parameters need a
 	// hundredth of it.
 	maxArgonWork = 4 << 20
 )
@@ -60,7 +61,7 @@ func argon2idWork(hash string) (string, error) {
 	if _, _, err := caddyauth.DecodeHash([]byte(hash)); err != nil {
 		return "", fmt.Errorf("the password is not hashed with argon2id: hash it with `caddy hash-password --algorithm argon2id` (%w)", err)
 	}
-	parts := strings.Split(hash, "$") // of six, as has been seen
+	parts := strings.Split(hash, "$") // six, as checked above
 	var memory, passes, threads uint64
 	for _, p := range []struct {
 		name  string

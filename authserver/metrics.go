@@ -4,8 +4,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// The counters belong to the process, so that they survive a reload. Labels come
-// from the configuration or from a closed set.
+// The counters belong to the process, so that they survive a reload. Their labels
+// come from the configuration or from a closed set.
 var (
 	requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "caddy",

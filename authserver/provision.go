@@ -27,8 +27,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
-// Provision sets up the server. It asks neither the storage nor the network
-// anything.
+// Provision sets up the server. It reads nothing from the storage or the network.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.now = time.Now
@@ -186,7 +185,7 @@ func (h *Handler) provisionUsers(ctx caddy.Context) error {
 	return nil
 }
 
-// doors returns the front doors in this Caddy that take the server's tokens.
+// doors returns the front doors of this Caddy that accept the server's tokens.
 func (h *Handler) doors() []oauth.Door {
 	known := inprocess.Doors(h.Issuer)
 	doors := make([]oauth.Door, len(known))
@@ -196,8 +195,8 @@ func (h *Handler) doors() []oauth.Door {
 	return doors
 }
 
-// documents adapts a fetcher to the core: to its notion of errors, and to requests
-// that know where they come from.
+// documents adapts a fetcher to package oauth: it converts the errors, and passes
+// on the address that a request comes from.
 type documents struct{ *clientdoc.Fetcher }
 
 func (d documents) Fetch(ctx context.Context, id string) ([]byte, error) {
@@ -208,8 +207,8 @@ func (d documents) Fetch(ctx context.Context, id string) ([]byte, error) {
 	return body, err
 }
 
-// provisionDocuments returns what fetches clients' metadata documents; nil if
-// they are not supported.
+// provisionDocuments returns the fetcher of clients' metadata documents, or nil
+// if they are not supported.
 func (h *Handler) provisionDocuments() (*documents, error) {
 	config := clientdoc.Config{Proxy: http.ProxyFromEnvironment}
 	if d := h.ClientDocuments; d != nil {
@@ -229,7 +228,7 @@ func (h *Handler) provisionDocuments() (*documents, error) {
 				err = clientdoc.CheckProxy(proxy)
 			}
 			if err != nil {
-				// Not the cause: it quotes a password.
+				// The cause is left out because it quotes a password.
 				return nil, errors.New("proxy must be http://host:port, socks5://host:port or off")
 			}
 			config.Proxy = http.ProxyURL(proxy)
@@ -245,8 +244,8 @@ func (h *Handler) provisionDocuments() (*documents, error) {
 			}
 		}
 	}
-	// Kept across reloads, with what it knows: requests of the configuration
-	// before this one may be waiting for it.
+	// The fetcher is kept across reloads, with its cache: requests that began under
+	// the previous configuration may be waiting for it.
 	key := fmt.Sprintf("%+v", h.ClientDocuments)
 	value, _, err := documentsPool.LoadOrNew(key, func() (caddy.Destructor, error) {
 		return &documents{clientdoc.New(config)}, nil
@@ -282,13 +281,13 @@ func (h *Handler) acquireState() error {
 	return nil
 }
 
-// startSweeping removes expired records now and then, until the configuration
-// ends.
+// startSweeping removes expired records from time to time, until the
+// configuration is replaced.
 func (h *Handler) startSweeping(ctx caddy.Context) {
 	lifetime, stop := context.WithCancel(ctx)
 	h.release = append(h.release, stop)
 	go func() {
-		// Not at once: validating a configuration provisions it too.
+		// The first sweep comes later: validating a configuration provisions it too.
 		timer := time.NewTimer(time.Minute)
 		defer timer.Stop()
 		for {

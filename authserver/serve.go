@@ -28,7 +28,7 @@ const (
 // pageTimeout bounds the work for a page, passwords and upstreams included.
 const pageTimeout = 30 * time.Second
 
-// route is what there is at a path. A nil handler means that the method is not
+// route has the handlers of a path. A nil handler means that the method is not
 // allowed.
 type route struct {
 	get, post func(*visit) error
@@ -49,7 +49,7 @@ func (h *Handler) pageRoutes() map[string]route {
 	return routes
 }
 
-// servePage serves what is for browsers.
+// servePage serves a page.
 func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, page route) error {
 	w.Header().Set("Cache-Control", "no-store")
 	serve, allow := page.get, "GET, HEAD"
@@ -100,7 +100,7 @@ func redirect(v *visit, to string) error {
 // errStep says that a sign-in can't be continued.
 var errStep = errors.New("the sign-in has expired, or was started in another browser")
 
-// openStep opens what a step of a sign-in brings back.
+// openStep opens what the previous step of a sign-in had sealed.
 func (v *visit) openStep(purpose sealed.Purpose, text string, value any) error {
 	err := v.Open(purpose, text, value)
 	if errors.Is(err, browser.ErrClosed) {
@@ -109,8 +109,8 @@ func (v *visit) openStep(purpose sealed.Purpose, text string, value any) error {
 	return err
 }
 
-// fail says what went wrong: to the client, if it may be told, or else to the
-// user, with what they can do about it.
+// fail reports an error: to the client if it may be told, otherwise to the user,
+// with what they can do.
 func (h *Handler) fail(v *visit, err error) {
 	code := "error"
 	oauthError, isOAuth := errors.AsType[*oauth.Error](err)
@@ -186,7 +186,7 @@ func (h *Handler) fail(v *visit, err error) {
 	page.Write(v.W, status)
 }
 
-// cure says what a user can do about an authorization request that was refused.
+// cure says what a user can do about a refused authorization request.
 func cure(code string) string {
 	switch code {
 	case "invalid_client":

@@ -18,21 +18,22 @@ import (
 // user's answer.
 const stepLifetime = 30 * time.Minute
 
-// signIn is a sign-in under way. It is sealed, and the browser keeps it as a
-// field of the pages' forms: strangers can't fill anything here, and a restart
+// signIn is a sign-in under way. It is sealed, and the browser keeps it in the
+// pages' forms. So nothing is stored for unauthenticated requests, and a restart
 // or another Caddy on the same storage makes no difference.
 type signIn struct {
-	// Authorization is the client's request; nil if the user wants to see their
-	// own page.
+	// Authorization is the client's request; nil if the user opened their account
+	// page.
 	Authorization *oauth.Authorization `json:"a,omitempty"`
 	Created       time.Time            `json:"t"`
 	// Switch says that the user wants to use another account.
 	Switch bool `json:"w,omitempty"`
 }
 
-// wish is what an upstream is asked for: who the client thinks the user is, and to
-// ask them if the client or they themselves want that. Otherwise an upstream that
-// knows the browser sends the same user back at once.
+// wish returns what to request of an upstream: who the client thinks the user is,
+// and whether the upstream should ask, because the client or the user wants that.
+// Without a prompt, an upstream that knows the browser sends the same user back
+// immediately.
 func (s *signIn) wish() upstream.Wish {
 	var wish upstream.Wish
 	if a := s.Authorization; a != nil {
@@ -45,13 +46,13 @@ func (s *signIn) wish() upstream.Wish {
 		}
 	}
 	if s.Switch {
-		// Not the one that the client meant.
+		// The hint may name the account that the user doesn't want.
 		wish = upstream.Wish{Prompt: "select_account"}
 	}
 	return wish
 }
 
-// rest is how much of its time the sign-in has left.
+// rest returns how much time is left for the sign-in.
 func (s *signIn) rest(now time.Time) time.Duration { return s.Created.Add(stepLifetime).Sub(now) }
 
 // authorize is the authorization endpoint (OAuth 2.1, section 3.1).
@@ -63,7 +64,7 @@ func (h *Handler) authorize(v *visit) error {
 	return h.next(v, &signIn{Authorization: a, Created: h.now()}, client)
 }
 
-// resume continues a sign-in after the user has said who they are.
+// resume continues a sign-in after the user has signed in.
 func (h *Handler) resume(v *visit) error {
 	s := new(signIn)
 	if err := v.openStep(sealed.SignIn, v.R.URL.Query().Get("request"), s); err != nil {
@@ -79,8 +80,8 @@ func (h *Handler) resume(v *visit) error {
 	return h.next(v, s, client)
 }
 
-// next shows what has to be asked next: who the user is, then whether they
-// consent. If nothing has to be, the client gets its code.
+// next shows the next page of a sign-in: the sign-in page, then the consent page.
+// If neither is needed, the client gets its code.
 func (h *Handler) next(v *visit, s *signIn, client *oauth.Client) error {
 	a := s.Authorization
 	user, err := v.signedIn()
@@ -90,8 +91,8 @@ func (h *Handler) next(v *visit, s *signIn, client *oauth.Client) error {
 	if user != nil && !a.Accepts(user.SignedIn) {
 		user = nil
 	}
-	// OpenID Connect Core 1.0, section 3.1.2.1: silence is for the user that the
-	// client means, not for another one.
+	// OpenID Connect Core 1.0, section 3.1.2.1: prompt=none succeeds only for the
+	// user that the client means.
 	expected := user == nil || isHinted(user, a.LoginHint)
 	if user == nil || a.Prompts("none") && !expected {
 		if a.Prompts("none") {
@@ -112,8 +113,8 @@ func (h *Handler) next(v *visit, s *signIn, client *oauth.Client) error {
 	return h.showConsent(v, s, client, user)
 }
 
-// isHinted reports whether the user can be the one that the client means. A hint
-// that can't be compared with what is known of the user says nothing.
+// isHinted reports whether the user may be the one that the client means. A hint
+// that can't be compared with what is known about the user doesn't count.
 func isHinted(user *oauth.User, hint string) bool {
 	for _, name := range []string{"", user.Username, user.Subject, user.Email} {
 		if strings.EqualFold(name, hint) {
@@ -124,9 +125,9 @@ func isHinted(user *oauth.User, hint string) bool {
 	return isAddress && user.Email == "" && !strings.Contains(user.Username, "@")
 }
 
-// showSignIn asks who the user is. It names the client, the MCP server, and
-// where the user will be sent back to: what they do here, at an upstream too,
-// they do for it.
+// showSignIn shows the sign-in page. It names the client, the MCP server, and
+// where the user will be sent back to, because signing in is for them, also at an
+// upstream.
 func (h *Handler) showSignIn(v *visit, s *signIn, client *oauth.Client, page pages.SignIn, status int) error {
 	text, err := v.Seal(sealed.SignIn, s, s.rest(h.now()))
 	if err != nil {
@@ -149,7 +150,7 @@ func (h *Handler) showSignIn(v *visit, s *signIn, client *oauth.Client, page pag
 	return nil
 }
 
-// signIn takes a user name and a password.
+// signIn handles a user name and a password.
 func (h *Handler) signIn(v *visit) error {
 	text := v.form.Get("request")
 	s := new(signIn)
@@ -198,12 +199,12 @@ func (h *Handler) signIn(v *visit) error {
 	if err := v.remember(user.Username); err != nil {
 		return err
 	}
-	return h.proceedAs(v, user.signedIn(), text)
+	return h.resumeAs(v, user.signedIn(), text)
 }
 
-// proceedAs begins a session and goes on with what the user signed in for, by a
-// redirect, so that reloading the next page doesn't send a password again.
-func (h *Handler) proceedAs(v *visit, user oauth.User, text string) error {
+// resumeAs starts a session and resumes the sign-in with a redirect, so that
+// reloading the next page doesn't send a password again.
+func (h *Handler) resumeAs(v *visit, user oauth.User, text string) error {
 	if err := v.startSession(user); err != nil {
 		return err
 	}

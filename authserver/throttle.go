@@ -14,33 +14,34 @@ import (
 )
 
 const (
-	// maxWaitingPasswords is how many passwords wait to be checked, and
-	// passwordWait for how long: it leaves time for the check itself, and for the
-	// page.
+	// maxWaitingPasswords is how many passwords may wait to be checked, and
+	// passwordWait is how long each may wait. The rest of a page's time is for the
+	// check itself.
 	maxWaitingPasswords = 32
 	passwordWait        = 20 * time.Second
 
-	// maxAtUpstreams is how many users are coming back from upstreams at a time,
-	// each of which makes for requests there, and maxWaitingAtUpstreams how many
-	// wait for that, for upstreamWait at most.
+	// maxAtUpstreams is how many users returning from upstreams are handled at a
+	// time; each causes requests to an upstream. maxWaitingAtUpstreams is how many
+	// more may wait, for upstreamWait at most.
 	maxAtUpstreams        = 16
 	maxWaitingAtUpstreams = 64
 	upstreamWait          = 10 * time.Second
 
-	// busyPause is when to come back if there are too many.
+	// busyPause is how long clients are told to wait when too many requests are
+	// waiting.
 	busyPause = 5 * time.Second
 )
 
-// serverState is what a reload must not forget: who guessed passwords, and what
-// work strangers have caused.
+// serverState is state that must survive a reload: failed password attempts, and
+// the work that unauthenticated requests have caused.
 type serverState struct {
 	guesses *throttle.Guesses
-	// passwords are slots for checking one, which takes a processor a good part
-	// of a second: one per processor but one, so that guesses don't take the
-	// machine away from those who are signed in.
+	// passwords limits how many passwords are checked at the same time. A check
+	// takes a processor a good part of a second, so one processor is left free:
+	// guesses must not slow down users who are signed in.
 	passwords *throttle.Slots
-	// returns and upstreams are for users who come back from an upstream, or say
-	// that they do: it is asked in our name.
+	// returns and upstreams limit the callbacks of sign-ins at upstreams, which
+	// anyone can send: each causes requests to an upstream in this server's name.
 	returns   *throttle.Buckets
 	upstreams *throttle.Slots
 
@@ -62,8 +63,8 @@ func (*serverState) Destruct() error { return nil }
 // throttledError says that the client has to wait.
 type throttledError struct {
 	wait time.Duration
-	// status is 429 if the client's network asks for too much, or 503 if all
-	// together do.
+	// status is 429 if the client's network sends too many requests, or 503 if all
+	// networks together do.
 	status int
 }
 
@@ -73,10 +74,10 @@ func (e *throttledError) Error() string {
 
 func (e *throttledError) seconds() int { return int(math.Ceil(e.wait.Seconds())) }
 
-// setHeader tells the client when to come back.
+// setHeader tells the client when to try again.
 func (e *throttledError) setHeader(h http.Header) { h.Set("Retry-After", fmt.Sprint(e.seconds())) }
 
-// busy returns what an error of [throttle.Slots] means for the client.
+// busy converts an error of [throttle.Slots] to the answer that the client gets.
 func busy(err error) error {
 	if e, ok := errors.AsType[*throttle.BusyError](err); ok && e.Own {
 		return &throttledError{busyPause, http.StatusTooManyRequests}
@@ -84,10 +85,10 @@ func busy(err error) error {
 	return &throttledError{busyPause, http.StatusServiceUnavailable}
 }
 
-// signInWith has check look at a password, when it is the client's turn. What
-// check says counts: guesses are slowed down. browser names a browser that the
-// user has signed in with before; empty for others. The error is a
-// [*throttledError], or check's.
+// signInWith calls check when it is this client's turn, and counts the result, so
+// that guesses are slowed down. browser identifies a browser that the user has
+// signed in with before; empty for others. The error is a [*throttledError], or
+// check's.
 func (s *serverState) signInWith(ctx context.Context, username, browser string, check func() (*User, error)) (*User, error) {
 	address := clientip.Of(ctx)
 	attempt, wait := s.guesses.Try(address, username, browser)
@@ -112,9 +113,9 @@ func (s *serverState) signInWith(ctx context.Context, username, browser string, 
 	return user, err
 }
 
-// comeBack waits until a user who comes back from an upstream may be asked about
-// there. The error is a [*throttledError].
-func (s *serverState) comeBack(ctx context.Context) (release func(), err error) {
+// waitForUpstream waits until the user's callback may cause requests to an
+// upstream. The error is a [*throttledError].
+func (s *serverState) waitForUpstream(ctx context.Context) (release func(), err error) {
 	address := clientip.Of(ctx)
 	if wait := s.returns.Take(address); wait > 0 {
 		return nil, &throttledError{wait, http.StatusTooManyRequests}

@@ -112,7 +112,7 @@ func TestComeBackIsThrottled(t *testing.T) {
 	var err error
 	for range 100 {
 		var release func()
-		if release, err = s.comeBack(from(t.Context(), "192.0.2.1")); err == nil {
+		if release, err = s.waitForUpstream(from(t.Context(), "192.0.2.1")); err == nil {
 			passed++
 			release()
 		}
@@ -122,13 +122,13 @@ func TestComeBackIsThrottled(t *testing.T) {
 	}
 	wantThrottled(t, "the next", err, http.StatusTooManyRequests)
 	for i := range maxAtUpstreams {
-		if _, err := s.comeBack(from(t.Context(), fmt.Sprintf("10.0.%d.1", i))); err != nil {
+		if _, err := s.waitForUpstream(from(t.Context(), fmt.Sprintf("10.0.%d.1", i))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = s.comeBack(from(ctx, "198.51.100.1"))
+	_, err = s.waitForUpstream(from(ctx, "198.51.100.1"))
 	wantThrottled(t, "all are at work", err, http.StatusServiceUnavailable)
 }
 

@@ -14,22 +14,22 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
-// Upstream is somewhere else that users sign in. Who they are is taken from
-// there; what clients may do is granted here, and the upstream's own tokens are
-// thrown away.
+// Upstream is a provider where users sign in. It says who they are. What clients
+// may do is granted by this server; the upstream's own tokens are discarded.
 type Upstream struct {
 	// The type: `oidc` for any OpenID provider, or `github`. Required.
 	Type string `json:"type"`
 
-	// The name in the callback's address, `<issuer>/oauth/callback/<name>`,
-	// which has to be registered there, and in the subjects of its users,
+	// The name in the callback's address, `<issuer>/oauth/callback/<name>`, which
+	// must be registered at the provider, and in the subjects of its users,
 	// `<name>:<subject>`. If the name belonged to another provider before, with a
-	// different issuer, address or client, they are `<name>~<hash>:<subject>`,
-	// because they are different users. Default: `github`, or the host of the issuer.
+	// different issuer, address or client, its subjects are
+	// `<name>~<hash>:<subject>`, because its users are different users. Default:
+	// `github`, or the host of the issuer.
 	Name string `json:"name,omitempty"`
 
-	// What the button says after "Continue with". Default: GitHub, or the host
-	// of the issuer.
+	// The name on the button, after "Continue with". Default: GitHub, or the host of
+	// the issuer.
 	Label string `json:"label,omitempty"`
 
 	// The issuer identifier of an OpenID provider.
@@ -42,10 +42,10 @@ type Upstream struct {
 	// The secret of that client. Placeholders are replaced. Required.
 	ClientSecret string `json:"client_secret"`
 
-	// Scopes to request. Default: the ones that are needed.
+	// Scopes to request. Default: those that the allow rules need.
 	Scopes []string `json:"scopes,omitempty"`
 
-	// Where GitHub is, for GitHub Enterprise Server. Default: https://github.com.
+	// The address of GitHub Enterprise Server. Default: https://github.com.
 	BaseURL string `json:"base_url,omitempty"`
 
 	// The address of GitHub's API. Default: https://api.github.com. GitHub
@@ -60,7 +60,7 @@ type Upstream struct {
 	rules    upstream.Rules
 }
 
-// AllowRule lets users of an upstream sign in.
+// AllowRule says which users of an upstream may sign in.
 type AllowRule struct {
 	// What to match: `email` (verified addresses, or *@ and a domain), `org`
 	// or `group` (membership), `user` (GitHub's user name), `subject` (the
@@ -96,8 +96,7 @@ func (u *Upstream) provision() error {
 	}
 	for _, rule := range u.Allow {
 		if rule.Kind == "user" && u.Type == "oidc" {
-			// OpenID Connect Core 1.0, section 5.7: nothing else than sub and iss
-			// need be unique.
+			// OpenID Connect Core 1.0, section 5.7: only sub and iss together are unique.
 			return errors.New("allow user is for github, where names are unique: for an OpenID provider, `allow subject` takes the user's subject (sub); " +
 				"if users can't choose their names, use `allow claim preferred_username`")
 		}
@@ -134,12 +133,12 @@ func (u *Upstream) provision() error {
 
 func (u *Upstream) label() string { return u.provider.Label() }
 
-// maxUserText bounds a name or an address of a user's, in bytes. Sessions are
+// maxUserText bounds the user's name and email address, in bytes: sessions are
 // cookies, and tokens travel in headers.
 const maxUserText = 256
 
-// user returns who signed in there. Of groups and claims only those are kept
-// that the rules ask for: they will be judged again when tokens are renewed.
+// user converts an identity of the upstream to a user. It keeps only the groups
+// and claims that the rules need: they are judged again when tokens are renewed.
 func (u *Upstream) user(prefix string, id upstream.Identity) oauth.User {
 	user := oauth.User{Subject: prefix + ":" + id.Subject, Source: u.source()}
 	if len(id.Username) <= maxUserText {
@@ -155,13 +154,13 @@ func (u *Upstream) user(prefix string, id upstream.Identity) oauth.User {
 	return user
 }
 
-// welcomeFromUpstream reports whether a user of an upstream may still be here.
-func (h *Handler) welcomeFromUpstream(user oauth.User) error {
+// checkUpstreamUser reports whether a user of an upstream may still sign in.
+func (h *Handler) checkUpstreamUser(user oauth.User) error {
 	for _, u := range h.Upstreams {
 		if u.source() != user.Source {
 			continue
 		}
-		// No name has a colon in it.
+		// Names contain no colon.
 		_, subject, _ := strings.Cut(user.Subject, ":")
 		if !u.rules.Allow(upstream.Identity{
 			Subject:       subject,
@@ -179,24 +178,25 @@ func (h *Handler) welcomeFromUpstream(user oauth.User) error {
 	return errors.New("that upstream is no longer configured")
 }
 
-// pendingSignIn is a sign-in at an upstream under way, sealed into a cookie.
+// pendingSignIn is a sign-in at an upstream that is under way, sealed into a
+// cookie.
 type pendingSignIn struct {
-	// Source is the upstream's: its name may be another provider's by now, which is
-	// not to see the code.
+	// Source identifies the provider. The upstream's name may belong to another
+	// provider by now, which must not get the code.
 	Source  string           `json:"u"`
 	Pending upstream.Pending `json:"p"`
 	SignIn  signIn           `json:"s"`
 }
 
-// maxPending bounds what a browser keeps of sign-ins at upstreams beside the
-// latest one, in bytes.
+// maxPending bounds how much a browser keeps of unfinished sign-ins at upstreams,
+// besides the latest one, in bytes.
 const maxPending = 3 << 10
 
 func (h *Handler) callbackURL(u *Upstream) string { return h.Issuer + callbackPath + u.Name }
 
-// startUpstream sends the user to an upstream. They have seen for which client:
-// an upstream that knows them may not ask anything (MCP security best practices,
-// confused deputy).
+// startUpstream sends the user to an upstream. The sign-in page has shown them
+// which client this is for, because an upstream that knows them may not ask
+// anything (MCP security best practices, confused deputy).
 func (h *Handler) startUpstream(v *visit, u *Upstream) error {
 	var s signIn
 	if err := v.openStep(sealed.SignIn, v.R.URL.Query().Get("request"), &s); err != nil {
@@ -210,7 +210,8 @@ func (h *Handler) startUpstream(v *visit, u *Upstream) error {
 	if err != nil {
 		return err
 	}
-	// Of those that were begun in other tabs and never finished.
+	// This makes room by forgetting sign-ins that were started in other tabs and
+	// never finished.
 	v.MakeRoom(upstreamCookie, maxPending)
 	if err := v.SetLongCookie(pendingCookie(pending.State), value, s.rest(h.now())); err != nil {
 		return h.upstreamFailed(v, u, fmt.Errorf("keeping the client's request: %w", err))
@@ -218,8 +219,8 @@ func (h *Handler) startUpstream(v *visit, u *Upstream) error {
 	return redirect(v, to)
 }
 
-// pendingCookie returns the name of the cookie for the state: a user may sign in
-// in two tabs.
+// pendingCookie returns the name of the cookie for the state. Each sign-in has
+// its own, because a user may sign in in two tabs.
 func pendingCookie(state string) string {
 	name := upstreamCookie
 	for _, c := range []byte(state) {
@@ -233,7 +234,7 @@ func pendingCookie(state string) string {
 	return name
 }
 
-// upstreamCallback takes the user back from an upstream.
+// upstreamCallback handles the user's return from an upstream.
 func (h *Handler) upstreamCallback(v *visit, u *Upstream) error {
 	callback, err := url.ParseQuery(v.R.URL.RawQuery)
 	if err != nil {
@@ -244,11 +245,11 @@ func (h *Handler) upstreamCallback(v *visit, u *Upstream) error {
 	if err := v.openStep(sealed.AwayAtUpstream, v.LongCookie(cookie), &was); err != nil {
 		return err
 	}
-	v.RemoveLongCookie(cookie) // an answer counts once
+	v.RemoveLongCookie(cookie) // an answer is accepted once
 	if was.Source != u.source() {
-		return errStep // an answer of another one's
+		return errStep // the answer belongs to another provider
 	}
-	release, err := h.state.comeBack(v.Context())
+	release, err := h.state.waitForUpstream(v.Context())
 	if err != nil {
 		return err
 	}
@@ -284,10 +285,10 @@ func (h *Handler) upstreamCallback(v *visit, u *Upstream) error {
 	if err != nil {
 		return err
 	}
-	return h.proceedAs(v, u.user(prefix, id), text)
+	return h.resumeAs(v, u.user(prefix, id), text)
 }
 
-// upstreamFailed says why a sign-in at an upstream came to nothing.
+// upstreamFailed shows why a sign-in at an upstream failed.
 func (h *Handler) upstreamFailed(v *visit, u *Upstream, err error) error {
 	page := pages.Message{
 		Site:  h.site,

@@ -10,42 +10,42 @@ import (
 	"io/fs"
 )
 
-// The users of an upstream are those of one provider. If the operator puts another
-// provider in its place, under the same name, user 1 there is another person
-// than user 1 here.
+// An upstream's users belong to its provider. If the operator configures another
+// provider under the same name, user 1 there is a different person.
 
-// source returns what tells the users of this upstream from those of every other,
-// whatever had its name before.
+// source returns a text that distinguishes the provider of this upstream from
+// every other, including one that had the same name before.
 func (u *Upstream) source() string {
 	b, err := json.Marshal(append([]string{u.Name}, u.provider.Source()...))
 	if err != nil {
-		panic(err) // a list of texts
+		panic(err) // a list of strings always encodes
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:16])
 }
 
-// firstSourcesPrefix is where the sources are that had a name first.
+// firstSourcesPrefix is the prefix of the records that say which provider first
+// had a name.
 const firstSourcesPrefix = "upstreams/"
 
-// subjectPrefix returns what the subjects of an upstream's users begin with: its
-// name, for the first provider that users of this server have signed in at under
-// that name, and something that no other provider has for the others. So subjects
-// stay short, and the MCP servers never take a user for another.
+// subjectPrefix returns the prefix of the subjects of an upstream's users. For
+// the first provider under a name, it is the name. For any later provider, a hash
+// of its source is added. So subjects stay short, and an MCP server never
+// mistakes one user for another.
 func (h *Handler) subjectPrefix(ctx context.Context, u *Upstream) (string, error) {
 	first, err := h.firstSource(ctx, u)
 	if err != nil {
 		return "", fmt.Errorf("looking up which provider was %s first: %w", u.Name, err)
 	}
 	if source := u.source(); source != first {
-		// No name has a tilde in it.
+		// Names contain no tilde.
 		return u.Name + "~" + source[:16], nil
 	}
 	return u.Name, nil
 }
 
-// firstSource returns the source that had the upstream's name first: its own, if
-// none had.
+// firstSource returns the source that first had the upstream's name. If none had,
+// it records this upstream's source.
 func (h *Handler) firstSource(ctx context.Context, u *Upstream) (string, error) {
 	key := firstSourcesPrefix + u.Name
 	load := func() (source string, err error) {

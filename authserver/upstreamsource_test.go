@@ -51,7 +51,7 @@ func TestUpstreamSource(t *testing.T) {
 		}
 		h := &Handler{Upstreams: []*Upstream{&after}}
 		user := before.user(before.Name, upstream.Identity{Subject: "1", Email: "ada@example.com", EmailVerified: true})
-		if err := h.welcomeFromUpstream(user); (err == nil) != test.same {
+		if err := h.checkUpstreamUser(user); (err == nil) != test.same {
 			t.Errorf("another %s: users who signed in before: %v, want them welcome: %t", test.name, err, test.same)
 		}
 	}

@@ -36,12 +36,11 @@ type User struct {
 	Email string `json:"email,omitempty"`
 
 	comparer caddyauth.Comparer
-	// work tells what it takes to check the password: users with the same take
-	// the same time.
+	// work is the same for users whose passwords take the same time to check.
 	work string
 }
 
-// maxPassword bounds a password, in bytes. bcrypt looks at the first 72.
+// maxPassword bounds a password, in bytes. bcrypt reads only the first 72.
 const maxPassword = 1024
 
 func (u *User) provision(ctx caddy.Context) error {
@@ -49,7 +48,7 @@ func (u *User) provision(ctx caddy.Context) error {
 	case u.Username == "":
 		return errors.New("the user name is missing")
 	case strings.ContainsFunc(u.Username, func(r rune) bool { return r <= ' ' || r == ':' || r == 0x7f }):
-		// The colon is for users of an upstream.
+		// The colon is reserved for users of an upstream.
 		return errors.New("a user name can't contain spaces, colons or control characters")
 	case len(u.Username) > 100:
 		return errors.New("the user name is too long")
@@ -81,13 +80,14 @@ func (u *User) provision(ctx caddy.Context) error {
 	return nil
 }
 
-// hashModule returns the configuration of a module that compares passwords.
+// hashModule returns the configuration of the module that compares passwords with
+// the algorithm.
 func hashModule(algorithm string) json.RawMessage {
 	b, _ := json.Marshal(map[string]string{"algorithm": algorithm}) // can't fail
 	return b
 }
 
-// credential changes with the password.
+// credential returns a hash that changes with the password.
 func (u *User) credential() string {
 	sum := sha256.Sum256([]byte(u.Password))
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
@@ -100,17 +100,17 @@ func (u *User) signedIn() oauth.User {
 		Username:   u.Username,
 		Name:       u.Name,
 		Email:      u.Email,
-		// The operator wrote it down.
+		// The operator entered the address.
 		EmailVerified: u.Email != "",
 	}
 }
 
-// checkPassword returns the user with that name, if the password is theirs.
+// checkPassword returns the user with that name if the password is correct.
 //
-// It does the same work for every name. Passwords may be hashed in several ways
-// that take different times, so one comparison of each kind in use is made,
-// always, in the same order: with the user's own hash for its kind, with the hash
-// of any user for the others. The outcome of those counts for nothing.
+// It does the same work for every name. Users' passwords may be hashed in several
+// ways that take different times. So it always makes one comparison of each kind
+// in use, in the same order: with the user's own hash for its kind, and with any
+// user's hash for the others, whose results are ignored.
 func (h *Handler) checkPassword(username, password string) (*User, error) {
 	if len(password) > maxPassword {
 		return nil, nil
@@ -135,7 +135,7 @@ func (h *Handler) checkPassword(username, password string) (*User, error) {
 	return user, nil
 }
 
-// kindsOf returns a user of each kind of work.
+// kindsOf returns one user for each kind of work.
 func kindsOf(users []*User) []*User {
 	var kinds []*User
 	for _, u := range users {
@@ -146,11 +146,11 @@ func kindsOf(users []*User) []*User {
 	return kinds
 }
 
-// checkUser reports whether the user may still be here: it is asked before tokens
-// are renewed, and of every session.
+// checkUser reports whether the user may still sign in. It is called before
+// tokens are renewed, and for every session.
 func (h *Handler) checkUser(_ context.Context, user oauth.User) error {
 	if user.Source != "" {
-		return h.welcomeFromUpstream(user)
+		return h.checkUpstreamUser(user)
 	}
 	known := h.users[user.Subject]
 	switch {

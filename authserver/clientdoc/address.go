@@ -19,9 +19,9 @@ func (e *refusedError) Error() string {
 }
 
 // controlDial refuses connections to addresses that are not public (section 8.6
-// of the draft). It runs on the address being dialed, after resolution: a check
-// of the name, or of an earlier resolution, would leave a name time to change
-// what it means.
+// of the draft). It checks the address being dialed, after name resolution. If
+// only the name were checked, or an earlier resolution, the name could resolve
+// differently in between.
 func (f *Fetcher) controlDial(_ context.Context, _, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -33,18 +33,18 @@ func (f *Fetcher) controlDial(_ context.Context, _, address string, _ syscall.Ra
 	return nil
 }
 
-// guardian knows the addresses that are not public: those that IANA sets aside,
-// and, in IPv6, all that it does not assign hosts from. NAT64, 6to4 and Teredo,
-// which lead to any IPv4 address, are among them.
+// guardian recognizes addresses that are not public: the special-purpose ranges
+// of IANA and, in IPv6, everything outside the ranges that hosts are assigned
+// from. These include NAT64, 6to4 and Teredo, which lead to any IPv4 address.
 var guardian = ssrf.New(ssrf.WithDeniedV4Prefixes(
-	// Public by their numbers, but a cloud's own inside it.
+	// These are public by number, but internal to a cloud.
 	netip.MustParsePrefix("168.63.129.16/32"), // Azure
 	netip.MustParsePrefix("161.26.0.0/16"),    // IBM
 	netip.MustParsePrefix("166.8.0.0/14"),     // IBM
 ))
 
-// public reports whether addr is the address of a host on the Internet. Ports are
-// [checkPort]'s.
+// public reports whether addr is the address of a host on the Internet.
+// [checkPort] checks the port.
 func public(addr netip.Addr) bool {
 	addr = addr.Unmap()
 	return addr.IsValid() && addr.Zone() == "" && guardian.SafeAddr(addr) == nil

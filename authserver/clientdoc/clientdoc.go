@@ -1,16 +1,17 @@
 // Package clientdoc fetches OAuth Client ID Metadata Documents
-// (draft-ietf-oauth-client-id-metadata-document-02) for an authorization server:
-// anyone who starts an authorization chooses the URL, so strangers can trigger the
-// fetch. It only reaches public addresses, is bounded in size, time and number, and
-// is shared and cached. This package doesn't know Caddy.
+// (draft-ietf-oauth-client-id-metadata-document-02) for an authorization server.
+// Anyone who starts an authorization chooses the URL, so a fetch may be triggered
+// by an attacker. Fetches only reach public addresses, are bounded in size, time
+// and number, and are shared and cached. This package doesn't know Caddy.
 //
-// Of a document it checks only what makes it one: that it is a JSON object, read
-// strictly, and that client_id in it is its URL. What the client says of itself is
-// for the caller to read, with a strict parser as well.
+// It only checks what makes a document valid: that it is a JSON object, read
+// strictly, and that its client_id is its URL. The caller must read the client's
+// metadata, also with a strict parser.
 //
-// Not supported, on purpose: redirects, HTTP/2, Last-Modified, s-maxage, and
-// telling that a network uses public addresses for its inside. Who runs such a
-// network needs a firewall (section 8.6 of the draft recommends one anyway).
+// Not supported, on purpose: redirects, HTTP/2, Last-Modified, and s-maxage. The
+// package can't recognize a network that uses public addresses internally.
+// Operators of such a network need a firewall (section 8.6 of the draft
+// recommends one anyway).
 package clientdoc
 
 import (
@@ -30,62 +31,64 @@ import (
 
 const (
 	// fetchTimeout bounds a fetch, from the resolution of the name to the last
-	// byte of the body, and slotTimeout the wait for a slot. The user is waiting
-	// in front of a browser.
+	// byte of the body. slotTimeout bounds the wait for a slot. A user is waiting
+	// meanwhile.
 	fetchTimeout = 5 * time.Second
 	slotTimeout  = 20 * time.Second
 
-	// fastestFailure is how long it takes at least to be told that a host does not
-	// answer; what takes longer to find out takes fetchTimeout.
+	// fastestFailure is the least time until a caller learns that a host does not
+	// answer. If finding out takes longer, the caller always waits for
+	// fetchTimeout.
 	fastestFailure = time.Second
 
-	// unavailableFor is how long a URL that can't be fetched is not tried again, and
-	// invalidFor the same for one without a valid document. The draft forbids caching
-	// error responses and invalid documents (section 5.2): these are limits, as short
-	// as possible, on how often someone who reloads a page makes us fetch.
+	// unavailableFor is how long a URL is not fetched again after a failed fetch.
+	// invalidFor is the same for a URL without a valid document. The draft
+	// forbids caching error responses and invalid documents (section 5.2). These
+	// limits are as short as possible; they only bound how often reloading a page
+	// causes a fetch.
 	unavailableFor = 10 * time.Second
 	invalidFor     = time.Minute
 
-	// maxStale is how long after it was fetched or confirmed a document serves
+	// maxStale is how long a document is used after it was fetched or confirmed,
 	// while its server can't be reached.
 	maxStale = 24 * time.Hour
 
 	defaultMaxEntries = 1000
 )
 
-// Config is what a [Fetcher] works with. Its zero value is the strictest.
+// Config configures a [Fetcher]. Its zero value is the strictest.
 type Config struct {
 	// AllowPrivate reports whether an address that is not public may be dialed,
-	// and be the host of a client identifier: for tests and intranets. An
-	// IPv4-mapped address is asked for as the IPv4 address it is. Nil: none.
+	// and be the host of a client identifier. It is for tests and intranets. An
+	// IPv4-mapped address is passed as the IPv4 address. Nil allows none.
 	//
-	// Anyone who can send an authorization request can make an allowed address
-	// answer a GET, so let it name hosts, not networks.
+	// Anyone who can send an authorization request can cause a GET request to an
+	// allowed address, so allow hosts, not networks.
 	AllowPrivate func(netip.Addr) bool
 
-	// RootCAs sign the certificates of those who publish documents. Nil: the
-	// system's.
+	// RootCAs are the certificate authorities to trust. Nil means the system's.
 	RootCAs *x509.CertPool
 
-	// Proxy returns the proxy for a request, nil for none; see [CheckProxy]. It is
-	// given an address, never a name, so that what isn't public stays out of reach.
-	// Nil: there is no proxy. [http.ProxyFromEnvironment] is one to use.
+	// Proxy returns the proxy for a request; nil for none, see [CheckProxy]. The
+	// proxy gets an address, never a name, so it can't reach what isn't public.
+	// If Proxy is nil, there is no proxy. [http.ProxyFromEnvironment] can be
+	// used.
 	Proxy func(*http.Request) (*url.URL, error)
 
-	// InsecureProxyResolves gives the proxy names: which addresses are reached is
-	// the proxy's to say, then.
+	// InsecureProxyResolves sends names to the proxy, which then decides which
+	// addresses are reached.
 	InsecureProxyResolves bool
 
-	// Now is the clock. Nil: [time.Now].
+	// Now returns the time. Nil means [time.Now].
 	Now func() time.Time
 
-	// MaxEntries bounds the documents kept, of 16 KiB at most each, and likewise
-	// the failures and the hosts remembered; those that are seldom used give way.
-	// Default: 1000.
+	// MaxEntries bounds the cached documents, of at most 16 KiB each, and
+	// likewise the remembered failures and hosts. Entries that are seldom used
+	// are removed first. Default: 1000.
 	MaxEntries int
 }
 
-// Fetcher fetches and keeps documents. It is safe for concurrent use.
+// Fetcher fetches and caches documents. It is safe for concurrent use.
 type Fetcher struct {
 	allow   func(netip.Addr) bool
 	now     func() time.Time
@@ -96,45 +99,46 @@ type Fetcher struct {
 	padded  func(time.Duration) time.Duration
 	lanes   lanes
 
-	// The way out, if it isn't the client's.
+	// These fetch through a proxy.
 	proxy         func(*http.Request) (*url.URL, error)
 	proxyResolves bool
 	roots         *x509.CertPool
 	network       network
 
-	// ctx is for the fetches: they continue when the callers leave, because
+	// ctx is the context of fetches. A fetch continues when its caller leaves:
 	// otherwise a client that hangs up would make all others start again.
 	ctx    context.Context
 	cancel context.CancelFunc
 
 	documents *otter.Cache[string, *document]
-	// failures are kept apart, so that a flood of made-up identifiers does not
-	// displace the documents of clients in use.
+	// failures are cached separately, so that a flood of invented identifiers
+	// does not displace the documents of clients in use.
 	failures *otter.Cache[string, *failure]
-	// hosts tells whether they answered when they were last asked.
+	// hosts records whether a host answered the last time.
 	hosts *otter.Cache[string, bool]
 
 	mu      sync.Mutex
 	flights map[string]*flight
 }
 
-// document is a document as it was fetched. It is never changed.
+// document is a document as it was fetched. It is never modified.
 type document struct {
 	body    []byte
 	etag    string    // what revalidates it; may be empty
 	fetched time.Time // or confirmed
 	expires time.Time
-	noStale bool // its server forbids using it after expires
+	noStale bool // its server forbids using it after it expires
 }
 
-// failure is why there is no document, and until when that is not looked into.
+// failure is the error of a fetch, and until when it is returned without another
+// fetch.
 type failure struct {
 	err   error
 	until time.Time
 }
 
-// New returns a fetcher. It fetches nothing yet. Call [Fetcher.Close] when it is
-// no longer needed.
+// New returns a fetcher. It doesn't fetch anything yet. Call [Fetcher.Close] when
+// it is no longer needed.
 func New(config Config) *Fetcher {
 	if config.Now == nil {
 		config.Now = time.Now
@@ -161,25 +165,25 @@ func New(config Config) *Fetcher {
 	return f
 }
 
-// newCache returns a cache for so many values. What is used often stays, whatever
-// is put beside it.
+// newCache returns a cache of that many values. Values that are used often stay,
+// no matter how many others are added.
 func newCache[V any](entries int) *otter.Cache[string, V] {
 	return otter.Must(&otter.Options[string, V]{MaximumSize: entries})
 }
 
-// Close ends the fetches under way. From then on the fetcher only says that it
-// is closed.
+// Close ends the fetches under way. Afterwards, every call returns an error.
 func (f *Fetcher) Close() { f.cancel() }
 
-// Fetch returns the document of the client identifier URL id, which it may have
-// kept for as long as HTTP's rules allow, between a minute and a day; longer
-// while the server that publishes it is out of reach, up to a day after it was
-// last seen there. It is asked for by a client at the address from: networks take
-// turns.
+// Fetch returns the document of the client identifier URL id. It may come from
+// the cache, for as long as HTTP's rules allow, but at least a minute and at most
+// a day. While the publishing server is unreachable, a document is used up to a
+// day after it was last fetched or confirmed. from is the address of the client
+// that asks; networks take turns.
 //
 // The error is an [*InvalidError] or an [*UnavailableError]. A host whose address
-// must not be dialed is unavailable, after the same time, like one that does not
-// exist: anyone can ask, and must not learn which hosts exist on this network.
+// must not be dialed is reported as unavailable, after the same time as one that
+// does not exist: anyone can ask, and must not learn which hosts exist on this
+// network.
 func (f *Fetcher) Fetch(ctx context.Context, id, from string) ([]byte, error) {
 	if err := checkURL(id, f.allow); err != nil {
 		return nil, err
@@ -189,14 +193,14 @@ func (f *Fetcher) Fetch(ctx context.Context, id, from string) ([]byte, error) {
 	}
 	body, err, known := f.kept(id)
 	if !known {
-		fl := f.want(id)
+		fl := f.join(id)
 		defer f.leave(fl)
 		body, err = f.share(ctx, fl, from)
 	}
 	if err != nil {
 		return nil, err
 	}
-	// A copy: what others get must not depend on what this caller does with it.
+	// A copy, so that this caller can't change what others get.
 	return bytes.Clone(body), nil
 }
 
@@ -214,9 +218,9 @@ func (f *Fetcher) kept(id string) (body []byte, err error, known bool) {
 	return nil, nil, false
 }
 
-// stale returns what there is when a fetch has failed with err: the old document
-// if it may still be used. That its server is out of reach is no reason to turn
-// users away; that it denies the document, or publishes a bad one, is.
+// stale returns the result of a failed fetch: the old document if it may still be
+// used, or err. If the server is unreachable, its users must not be turned away;
+// if it denies the document or publishes an invalid one, they must.
 func stale(doc *document, err error, now time.Time) ([]byte, error) {
 	var unavailable *UnavailableError
 	if doc != nil && !doc.noStale && errors.As(err, &unavailable) && now.Sub(doc.fetched) < maxStale {
@@ -225,7 +229,7 @@ func stale(doc *document, err error, now time.Time) ([]byte, error) {
 	return nil, err
 }
 
-// keep remembers what a fetch of id brought, and returns what the callers get.
+// keep caches the result of a fetch of id, and returns what the callers get.
 func (f *Fetcher) keep(id string, old, doc *document, err error) ([]byte, error) {
 	now := f.now()
 	if err == nil {
@@ -235,7 +239,7 @@ func (f *Fetcher) keep(id string, old, doc *document, err error) ([]byte, error)
 	}
 	var wrong *InvalidError
 	if errors.As(err, &wrong) {
-		// Whatever was there is there no longer.
+		// The document no longer exists.
 		f.documents.Invalidate(id)
 		f.failures.Set(id, &failure{err, now.Add(invalidFor)})
 		return nil, err

@@ -12,7 +12,7 @@ import (
 var errOtherClient = errors.New("client_id in the document is not its URL")
 
 // checkDocument returns an error unless body is one JSON object whose client_id
-// is id, byte for byte (section 4 of the draft). The errors don't quote the body.
+// is exactly id (section 4 of the draft). The errors don't quote the body.
 func checkDocument(body []byte, id string) error {
 	found := false
 	err := strictjson.Members(body, func(name string, value jsontext.Value) error {

@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// unreachableFor is how long a network counts as cut off after a fetch has failed
-// for want of it.
+// unreachableFor is how long a network counts as disconnected after a fetch found
+// no way out.
 const unreachableFor = 10 * time.Minute
 
-// CheckProxy returns an error unless proxy can be the way out: an HTTP proxy that
-// does CONNECT, or one of SOCKS 5.
+// CheckProxy returns an error unless proxy is an HTTP proxy that supports
+// CONNECT, or a SOCKS 5 proxy.
 func CheckProxy(proxy *url.URL) error {
 	if proxy.Scheme != "http" && proxy.Scheme != "socks5" || proxy.Hostname() == "" || proxy.Path != "" && proxy.Path != "/" {
 		return errors.New("a proxy must be http://host:port or socks5://host:port")
@@ -27,15 +27,15 @@ func CheckProxy(proxy *url.URL) error {
 	return nil
 }
 
-// proxyError says that the proxy is at fault.
+// proxyError is a failure of the proxy.
 type proxyError struct{ cause string }
 
 func (e *proxyError) Error() string { return "the proxy " + e.cause }
 
 // exchange sends a request for a document, through the proxy if there is one for
-// it, and notes whether there is a network at all.
+// it, and records whether there is a network at all.
 func (f *Fetcher) exchange(req *http.Request) (*http.Response, error) {
-	var connected atomic.Bool // a dial may go on after the request was given up
+	var connected atomic.Bool // a dial may outlive the request
 	trace := &httptrace.ClientTrace{TLSHandshakeStart: func() { connected.Store(true) }}
 	req = req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
 	resp, err := f.send(req)
@@ -54,7 +54,7 @@ func (f *Fetcher) send(req *http.Request) (*http.Response, error) {
 	case err != nil || proxy != nil && CheckProxy(proxy) != nil:
 		return nil, &proxyError{"of the environment is not one of http or socks5"}
 	case proxy == nil:
-		return f.client.Do(req) // an exception of the environment's
+		return f.client.Do(req) // the environment exempts this host
 	}
 	return f.sendThrough(proxy, req)
 }
@@ -62,11 +62,11 @@ func (f *Fetcher) send(req *http.Request) (*http.Response, error) {
 // sendThrough sends a request through a proxy.
 //
 // A proxy that gets a name resolves it itself, and would dial what
-// [Fetcher.controlDial] refuses. So it gets an address: the name is resolved here,
-// and one of its addresses that may be dialed is chosen. The proxy never sees the
-// name, so it can't resolve it differently; the certificate must still be for the
-// name. A name that can't be resolved here isn't fetched, then,
-// unless the guard is off, and with it the reason not to leave it to the proxy.
+// [Fetcher.controlDial] refuses. So the name is resolved here, and the proxy gets
+// one of the addresses that may be dialed. It never sees the name, so it can't
+// resolve it differently; the certificate must still be for the name. A name that
+// can't be resolved here is not fetched, unless the check of addresses is
+// disabled: then the proxy may resolve it.
 func (f *Fetcher) sendThrough(proxy *url.URL, req *http.Request) (*http.Response, error) {
 	out := req.Clone(req.Context())
 	out.Host = req.URL.Host
@@ -85,7 +85,7 @@ func (f *Fetcher) sendThrough(proxy *url.URL, req *http.Request) (*http.Response
 	transport := client.Transport.(*http.Transport)
 	transport.Proxy = http.ProxyURL(proxy)
 	transport.TLSClientConfig.ServerName = req.URL.Hostname()
-	// The proxy is the operator's: it may be anywhere.
+	// The operator chose the proxy, so it may have any address.
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		if err != nil && ctx.Err() == nil {
@@ -120,16 +120,16 @@ func (f *Fetcher) resolve(ctx context.Context, host string) (netip.Addr, error) 
 	return netip.Addr{}, refused
 }
 
-// network is what is known of the way to other hosts.
+// network says what is known about the way to other hosts.
 type network struct {
 	mu sync.Mutex
-	// answered says that some host has answered, ever.
+	// answered says that some host has answered at least once.
 	answered bool
-	lost     time.Time // when a fetch failed for want of network
+	lost     time.Time // when a fetch last found no network
 }
 
-// note takes down how an exchange went. What fails after there was a connection is
-// the host's fault.
+// note records how an exchange went. A failure after a connection was made is the
+// host's fault.
 func (n *network) note(answered, connected bool, now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -140,13 +140,13 @@ func (n *network) note(answered, connected bool, now time.Time) {
 	}
 }
 
-// Reachable reports whether there is hope that a document can be fetched: it is
-// false for some minutes after a fetch has failed for want of network, unless some
-// host has answered before. On a closed network no host ever does.
+// Reachable reports whether a document can probably be fetched. It is false for
+// some minutes after a fetch found no network, unless a host has answered before.
+// On a closed network no host ever does.
 //
-// A stranger who names a host that isn't there makes it false as well, until the
-// first document is fetched. Clients are then told to register, which they can all
-// do, and documents are fetched all the same.
+// A client that names a nonexistent host makes it false as well, until the first
+// document is fetched. The effect is small: clients are told to register, which
+// all of them can, and documents are fetched all the same.
 func (f *Fetcher) Reachable() bool {
 	f.network.mu.Lock()
 	defer f.network.mu.Unlock()

@@ -11,25 +11,25 @@ import (
 	"syscall"
 )
 
-// InvalidError means that a client identifier is invalid, or that what is published
-// there is not the client's metadata document. Trying again doesn't help until the
-// publisher changes something.
+// InvalidError means that a client identifier is invalid, or that its URL has no
+// metadata document of the client. Trying again doesn't help until the publisher
+// changes something.
 //
-// Its text is for the log, and contains nothing that a server sent.
+// Its text is for the log. It contains nothing that a server sent.
 type InvalidError struct{ Err error }
 
 func (e *InvalidError) Error() string { return "client metadata document: " + e.Err.Error() }
 
 func (e *InvalidError) Unwrap() error { return e.Err }
 
-// UnavailableError says that a document could not be fetched for now: its server
-// is out of reach, is ill, took too long, or we are too busy.
+// UnavailableError means that a document can't be fetched for now: its server is
+// unreachable, fails, took too long, or too many fetches are waiting.
 //
-// Its text is for the log, and has nothing in it of what a server sent.
+// Its text is for the log. It contains nothing that a server sent.
 type UnavailableError struct {
 	Err error
 
-	// silent says that there was no whole answer in HTTP.
+	// silent says that there was no complete HTTP response.
 	silent bool
 }
 
@@ -43,11 +43,11 @@ func invalid(cause string) error { return &InvalidError{errors.New(cause)} }
 
 func errClosed() error { return &UnavailableError{Err: errors.New("the fetcher is closed")} }
 
-// exchangeError returns what went wrong while talking to a server. The errors of
-// net/http and crypto/tls quote what they could not read, such as another
-// protocol's greeting, or names in a certificate. Someone who probes our network
-// must neither see that nor write into our log, so the errors are replaced, not
-// wrapped.
+// exchangeError returns what went wrong in an exchange with a server. The errors
+// of net/http and crypto/tls quote what they could not read, such as the greeting
+// of another protocol, or names in a certificate. An attacker who probes our
+// network must not see that, nor write into our log, so the errors are replaced,
+// not wrapped.
 func exchangeError(err error) error {
 	return &UnavailableError{exchangeCause(err), true}
 }

@@ -23,13 +23,13 @@ const (
 	userAgent = "caddy-mcp-auth"
 )
 
-// newClient returns the HTTP client of a fetcher. It has no cookies, no
-// credentials and no connections left over that could tell one fetch of another.
+// newClient returns the HTTP client of a fetcher. It keeps no cookies,
+// credentials or connections, so a server can't link one fetch to another.
 func newClient(dial func(ctx context.Context, network, address string) (net.Conn, error), roots *x509.CertPool) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			// Not from the environment, as elsewhere: a proxy resolves the name
-			// by itself, so it would dial what the dialer refuses. See
+			// The environment's proxy is not used: it would resolve the name
+			// itself, and dial what the dialer refuses. See
 			// [Fetcher.sendThrough].
 			Proxy:                  nil,
 			DialContext:            dial,
@@ -37,14 +37,14 @@ func newClient(dial func(ctx context.Context, network, address string) (net.Conn
 			DisableKeepAlives:      true,
 			MaxResponseHeaderBytes: maxHeader,
 		},
-		// Redirects are answers (section 5 of the draft forbids following them):
-		// the document is the client's because it is at that very URL.
+		// A redirect is returned as the response. Section 5 of the draft forbids
+		// following it: the document must be at the client's own URL.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// get fetches the document of id, or has its server confirm old, if there is one.
-// The error is an [*InvalidError] or an [*UnavailableError].
+// get fetches the document of id, or revalidates old if it is not nil. The error
+// is an [*InvalidError] or an [*UnavailableError].
 func (f *Fetcher) get(ctx context.Context, id string, old *document) (*document, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, id, nil)
 	if err != nil {
@@ -63,8 +63,9 @@ func (f *Fetcher) get(ctx context.Context, id string, old *document) (*document,
 	defer resp.Body.Close()
 
 	if resp.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "" {
-		// RFC 9111, section 4.3.4: the same body, with a new lease. A server must
-		// repeat what the lease depends on (RFC 9110, section 15.4.5).
+		// RFC 9111, section 4.3.4: the same body, with a new lifetime. The
+		// response must repeat the headers that determine it (RFC 9110, section
+		// 15.4.5).
 		doc := &document{body: old.body, etag: old.etag, fetched: asked}
 		doc.expires, doc.noStale = lease(resp.Header, asked)
 		return doc, nil
@@ -90,8 +91,8 @@ func (f *Fetcher) get(ctx context.Context, id string, old *document) (*document,
 	return doc, nil
 }
 
-// checkStatus returns an error unless status is 200, the only one that a document
-// may come with (section 5 of the draft).
+// checkStatus returns an error unless status is 200, the only one with which a
+// document is valid (section 5 of the draft).
 func checkStatus(status int) error {
 	err := fmt.Errorf("the server answered %d", status)
 	switch {
@@ -105,9 +106,9 @@ func checkStatus(status int) error {
 	return &InvalidError{err}
 }
 
-// isJSON reports whether a Content-Type is JSON's, or that of a format built on
-// it (section 4 of the draft). Nothing else is: a server that lets its users
-// upload texts and pictures would let them be clients in its name.
+// isJSON reports whether a Content-Type is that of JSON, or of a format built on
+// it (section 4 of the draft). No other type is accepted: on a server where users
+// upload texts and pictures, they could otherwise publish clients in its name.
 func isJSON(contentType string) bool {
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	if err != nil {

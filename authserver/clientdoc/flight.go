@@ -12,20 +12,21 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 )
 
-// Anybody can ask for fetches, and a host that doesn't answer makes each of them
-// last. So hosts go in lanes, by what was last seen of them, and no lane takes
-// anything from another: whatever strangers do with hosts that don't answer,
-// those that do are asked.
+// Anyone can cause fetches, and a fetch from a host that doesn't answer takes
+// long. So hosts are divided into lanes by how they last behaved, and no lane
+// takes capacity from another. No matter how many fetches are waiting for silent
+// hosts, those from hosts that answer proceed.
 const (
-	provenFetches = 16 // of hosts that answered
-	freshFetches  = 32 // of hosts that were never asked, or so long ago
-	silentFetches = 8  // of hosts that did not answer
+	provenFetches = 16 // from hosts that answered
+	freshFetches  = 32 // from hosts not asked before, or not lately
+	silentFetches = 8  // from hosts that did not answer
 
-	// maxDomainFetches is how many fetches of a lane go to one registrable domain,
-	// whose owner has as many hosts as they like.
+	// maxDomainFetches is how many fetches of a lane go to one registrable
+	// domain: its owner can have any number of hosts.
 	maxDomainFetches = 2
 
-	// maxQueue is how many wait in a lane. Networks of clients take turns.
+	// maxQueue is how many fetches may wait in a lane. Networks of clients take
+	// turns.
 	maxQueue = 64
 )
 
@@ -40,7 +41,7 @@ func newLanes() lanes {
 	}
 }
 
-// lane returns where a fetch from host, with its port, waits.
+// lane returns the lane for fetches from host, which includes its port.
 func (f *Fetcher) lane(host string) *throttle.Slots {
 	answered, seen := f.hosts.GetIfPresent(host)
 	switch {
@@ -52,22 +53,22 @@ func (f *Fetcher) lane(host string) *throttle.Slots {
 	return f.lanes.silent
 }
 
-// flight is a fetch that is wanted or in progress. Each caller waits for a slot of
-// its own, because otherwise a stranger could make all of them wait; the first to
-// get a slot starts the fetch for all.
+// flight is a fetch that callers are waiting for. Each caller waits for its own
+// slot, because otherwise one slow caller would make all of them wait. The first
+// to get a slot starts the fetch for all.
 type flight struct {
 	id      string
 	wanters int
 	begun   context.Context // done when the fetch has begun
 	begin   context.CancelFunc
 
-	done chan struct{} // closed when there are body and err
+	done chan struct{} // closed when body and err are set
 	body []byte
 	err  error
 }
 
-// want returns the flight for id, which must be left again.
-func (f *Fetcher) want(id string) *flight {
+// join returns the flight for id. The caller must leave it again.
+func (f *Fetcher) join(id string) *flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fl := f.flights[id]
@@ -80,7 +81,7 @@ func (f *Fetcher) want(id string) *flight {
 	return fl
 }
 
-// leave forgets a flight that nobody wants any longer and that has not begun.
+// leave forgets a flight that nobody is waiting for and that has not begun.
 func (f *Fetcher) leave(fl *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -90,11 +91,11 @@ func (f *Fetcher) leave(fl *flight) {
 	}
 }
 
-// share waits for the flight, and begins it as soon as there is a slot for the
+// share waits for the flight, and starts it as soon as there is a slot for the
 // client's network.
 func (f *Fetcher) share(ctx context.Context, fl *flight, from string) ([]byte, error) {
-	if err := f.take(ctx, fl, from); err != nil {
-		// Our own shortage, which says nothing of the URL: not remembered.
+	if err := f.await(ctx, fl, from); err != nil {
+		// The lack of slots says nothing about the URL, so it is not remembered.
 		old, _ := f.documents.GetIfPresent(fl.id)
 		return stale(old, err, f.now())
 	}
@@ -106,8 +107,9 @@ func (f *Fetcher) share(ctx context.Context, fl *flight, from string) ([]byte, e
 	}
 }
 
-// take returns when the flight has begun, by this caller or another.
-func (f *Fetcher) take(ctx context.Context, fl *flight, from string) error {
+// await returns when the flight has begun, whether this caller or another started
+// it.
+func (f *Fetcher) await(ctx context.Context, fl *flight, from string) error {
 	u, err := url.Parse(fl.id)
 	if err != nil {
 		return invalid("the URL is malformed")
@@ -134,7 +136,7 @@ func (f *Fetcher) take(ctx context.Context, fl *flight, from string) error {
 	return &UnavailableError{Err: errors.New("too many fetches are under way")}
 }
 
-// start begins the flight, unless it has begun.
+// start starts the flight, unless it has begun.
 func (f *Fetcher) start(fl *flight, u *url.URL, release func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -153,11 +155,11 @@ func (f *Fetcher) start(fl *flight, u *url.URL, release func()) {
 	}()
 }
 
-// refresh fetches the document of id, releases the slot, and keeps what came of
-// it. No two run for the same id.
+// refresh fetches the document of id, releases the slot, and caches the result.
+// Only one runs for the same id at a time.
 func (f *Fetcher) refresh(id, host string, release func()) ([]byte, error) {
 	defer release()
-	// Another fetch may have ended after the caller looked.
+	// Another fetch may have finished since the caller looked.
 	if body, err, known := f.kept(id); known {
 		return body, err
 	}
@@ -184,9 +186,10 @@ func (f *Fetcher) refresh(id, host string, release func()) ([]byte, error) {
 }
 
 // padded returns how long to wait in total before reporting that a host does not
-// answer, given how long it took to find out. It is the same for a host whose
-// address must not be dialed, for one that does not exist, and for one where nobody
-// listens: a difference would reveal the names and addresses on this network.
+// answer, given how long it took to find out. The result is the same for a host
+// whose address must not be dialed, one that does not exist, and one where
+// nothing listens: a difference would reveal the names and addresses on this
+// network.
 func padded(took time.Duration) time.Duration {
 	if took <= fastestFailure {
 		return fastestFailure
@@ -194,8 +197,8 @@ func padded(took time.Duration) time.Duration {
 	return max(fetchTimeout, took)
 }
 
-// hostPort returns what a lane is chosen by: the same host at another port may be
-// anything.
+// hostPort returns the key by which a lane is chosen. It has the port because the
+// same host may behave differently at another port.
 func hostPort(u *url.URL) string {
 	if u.Port() == "" {
 		return u.Hostname() + ":443"
@@ -203,8 +206,8 @@ func hostPort(u *url.URL) string {
 	return u.Host
 }
 
-// registrableDomain returns the part of a host name that has one owner: the last
-// label that isn't a public suffix, and the suffix.
+// registrableDomain returns the part of a host name that has one owner: the
+// public suffix and the label before it.
 func registrableDomain(host string) string {
 	domain, err := publicsuffix.EffectiveTLDPlusOne(host)
 	if err != nil {

@@ -9,21 +9,21 @@ import (
 	"strings"
 )
 
-// maxURL bounds a client identifier, in bytes. Users are shown it, and section 3
-// of the draft recommends a short one.
+// maxURL bounds a client identifier, in bytes. It is shown to users, and section
+// 3 of the draft recommends a short one.
 const maxURL = 2048
 
-// checkURL returns an error, an [*InvalidError], if id can't be a client
-// identifier URL (section 3 of the draft): https with a host and a path, without
-// userinfo, fragment and dot segments.
+// checkURL returns an [*InvalidError] unless id can be a client identifier URL
+// (section 3 of the draft): https with a host and a path, without userinfo,
+// fragment and dot segments.
 //
-// Beyond the draft, it must be written in the one normal form (RFC 3986, section
-// 6.2.2): a client identifier is compared byte by byte, so two spellings would be
-// two clients at one address, and whatever two programs read differently could be
-// one client to the user and another to us. And it must have more than "/" for a
-// path, which the draft recommends against, its host must be a name, or an address
-// that allow, if not nil, allows, and its port 443 or at least 1024. A query is
-// allowed.
+// This package is stricter than the draft. The URL must be in normal form (RFC
+// 3986, section 6.2.2): client identifiers are compared byte by byte, so two
+// spellings would be two clients at one address, and a URL that programs read
+// differently could be one client to the user and another to us. The path must
+// not be just "/", which the draft recommends against. The host must be a name,
+// or an address for which allow, if not nil, returns true. The port must be 443
+// or at least 1024. A query is allowed.
 func checkURL(id string, allow func(netip.Addr) bool) error {
 	if err := checkIdentifier(id, allow); err != nil {
 		return &InvalidError{err}
@@ -68,10 +68,10 @@ func checkIdentifier(id string, allow func(netip.Addr) bool) error {
 	return nil
 }
 
-// checkHost returns an error unless host is a lowercase DNS name (RFC 1123, section
-// 2.1), without a dot at its end, which would be a second spelling. Addresses are
-// refused unless allowed: someone who only controls an address has no name to show
-// to users.
+// checkHost returns an error unless host is a lowercase DNS name (RFC 1123,
+// section 2.1) without a trailing dot, which would be a second spelling.
+// Addresses are refused unless allow accepts them, because an address is no name
+// to show to users.
 func checkHost(host string, allow func(netip.Addr) bool) error {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		if addr.String() != host || addr.Zone() != "" || addr.Is4In6() || allow == nil || !allow(addr) {
@@ -93,17 +93,16 @@ func checkHost(host string, allow func(netip.Addr) bool) error {
 			}
 		}
 	}
-	// 127.1, 0x7f.0.0.1 and 2130706433 are addresses to resolvers and browsers.
+	// Resolvers and browsers read 127.1, 0x7f.0.0.1 and 2130706433 as addresses.
 	if last := labels[len(labels)-1]; last[0] < 'a' {
 		return errors.New("the host is a number")
 	}
 	return nil
 }
 
-// checkPort returns an error unless u has the default port, unwritten, or one
-// that is nobody's in particular: below 1024 are SSH, SMTP and LDAP, which have
-// no business with a request that a stranger sends in our name, and where it may
-// look like an attack of ours.
+// checkPort returns an error unless u has the default port, left out, or a port
+// from 1024. Ports below are those of SSH, SMTP, LDAP and others: a request to
+// them, sent in this server's name for anyone, may look like an attack.
 func checkPort(u *url.URL) error {
 	if u.Port() == "" {
 		if strings.HasSuffix(u.Host, ":") {
@@ -123,8 +122,8 @@ func checkPort(u *url.URL) error {
 	return nil
 }
 
-// checkPath returns an error if the path, as written, has dot segments or slashes
-// that only some programs see.
+// checkPath returns an error if the path has dot segments, or slashes that only
+// some programs recognize.
 func checkPath(path string) error {
 	for segment := range strings.SplitSeq(path, "/") {
 		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
@@ -141,10 +140,10 @@ func checkPath(path string) error {
 	return nil
 }
 
-// checkCharacters returns an error if part has characters that have no place in
-// it (RFC 3986, section 3.3): others than unreserved ones, sub-delimiters and
-// those in delimiters; or escapes that are not the normal form (section 6.2.2),
-// or hide a control character.
+// checkCharacters returns an error if part has characters other than unreserved
+// ones, sub-delimiters and those in delimiters (RFC 3986, section 3.3), or
+// escapes that are not in normal form (section 6.2.2) or hide a control
+// character.
 func checkCharacters(part, delimiters string) error {
 	for i := 0; i < len(part); i++ {
 		c := part[i]

@@ -22,7 +22,8 @@ type accessClaims struct {
 	Expires  int64  `json:"exp"`
 
 	AuthTime int64 `json:"auth_time,omitempty"`
-	// Section 2.2.2: who the user is, so that a resource server need not ask.
+	// Section 2.2.2: claims about the user, so that a resource server need not
+	// ask for them.
 	Username      string   `json:"preferred_username,omitempty"`
 	Name          string   `json:"name,omitempty"`
 	Email         string   `json:"email,omitempty"`
@@ -70,8 +71,8 @@ func (s *Server) sign(ctx context.Context, claims *accessClaims) (string, error)
 	return signed.CompactSerialize()
 }
 
-// grantOfToken returns the grant that an access token came of; empty for a
-// client that acts for itself.
+// grantOfToken returns the grant that an access token belongs to; empty for a
+// token from client credentials.
 func grantOfToken(t *token.Token) string {
 	id, _, found := strings.Cut(t.ClaimText("jti"), ".")
 	if !found {
@@ -89,8 +90,9 @@ type tokens struct {
 	Scope        string `json:"scope"`
 }
 
-// clientCredentials issues a token to a client that acts on its own behalf (OAuth 2.1, section
-// 4.2). There is no refresh token: the client can ask again.
+// clientCredentials issues a token to a client that acts on its own behalf (OAuth
+// 2.1, section 4.2). There is no refresh token, because the client can request
+// another token at any time.
 func (s *Server) clientCredentials(ctx context.Context, c *Client, scope string, target []string) (*tokens, error) {
 	if !c.ClientCredentials {
 		return nil, badRequest("unauthorized_client", "The client may not use this grant.")

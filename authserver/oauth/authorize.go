@@ -16,19 +16,21 @@ import (
 )
 
 const (
-	// maxState bounds the state parameter, in bytes. It comes back in a URL, and
-	// some clients keep a sealed record of their own in it.
+	// maxState bounds the state parameter, in bytes. It comes back in a URL. Some
+	// clients keep a sealed record in it.
 	maxState = 4 << 10
 	// maxAuthorization bounds the whole query of an authorization request, in
-	// which every byte of the state may take three. Caddy takes 16 KiB of headers.
+	// bytes. Each byte of the state may take three when encoded. Caddy accepts 16
+	// KiB of headers.
 	maxAuthorization = 14 << 10
-	// maxMaxAge is how many seconds max_age may say that make a difference: a
+	// maxMaxAge is the largest max_age that makes a difference, in seconds: one
 	// year. No session is older.
 	maxMaxAge = 365 * 24 * 60 * 60
 )
 
 // Authorization is a valid authorization request, ready to be shown to the user:
-// its client is known, its redirect URI is the client's, and it has PKCE.
+// the client is known, the redirect URI is one of its own, and there is a PKCE
+// challenge.
 type Authorization struct {
 	// ClientID identifies the client.
 	ClientID string `json:"c"`
@@ -41,26 +43,26 @@ type Authorization struct {
 	// Scopes are the requested scopes that can be granted.
 	Scopes []string `json:"p"`
 	// Offline says that the client will get refresh tokens, and so keeps access
-	// while the user is away: because it asks for offline_access, or because it
-	// registered without saying that it does without.
+	// while the user is away: it requested offline_access, or didn't register
+	// without the grant.
 	Offline bool `json:"o,omitempty"`
 	// Challenge is the PKCE code challenge, by S256.
 	Challenge string `json:"h"`
-	// Prompt is what the client wants the user to be asked, whatever is
+	// Prompt is what the client wants the user to be asked, even if the answer is
 	// remembered (OpenID Connect Core, section 3.1.2.1): login, consent,
-	// select_account, or none for not at all.
+	// select_account; or none, to ask nothing.
 	Prompt []string `json:"m,omitempty"`
-	// MaxAge is how old the user's sign-in may be when they get here, in seconds
-	// (section 3.1.2.1). Nil: of any age.
+	// MaxAge is the greatest acceptable age of the user's sign-in, in seconds
+	// (section 3.1.2.1). Nil: any age.
 	MaxAge *int64 `json:"x,omitempty"`
 	// LoginHint is who the client thinks the user is.
 	LoginHint string `json:"l,omitempty"`
-	// Asked is when the request came.
+	// Asked is when the request arrived.
 	Asked time.Time `json:"t"`
 }
 
 // Accepts reports whether a sign-in at the given time is recent enough for the
-// client. One that was made after the request always is.
+// client. One made after the request always is.
 func (a *Authorization) Accepts(signedIn time.Time) bool {
 	switch {
 	case !signedIn.Before(a.Asked):
@@ -71,9 +73,9 @@ func (a *Authorization) Accepts(signedIn time.Time) bool {
 	return a.MaxAge == nil || !signedIn.Before(a.Asked.Add(-time.Duration(*a.MaxAge)*time.Second))
 }
 
-// opaque is text from the client that is returned byte for byte. In JSON it is
-// base64: otherwise bytes that aren't UTF-8 would change, and others could grow
-// sixfold.
+// opaque is text from the client that is returned unchanged. In JSON it is
+// base64, because bytes that aren't UTF-8 would change, and others could take six
+// times the space.
 type opaque string
 
 // MarshalText implements [encoding.TextMarshaler].
@@ -94,13 +96,13 @@ func (a *Authorization) Prompts(value string) bool { return slices.Contains(a.Pr
 // AuthorizationError is an authorization request that was refused.
 type AuthorizationError struct {
 	Err *Error
-	// RedirectTo is where to send the browser, so that the client learns of it
-	// (RFC 6749, section 4.1.2.1). It is empty if the client or its redirect
-	// URI are not known to be right: then only the user may be told, or this
-	// server would be an open redirector.
+	// RedirectTo is where to send the browser, so that the client learns of the
+	// refusal (RFC 6749, section 4.1.2.1). It is empty if the client or its
+	// redirect URI is not known to be right. Then only the user may be told;
+	// otherwise this server would be an open redirector.
 	RedirectTo string
-	// Ask says that the user should be asked before the browser is sent there:
-	// they were not asked yet, and anyone may have registered the client.
+	// Ask says that the user must confirm before the browser is sent there: they
+	// haven't been asked anything yet, and anyone may have registered the client.
 	// Otherwise a link to this server could lead anywhere its author likes (RFC
 	// 9700, section 4.11.2).
 	Ask bool
@@ -122,8 +124,8 @@ func (s *Server) Authorize(ctx context.Context, query string) (*Authorization, *
 	if err != nil {
 		return nil, nil, &AuthorizationError{Err: invalidRequest("The request's parameters are malformed.")}
 	}
-	// Parameters must not be repeated. Of these two, the second could be the one
-	// that another reader takes.
+	// Parameters must not be repeated. For these two, another reader may take the
+	// second value.
 	repeated := omitEmpty(parameters)
 	if slices.Contains(repeated, "client_id") || slices.Contains(repeated, "redirect_uri") {
 		return nil, nil, &AuthorizationError{Err: invalidRequest("A parameter is given twice.")}
@@ -157,8 +159,8 @@ func (s *Server) Authorize(ctx context.Context, query string) (*Authorization, *
 	return a, c, nil
 }
 
-// wrongRedirect returns why the client may not have the redirect URI that it
-// names: because of the operator, or by its own fault.
+// wrongRedirect says why the client may not use the redirect URI that it names:
+// the operator doesn't allow it, or the client didn't register it.
 func (s *Server) wrongRedirect(c *Client, uri string, cause error) *Error {
 	if reason, ok := errors.AsType[*registration.NotAllowedError](s.config.Registration.Allows(uri)); ok && c.Kind != PreRegistered {
 		return notAllowed(uri, reason)
@@ -168,9 +170,9 @@ func (s *Server) wrongRedirect(c *Client, uri string, cause error) *Error {
 	return e
 }
 
-// named returns uri, to be put after a word for it in a description: a developer or
-// an operator has to compare it with what is registered. A text that is no URI isn't
-// repeated: a page of this server would say what its author likes.
+// named returns uri, to follow a word for it in a description: a developer or an
+// operator has to compare it with what is registered. A text that is not a URI
+// isn't repeated, because its author could write on a page of this server.
 func named(uri string) string {
 	if uri == "" || strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return ""
@@ -178,10 +180,10 @@ func named(uri string) string {
 	return " " + registration.Quoted(uri)
 }
 
-// judgeRequest judges what the client may be told of.
+// judgeRequest checks everything whose refusal the client may be told.
 func (s *Server) judgeRequest(a *Authorization, c *Client, parameters url.Values) *Error {
 	if len(a.State) > maxState {
-		a.State = "" // not echoed: it would not arrive
+		a.State = "" // not echoed, because it would not arrive
 		return invalidRequest("The state is too long.")
 	}
 	if len(a.LoginHint) > 200 {
@@ -203,7 +205,7 @@ func (s *Server) judgeRequest(a *Authorization, c *Client, parameters url.Values
 	case a.Challenge == "":
 		return invalidRequest("code_challenge is missing: PKCE is required.")
 	case parameters.Get("code_challenge_method") != "S256":
-		// Without it the method would be plain (RFC 7636, section 4.3).
+		// Without it, the method would be plain (RFC 7636, section 4.3).
 		return invalidRequest("The code_challenge_method must be S256.")
 	case !isS256(a.Challenge):
 		return invalidRequest("The code_challenge is not a valid S256 challenge.")
@@ -215,7 +217,7 @@ func (s *Server) judgeRequest(a *Authorization, c *Client, parameters url.Values
 		if err != nil && !errors.Is(err, strconv.ErrRange) {
 			return invalidRequest("max_age is not a number of seconds.")
 		}
-		if age <= maxMaxAge { // an older one is of any age
+		if age <= maxMaxAge { // a longer one accepts any age
 			a.MaxAge = new(int64(age))
 		}
 	}
@@ -231,7 +233,7 @@ func (s *Server) judgeRequest(a *Authorization, c *Client, parameters url.Values
 	return nil
 }
 
-// isS256 reports whether challenge can be a SHA-256 hash in base64url.
+// isS256 reports whether challenge may be a SHA-256 hash in base64url.
 func isS256(challenge string) bool {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(challenge)
 	return err == nil && len(b) == 32 && len(challenge) == 43
@@ -256,8 +258,8 @@ func (s *Server) resourceFor(named []string) (string, *Error) {
 	return "", badRequest("invalid_target", "This server issues no tokens for the requested resource.")
 }
 
-// Refuse returns the refusal of a, for the client to be told. A nil reason means
-// that the user said no.
+// Refuse returns the refusal of a, to be sent to the client. If reason is nil,
+// the user refused.
 func (s *Server) Refuse(a *Authorization, reason *Error) *AuthorizationError {
 	if reason == nil {
 		reason = badRequest("access_denied", "The user denied the request.")
@@ -266,17 +268,17 @@ func (s *Server) Refuse(a *Authorization, reason *Error) *AuthorizationError {
 	return &AuthorizationError{Err: reason, RedirectTo: s.respond(a, parameters)}
 }
 
-// refuseUnasked refuses a before the user had a say.
+// refuseUnasked refuses a before the user was asked anything.
 func (s *Server) refuseUnasked(a *Authorization, c *Client, reason *Error) *AuthorizationError {
 	refused := s.Refuse(a, reason)
-	// The operator's clients and redirect URIs are trusted, and so is what leads
-	// to the user's own computer.
+	// The operator's clients and redirect URIs are trusted, and so is an address
+	// on the user's own computer.
 	refused.Ask = c.Kind != PreRegistered && len(s.config.Registration.RedirectURIs) == 0 && strings.HasPrefix(a.RedirectURI, "https:")
 	return refused
 }
 
-// InteractionNeeded is the refusal of a request with prompt=none that needs the
-// user: code is login_required, consent_required or interaction_required.
+// InteractionNeeded refuses a request with prompt=none that the user would have
+// to answer. code is login_required, consent_required or interaction_required.
 func (s *Server) InteractionNeeded(a *Authorization, c *Client, code string) *AuthorizationError {
 	return s.refuseUnasked(a, c, badRequest(code, "The user must be asked, but the request says prompt=none."))
 }
@@ -291,9 +293,9 @@ func (s *Server) respond(a *Authorization, parameters url.Values) string {
 	return registration.WithParameters(a.RedirectURI, parameters)
 }
 
-// Client returns the client of a, and takes from a what the configuration no
-// longer allows: it may have changed since the request was judged. The error is an
-// [*AuthorizationError] if nothing is left.
+// Client returns the client of a. It also removes from a what the configuration
+// no longer allows, because that may have changed since a was checked. The error
+// is an [*AuthorizationError] if nothing is left.
 func (s *Server) Client(ctx context.Context, a *Authorization) (*Client, error) {
 	c, err := s.client(ctx, a.ClientID)
 	if err != nil {

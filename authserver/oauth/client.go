@@ -13,26 +13,26 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
-// Kind says how a client came to be known.
+// Kind says how this server knows a client.
 type Kind string
 
 const (
-	// PreRegistered clients are the operator's.
+	// PreRegistered clients are configured by the operator.
 	PreRegistered Kind = "pre-registered"
-	// ByDocument clients publish what they are at their identifier.
+	// ByDocument clients publish their metadata at their identifier.
 	ByDocument Kind = "document"
 	// Dynamic clients registered themselves.
 	Dynamic Kind = "dynamic"
 )
 
-// The grants that there are.
+// The supported grants.
 const (
 	authorizationCode = "authorization_code"
 	refreshToken      = "refresh_token"
 	clientCredentials = "client_credentials"
 )
 
-// The ways in which a client authenticates (RFC 7591, section 2).
+// The supported ways to authenticate a client (RFC 7591, section 2).
 const (
 	methodNone  = "none"
 	methodBasic = "client_secret_basic"
@@ -43,39 +43,41 @@ const (
 type Client struct {
 	// ID is the client identifier.
 	ID string
-	// Name and URI are what the client says of itself.
+	// Name and URI are what the client says about itself.
 	Name, URI string
 	// RedirectURIs are where codes may be sent. Those of the operator's clients
-	// may end in /*: see [registration.CheckListed].
+	// may end in /*, see [registration.CheckListed].
 	RedirectURIs []string
-	// Secret of a confidential client; without one the client is public.
+	// Secret is the secret of a confidential client. It is empty for a public
+	// client.
 	Secret string
-	// ClientCredentials lets a confidential client act for itself.
+	// ClientCredentials allows a confidential client the client credentials
+	// grant.
 	ClientCredentials bool
-	// Introspection lets a confidential client, a resource server, ask about
-	// tokens.
+	// Introspection allows a confidential client, a resource server, to
+	// introspect tokens.
 	Introspection bool
-	// Scopes are those the client may have; none means all.
+	// Scopes are the scopes that the client may have. Empty means all.
 	Scopes []string
 
 	Kind Kind
 
-	// noRefresh says that the client registered without refresh tokens.
+	// noRefresh says that the client registered without the refresh token grant.
 	noRefresh bool
 }
 
 // Public reports whether the client can't keep a secret.
 func (c *Client) Public() bool { return c.Secret == "" }
 
-// secretMatches compares in a time that tells nothing about the secret.
+// secretMatches compares in constant time.
 func (c *Client) secretMatches(secret string) bool {
 	want, got := sha256.Sum256([]byte(c.Secret)), sha256.Sum256([]byte(secret))
 	return c.Secret != "" && subtle.ConstantTimeCompare(want[:], got[:]) == 1
 }
 
 // redirectURI returns where to send the browser: the requested URI if it is
-// registered, or the only registered one. A loopback URI without a port doesn't
-// count.
+// registered, or the only registered one if none is requested. A loopback URI
+// without a port can't be that one.
 func (c *Client) redirectURI(requested string) (string, error) {
 	if requested == "" {
 		if len(c.RedirectURIs) != 1 {
@@ -98,10 +100,10 @@ func (c *Client) redirectURI(requested string) (string, error) {
 	return "", errors.New("redirect_uri is not one that the client registered")
 }
 
-// minSecret is the minimum length of a client's secret, which nobody has to type.
+// minSecret is the minimum length of a client's secret. Nobody has to type it.
 const minSecret = 16
 
-// checkClient checks a client of the operator's.
+// checkClient checks a client that the operator configured.
 func (s *Server) checkClient(c *Client) error {
 	switch {
 	case c.ID == "" || strings.ContainsFunc(c.ID, func(r rune) bool { return r < ' ' || r > '~' }):
@@ -143,10 +145,10 @@ func (s *Server) client(ctx context.Context, id string) (*Client, error) {
 	return nil, invalidClient("This server doesn't know the client.", nil)
 }
 
-// grantedScopes returns those of the requested scopes that the client may have
-// and this server knows, in the server's order, and whether refresh tokens were
-// asked for. Others are left out (RFC 6749, section 3.3): clients ask for
-// openid, or for whatever another server had.
+// grantedScopes returns those of the requested scopes that the client may have,
+// in the server's order, and whether the client requested offline_access. Other
+// scopes are left out (RFC 6749, section 3.3): clients request openid, or scopes
+// of other servers.
 func (s *Server) grantedScopes(c *Client, requested string) (scopes []string, offline bool, err error) {
 	names := strings.Fields(requested)
 	for _, name := range names {
@@ -157,7 +159,8 @@ func (s *Server) grantedScopes(c *Client, requested string) (scopes []string, of
 	offline = slices.Contains(names, OfflineAccess)
 	allowed := s.allowedScopes(c)
 	if !slices.ContainsFunc(names, func(name string) bool { return name != OfflineAccess && name != "openid" }) {
-		// None asked for: the first there is (RFC 6749, section 3.3).
+		// The request has none, so the client gets the first (RFC 6749, section
+		// 3.3).
 		if len(c.Scopes) > 0 {
 			return c.Scopes[:1:1], offline, nil
 		}

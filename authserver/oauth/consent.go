@@ -11,15 +11,16 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
-// User is a user who signed in.
+// User is a user who has signed in.
 type User struct {
-	// Subject identifies the user, here and for the resources, forever.
+	// Subject identifies the user, here and at the resource servers. It never
+	// changes.
 	Subject string `json:"sub"`
-	// Source is where they sign in: empty for this server, else the identity of
-	// the upstream.
+	// Source is where the user signs in: empty for this server, otherwise the
+	// source of the upstream.
 	Source string `json:"src,omitempty"`
-	// Credential changes when the user's access should end, such as with their
-	// password.
+	// Credential changes when the user's access must end, such as when the
+	// password changes.
 	Credential string `json:"cred,omitempty"`
 
 	// Username is the name that the user signs in with.
@@ -30,26 +31,27 @@ type User struct {
 	Email string `json:"email,omitempty"`
 	// EmailVerified says whether an upstream has verified Email.
 	EmailVerified bool `json:"email_verified,omitempty"`
-	// Groups are the groups or organizations of a user of an upstream.
+	// Groups are the groups or organizations that the user has at an upstream.
 	Groups []string `json:"groups,omitempty"`
-	// Claims are what the rules of an upstream match.
+	// Claims are the upstream's claims that its rules look at.
 	Claims map[string]any `json:"claims,omitempty"`
 
-	// SignedIn is when they last proved who they are.
+	// SignedIn is when the user last signed in.
 	SignedIn time.Time `json:"auth_time"`
 }
 
-// consentLifetime is how long a consent that isn't used is remembered.
+// consentLifetime is how long a consent is remembered after its last use.
 const consentLifetime = 365 * 24 * time.Hour
 
-// maxConsents bounds the clients of one user. The one that was used longest ago
-// makes room.
+// maxConsents bounds the consents of one user, one for each client. The one that
+// was used longest ago is removed first.
 const maxConsents = 200
 
-// Consent is a user's permission for a client. Every token depends on one: when it
-// is revoked, they all end.
+// Consent is a user's permission for a client. Every grant depends on one:
+// revoking the consent ends all of its grants.
 type Consent struct {
-	// ID distinguishes it from an earlier, revoked one for the same client.
+	// ID distinguishes the consent from an earlier, revoked one for the same
+	// client.
 	ID      string `json:"id"`
 	Subject string `json:"sub"`
 
@@ -59,26 +61,26 @@ type Consent struct {
 	ClientURI   string `json:"uri,omitempty"`
 	RedirectURI string `json:"redirect"`
 
-	// Permissions are what the user allowed, the latest last.
+	// Permissions are what the user allowed, the newest last.
 	Permissions []Permission `json:"permissions"`
-	// Scopes are those that are left of it today, by resource. They aren't stored:
-	// see [Server.Consents].
+	// Scopes are the scopes that today's configuration leaves, by resource. They
+	// aren't stored, see [Server.Consents].
 	Scopes map[string][]string `json:"-"`
 
-	// Grants are the identifiers of what was granted by this consent, the newest
-	// last. Those that are not among them have ended, see [Server.admit].
+	// Grants are the identifiers of the grants under this consent, the newest
+	// last. A grant that is not listed has ended, see [Server.admit].
 	Grants []string `json:"grants,omitempty"`
 
 	Created time.Time `json:"created"`
 	Used    time.Time `json:"used"`
 }
 
-// Permission is what a user allowed a client to have at one redirect URI, for one
-// resource. What was allowed at one doesn't hold at another: behind the redirect
-// URIs of one client, or the paths of one host, there may be several programs.
+// Permission is what a user allowed a client at one redirect URI, for one
+// resource. It doesn't hold at another redirect URI: the redirect URIs of one
+// client, or the paths of one host, may belong to several programs.
 type Permission struct {
-	// RedirectURI is the exact one that the user was shown, without port on
-	// loopback.
+	// RedirectURI is the exact URI that the user was shown, without the port if
+	// it is on loopback.
 	RedirectURI string   `json:"redirect"`
 	Resource    string   `json:"resource"`
 	Scopes      []string `json:"scopes"`
@@ -86,12 +88,12 @@ type Permission struct {
 	Offline bool `json:"offline,omitempty"`
 }
 
-// maxPermissions bounds the permissions of one consent. The oldest gives way, and
-// is asked for again.
+// maxPermissions bounds the permissions of one consent. The oldest is removed
+// first; the user is asked again for it.
 const maxPermissions = 50
 
-// permission returns what the user allowed the client at the redirect URI, for the
-// resource; nil if nothing.
+// permission returns what the user allowed the client at the redirect URI, for
+// the resource; nil if nothing.
 func (c *Consent) permission(redirect, audience string) *Permission {
 	redirect = registration.WithoutPort(redirect)
 	for i := range c.Permissions {
@@ -102,7 +104,7 @@ func (c *Consent) permission(redirect, audience string) *Permission {
 	return nil
 }
 
-// allow adds what a asks for.
+// allow adds what a requests.
 func (c *Consent) allow(a *Authorization) {
 	p := c.permission(a.RedirectURI, a.Resource)
 	if p == nil {
@@ -120,11 +122,11 @@ func (c *Consent) allow(a *Authorization) {
 	}
 }
 
-// recognizable reports whether a consent for the client can be remembered: whether
-// the next request in its name that leads to redirectURI can only come to the same
-// program. That of the operator's clients is for the operator to say. Any other
-// program on the user's computer can register the same words, with or without a
-// secret, and listen where the client does (RFC 8252, section 8.6).
+// recognizable reports whether a consent for the client can be remembered:
+// whether the next request in its name with redirectURI can only lead to the same
+// program. The operator vouches for configured clients. Otherwise, any program on
+// the user's computer can register the same metadata, with or without a secret,
+// and listen at the same address (RFC 8252, section 8.6).
 func recognizable(c *Client, redirectURI string) bool {
 	return c.Kind == PreRegistered || registration.LeadsToWebSite(redirectURI)
 }
@@ -143,13 +145,13 @@ func (s *Server) consent(ctx context.Context, subject, client string) (*Consent,
 	return c, nil
 }
 
-// Before is what a user has allowed a client before.
+// Before says what a user has allowed a client before.
 type Before struct {
-	// Known says that the client has sent the user back to the same host or
-	// application before.
+	// Known says that the user has allowed the client before, at the same host or
+	// application.
 	Known bool
-	// All says that the user has allowed all that the client asks for now, at the
-	// redirect URI of now.
+	// All says that the user has allowed everything that the client requests now,
+	// at the same redirect URI.
 	All bool
 }
 
@@ -170,9 +172,9 @@ func (s *Server) AllowedBefore(ctx context.Context, user User, a *Authorization)
 	return before, nil
 }
 
-// Consented reports whether the user has allowed before all that the client asks
-// for now, at the redirect URI of now. It is false for a client that can't be told
-// from another program, whatever was allowed: the user is always asked.
+// Consented reports whether no question is needed: the user has allowed
+// everything that the client requests now, at the same redirect URI. It is always
+// false for a client that other programs can pose as.
 func (s *Server) Consented(ctx context.Context, user User, a *Authorization, client *Client) (bool, error) {
 	if !recognizable(client, a.RedirectURI) {
 		return false, nil
@@ -181,9 +183,9 @@ func (s *Server) Consented(ctx context.Context, user User, a *Authorization, cli
 	return before.All, err
 }
 
-// ConsentNeeded is the refusal of a request with prompt=none that the user has to
-// consent to. The code says whether they could have done so beforehand (OpenID
-// Connect Core, section 3.1.2.6).
+// ConsentNeeded refuses a request with prompt=none that the user must consent to.
+// The code says whether they could have done so beforehand (OpenID Connect Core,
+// section 3.1.2.6).
 func (s *Server) ConsentNeeded(a *Authorization, client *Client) *AuthorizationError {
 	if !recognizable(client, a.RedirectURI) {
 		return s.InteractionNeeded(a, client, "interaction_required")
@@ -191,8 +193,8 @@ func (s *Server) ConsentNeeded(a *Authorization, client *Client) *AuthorizationE
 	return s.InteractionNeeded(a, client, "consent_required")
 }
 
-// remember records that the user allows the client what a asks for, beside what
-// they allowed before.
+// remember records that the user allows the client what a requests, in addition
+// to what they allowed before.
 func (s *Server) remember(ctx context.Context, user User, a *Authorization, client *Client) (*Consent, error) {
 	key := consentKey(user.Subject, client.ID)
 	unlock, err := s.lock(ctx, key)
@@ -217,7 +219,7 @@ func (s *Server) remember(ctx context.Context, user User, a *Authorization, clie
 	return c, s.store(ctx, key, c)
 }
 
-// makeRoom forgets the user's oldest consents if there are too many.
+// makeRoom removes the user's oldest consents if there are too many.
 func (s *Server) makeRoom(ctx context.Context, subject string) error {
 	keys, err := s.config.Store.List(ctx, consentsOf(subject))
 	if err != nil || len(keys) < maxConsents {
@@ -235,8 +237,8 @@ func (s *Server) makeRoom(ctx context.Context, subject string) error {
 	return nil
 }
 
-// Consents returns what the user has allowed, the last used first, with the scopes
-// that today's configuration leaves of it: none for a client that is no longer
+// Consents returns what the user has allowed, the last used first, with the
+// scopes that today's configuration leaves: none for a client that is no longer
 // allowed here.
 func (s *Server) Consents(ctx context.Context, subject string) ([]*Consent, error) {
 	keys, err := s.config.Store.List(ctx, consentsOf(subject))
@@ -261,7 +263,8 @@ func (s *Server) Consents(ctx context.Context, subject string) ([]*Consent, erro
 	return list, nil
 }
 
-// scopesToday returns the scopes that are left of a consent, by resource.
+// scopesToday returns the scopes of a consent that today's configuration leaves,
+// by resource.
 func (s *Server) scopesToday(ctx context.Context, c *Consent) (map[string][]string, error) {
 	today := make(map[string][]string)
 	for _, p := range c.Permissions {
@@ -285,8 +288,8 @@ func (s *Server) scopesToday(ctx context.Context, c *Consent) (map[string][]stri
 	return today, nil
 }
 
-// RevokeConsent ends what the user allowed in the consent id: the client's refresh
-// tokens stop working at once, its access tokens when they expire.
+// RevokeConsent revokes the consent id. The client's refresh tokens stop working
+// immediately, its access tokens when they expire.
 func (s *Server) RevokeConsent(ctx context.Context, subject, id string) (*Consent, error) {
 	list, err := s.Consents(ctx, subject)
 	if err != nil {
@@ -306,8 +309,8 @@ func (s *Server) RevokeConsent(ctx context.Context, subject, id string) (*Consen
 	return nil, nil
 }
 
-// used notes that the client was here, now and then: it is shown to the user,
-// and keeps the consent alive.
+// used records from time to time that the client was used. The account page shows
+// it, and it keeps the consent alive.
 func (s *Server) used(ctx context.Context, c *Consent) {
 	if s.now().Sub(c.Used) < 6*time.Hour {
 		return
@@ -315,10 +318,10 @@ func (s *Server) used(ctx context.Context, c *Consent) {
 	key := consentKey(c.Subject, c.ClientID)
 	unlock, err := s.lock(ctx, key)
 	if err != nil {
-		return // another time
+		return // the next request tries again
 	}
 	defer unlock()
-	// It may have been taken back or widened meanwhile.
+	// It may have been revoked or extended meanwhile.
 	if current, err := s.consent(ctx, c.Subject, c.ClientID); err == nil && current != nil && current.ID == c.ID {
 		current.Used = s.now()
 		_ = s.store(ctx, key, current)

@@ -6,18 +6,19 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
-// Door is a resource server beside this one, which takes its tokens.
+// Door is a resource server in the same process that accepts tokens of this
+// server.
 type Door struct {
-	// Resource is its identifier.
+	// Resource is its resource identifier.
 	Resource string
-	// Scopes are those that its clients should ask for at first.
+	// Scopes are the scopes that its clients should request first.
 	Scopes []string
-	// Admits reports whether a token with these scopes has what every request
-	// needs.
+	// Admits reports whether a token with these scopes has the scopes that every
+	// request needs.
 	Admits func(scopes []string) bool
 }
 
-// doorsOf returns the doors of a resource, as far as they are known here.
+// doorsOf returns the known doors of a resource.
 func (s *Server) doorsOf(audience string) []Door {
 	if s.config.Doors == nil {
 		return nil
@@ -25,10 +26,10 @@ func (s *Server) doorsOf(audience string) []Door {
 	return slices.DeleteFunc(s.config.Doors(), func(d Door) bool { return !resource.Same(d.Resource, audience) })
 }
 
-// shut reports whether a token with these scopes gets the client past no door of
-// the resource, although it would with all the scopes that it may have: whether
-// the user should be asked for more rather than a token be renewed. Where a door
-// isn't known, nothing is shut.
+// shut reports whether no door of the resource admits a token with these scopes,
+// although one would admit all scopes that the client may have. Then the user
+// should be asked for more scopes; renewing the token doesn't help. Without known
+// doors, it reports false.
 func (s *Server) shut(c *Client, audience string, scopes []string) bool {
 	doors := s.doorsOf(audience)
 	admits := func(scopes []string) bool {
@@ -38,10 +39,10 @@ func (s *Server) shut(c *Client, audience string, scopes []string) bool {
 }
 
 // advertised returns the scopes for the metadata. Clients that find no other list
-// ask for all of it at the first sign-in, so it has what the resources want asked
-// for at first; the others can be asked for all the same (RFC 8414, section 2: a
-// server may choose not to list some). It has all of them if some resource is
-// elsewhere, and so isn't known to need less.
+// request all of them at the first sign-in. So the list has what the resources
+// want requested first; clients can request the other scopes all the same (RFC
+// 8414, section 2: a server may choose not to list some). If the door of some
+// resource is not known, the list has all scopes.
 func (s *Server) advertised() []string {
 	var wanted []string
 	for _, audience := range s.config.Resources {
@@ -55,7 +56,7 @@ func (s *Server) advertised() []string {
 	}
 	listed := slices.DeleteFunc(slices.Clone(s.scopes), func(name string) bool { return !slices.Contains(wanted, name) })
 	if len(listed) == 0 {
-		return s.scopes[:1] // what a client gets that asks for none
+		return s.scopes[:1] // what a client gets that requests none
 	}
 	return listed
 }

@@ -9,24 +9,24 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
-// Error is an OAuth error response (RFC 6749, section 5.2 and those that extend
-// it).
+// Error is an OAuth error response (RFC 6749, section 5.2, and its extensions).
 type Error struct {
-	// Code is from the registry of OAuth errors.
+	// Code is a code of the registry of OAuth errors.
 	Code string
-	// Description is a sentence for developers: in ASCII, and never made of
-	// what the client sent.
+	// Description is a sentence for developers, in ASCII. It never contains what
+	// the client sent.
 	Description string
-	// Status is that of the response.
+	// Status is the HTTP status of the response.
 	Status int
-	// Cause is for the log alone.
+	// Cause is only for the log.
 	Cause error
 	// Unreachable is the host of a client's metadata document that could not be
-	// fetched; empty if it isn't about one.
+	// fetched; empty for other errors.
 	Unreachable string
 
 	retryAfter time.Duration
-	// challenge says that the client tried Basic (RFC 6749, section 5.2).
+	// challenge says that the client used Basic authentication, so the response
+	// needs WWW-Authenticate (RFC 6749, section 5.2).
 	challenge bool
 }
 
@@ -58,8 +58,8 @@ func invalidClient(description string, cause error) *Error {
 	return &Error{Code: "invalid_client", Description: description, Status: http.StatusUnauthorized, Cause: cause}
 }
 
-// unavailable is a failure of this server or of one it asks: the client should try
-// again with the same grant.
+// unavailable is a failure of this server or of a server that it depends on. The
+// client should try again with the same grant.
 func unavailable(cause error) *Error {
 	return &Error{
 		Code:        "temporarily_unavailable",
@@ -70,8 +70,8 @@ func unavailable(cause error) *Error {
 	}
 }
 
-// asError returns err as an OAuth error. What isn't one already is a failure of
-// the store.
+// asError returns err as an OAuth error. Any other error is a failure of the
+// store.
 func asError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e

@@ -11,29 +11,29 @@ import (
 	"time"
 )
 
-// codeLifetime is how long a code may be redeemed (RFC 6749, section 4.1.2:
-// short; clients do it at once).
+// codeLifetime is how long a code can be redeemed. It is short because clients
+// redeem codes immediately (RFC 6749, section 4.1.2).
 const codeLifetime = 60 * time.Second
 
-// codeMemory is how long a redeemed code is remembered, so that its replay ends
-// what it gave.
+// codeMemory is how long a redeemed code is remembered. A replay within that time
+// revokes the tokens that it gave.
 const codeMemory = 10 * time.Minute
 
-// code is the record of an authorization code. Its key is the code's hash.
+// code is the record of an authorization code. Its key is a hash of the code.
 type code struct {
 	Grant     string    `json:"grant"`
 	Challenge string    `json:"challenge"`
 	Expires   time.Time `json:"expires"`
-	// Redeemed is set at the first attempt, whatever came of it.
+	// Redeemed is set at the first attempt, whether or not it succeeds.
 	Redeemed bool `json:"redeemed,omitempty"`
-	// Of is what the grant will be.
+	// Of is the grant that the code gives.
 	Of grant `json:"of"`
 }
 
 func codeKey(code string) string { return codesPrefix + hashed(code) }
 
-// grant is what a user granted a client once: what its tokens have in common.
-// A family of refresh tokens, in the words of OAuth 2.1.
+// grant is one authorization of a client by a user: what the tokens from it have
+// in common. OAuth 2.1 calls its refresh tokens a family.
 type grant struct {
 	User     User   `json:"user"`
 	ClientID string `json:"client"`
@@ -42,27 +42,27 @@ type grant struct {
 	Redirect string   `json:"redirect"`
 	Resource string   `json:"resource"`
 	Scopes   []string `json:"scopes"`
-	// Refreshable says whether there are refresh tokens.
+	// Refreshable says whether the grant has refresh tokens.
 	Refreshable bool `json:"refreshable,omitempty"`
 	// Confidential says that the client had a secret.
 	Confidential bool `json:"confidential,omitempty"`
 
-	// Current is the hash of the refresh token that is good now, and Rotated
-	// since when it is.
+	// Current is the hash of the valid refresh token, and Rotated is when it was
+	// issued.
 	Current [32]byte  `json:"current"`
 	Rotated time.Time `json:"rotated"`
 
 	Created time.Time `json:"created"`
-	// Renewed is when tokens were last issued, and Expires when, by the lifetimes
-	// of that day, the last of them ends. See [Server.grantExpires].
+	// Renewed is when tokens were last issued. Expires is when the last of them
+	// expires, by the lifetimes at that time. See [Server.grantExpires].
 	Renewed time.Time `json:"renewed"`
 	Expires time.Time `json:"expires"`
 }
 
 func grantKey(id string) string { return grantsPrefix + id }
 
-// Approve records that the user allows the client what a asks for, and returns
-// the URL to send the browser to, with a code (OAuth 2.1, section 4.1.2).
+// Approve records that the user allows the client what a requests. It returns the
+// URL to send the browser to, with a code (OAuth 2.1, section 4.1.2).
 func (s *Server) Approve(ctx context.Context, user User, a *Authorization) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -73,7 +73,7 @@ func (s *Server) Approve(ctx context.Context, user User, a *Authorization) (stri
 	if !a.Accepts(user.SignedIn) {
 		return "", s.Refuse(a, badRequest("login_required", "The user signed in too long ago."))
 	}
-	if err := s.welcome(ctx, user); err != nil {
+	if err := s.checkUser(ctx, user); err != nil {
 		if refusal(err) {
 			err = badRequest("access_denied", "The user may no longer sign in here.")
 		}
@@ -118,7 +118,8 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 		return nil, invalidRequest("code_verifier is missing: PKCE is required.")
 	}
 	key := codeKey(value)
-	// What a stranger makes up takes no lock, of which the storage keeps records.
+	// An invented code must not take a lock, because the storage keeps a record
+	// for each lock.
 	if found, err := s.load(ctx, key, new(code)); err != nil {
 		return nil, err
 	} else if !found {
@@ -138,7 +139,7 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 		return nil, invalidGrant("The code is unknown or has expired.")
 	}
 	if record.Redeemed {
-		// Section 4.1.3: someone else has the code too, so everything that it
+		// Section 4.1.3: another party has the code too, so everything that it
 		// gave is revoked.
 		event.Warning = "an authorization code was used twice: its tokens are revoked"
 		if err := s.revokeGrant(ctx, record.Grant); err != nil {
@@ -146,8 +147,8 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 		}
 		return nil, invalidGrant("The code has been used before.")
 	}
-	// Whatever is wrong with the request, the code has been seen: it is spent
-	// before anything is given for it.
+	// The code has been used, whether or not the rest of the request is right. It
+	// is marked before tokens are issued for it.
 	record.Redeemed = true
 	if err := s.store(ctx, key, &record); err != nil {
 		return nil, err
@@ -176,35 +177,35 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 	if err != nil {
 		return nil, err
 	}
-	// The record is there by now: a grant without one counts as ended.
+	// The record exists by now. A grant without a record counts as ended.
 	if err := s.admit(ctx, record.Grant, &g); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-// maxGrants bounds the live grants of one user and client. The newest are kept: a
-// client that begins again and again, because it forgets its tokens, gets along
-// with the last, and one that is installed on several computers with a few.
+// maxGrants bounds the live grants of one user and client. The newest are kept. A
+// client that forgets its tokens and signs in again and again needs only the
+// last; a client that is installed on several computers needs a few.
 const maxGrants = 20
 
-// admit puts a new grant on the list of its consent, without which it is none, and
-// ends the oldest if there are too many.
+// admit adds a new grant to the list of its consent, and ends the oldest grants
+// if there are too many. A grant that is not on the list doesn't count.
 func (s *Server) admit(ctx context.Context, id string, g *grant) error {
 	ended, err := s.list(ctx, id, g)
 	if err != nil {
 		return err
 	}
 	for _, id := range ended {
-		// They have ended already; what can't be removed now is swept.
+		// They have ended already. What can't be removed now is swept later.
 		_ = s.revokeGrant(ctx, id)
 	}
 	return nil
 }
 
-// list puts a grant on the list of its consent, and returns those that are no
-// longer on it. It removes no grant itself: a refresh locks its grant first and
-// then the consent.
+// list adds a grant to the list of its consent, and returns the grants that are
+// no longer on it. It doesn't remove those itself: a refresh locks its grant
+// first and then the consent.
 func (s *Server) list(ctx context.Context, id string, g *grant) (ended []string, err error) {
 	key := consentKey(g.User.Subject, g.ClientID)
 	unlock, err := s.lock(ctx, key)
@@ -221,7 +222,7 @@ func (s *Server) list(ctx context.Context, id string, g *grant) (ended []string,
 	}
 	c.Grants = append(c.Grants, id)
 	if len(c.Grants) > maxGrants {
-		// Those that have ended make room before those that live.
+		// Grants that have ended are removed before live ones.
 		live, err := s.liveGrants(ctx, c.Grants)
 		if err != nil {
 			return nil, err
@@ -249,8 +250,8 @@ func (s *Server) liveGrants(ctx context.Context, ids []string) ([]string, error)
 	return live, nil
 }
 
-// revokeGrant ends a grant. The lock is for a refresh under way, which would
-// write it again.
+// revokeGrant ends a grant. It takes the lock because a refresh under way would
+// write the grant again.
 func (s *Server) revokeGrant(ctx context.Context, id string) error {
 	unlock, err := s.lock(ctx, grantKey(id))
 	if err != nil {

@@ -39,12 +39,12 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 }
 
 // ServesPath reports whether path is that of an endpoint which [Server.ServeHTTP]
-// answers: all but the authorization endpoint, which needs pages.
+// answers: all of them except the authorization endpoint, which needs pages.
 func (s *Server) ServesPath(path string) bool { return s.endpoint(path) != "" }
 
-// ServeHTTP answers at the endpoints that clients and resource servers talk to
+// ServeHTTP answers at the endpoints that clients and resource servers call
 // directly, and serves the metadata and the keys. Web pages of any origin may
-// use them: nothing here goes by cookies.
+// call them, because none of them uses cookies.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", "*")
@@ -58,7 +58,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodOptions:
 		h.Set("Allow", allowed+", OPTIONS")
 		h.Set("Access-Control-Allow-Methods", allowed)
-		// `*` doesn't stand for Authorization (Fetch, section 4.9).
+		// `*` doesn't include Authorization (Fetch, section 4.9).
 		h.Set("Access-Control-Allow-Headers", "*, Authorization")
 		h.Set("Access-Control-Max-Age", "7200")
 		w.WriteHeader(http.StatusNoContent)
@@ -110,7 +110,7 @@ func refuse(w http.ResponseWriter, e *Error) {
 	if e.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(e.retryAfter/time.Second)))
 	}
-	// Nobody is left to tell about a failed write.
+	// Nothing can be done about a failed write.
 	_ = writeJSON(w, e.Status, map[string]string{"error": e.Code, "error_description": e.Description})
 }
 

@@ -12,9 +12,9 @@ import (
 )
 
 // introspect is the introspection endpoint (RFC 7662), for resource servers that
-// can't check signatures or want to hear of revocations at once. Refresh tokens
-// are never active here: no resource server has business with one, and one that
-// takes active for access would let it pass for an access token.
+// can't check signatures, or that must notice revocations immediately. A refresh
+// token is never active here: no resource server has a use for one, and a server
+// that takes "active" for access would accept it as an access token.
 func (s *Server) introspect(ctx context.Context, w http.ResponseWriter, c *Client, form url.Values, _ *Event) error {
 	if !c.Introspection {
 		// Section 2.1: otherwise anyone could test tokens here.
@@ -35,8 +35,8 @@ func (s *Server) introspect(ctx context.Context, w http.ResponseWriter, c *Clien
 	return writeJSON(w, http.StatusOK, answer)
 }
 
-// introspection returns the members of an introspection answer (RFC 7662,
-// section 2.2): what the token says, as far as it is still true.
+// introspection returns the members of an introspection response (RFC 7662,
+// section 2.2): what the token says, as far as it still holds.
 func (s *Server) introspection(ctx context.Context, value string) (map[string]any, error) {
 	inactive := map[string]any{"active": false}
 	t, err := s.verify(ctx, value)
@@ -47,7 +47,7 @@ func (s *Server) introspection(ctx context.Context, value string) (map[string]an
 		return inactive, nil
 	}
 	answer := t.Claims()
-	// Today's lifetime may be shorter than the one that the token was made with.
+	// The token may have been issued with a longer lifetime than today's.
 	issued, _ := answer["iat"].(float64)
 	expires := earlier(t.Expiry, time.Unix(int64(issued), 0).Add(s.config.AccessTokenLifetime))
 	if !s.now().Before(expires) {
@@ -58,7 +58,7 @@ func (s *Server) introspection(ctx context.Context, value string) (map[string]an
 	if id := grantOfToken(t); id != "" {
 		allowed, err = s.grantToday(ctx, id, t.ClientID, answer)
 	} else {
-		allowed, err = s.machineToday(ctx, t)
+		allowed, err = s.clientToday(ctx, t)
 	}
 	if refusal(err) {
 		return inactive, nil
@@ -76,8 +76,8 @@ func (s *Server) introspection(ctx context.Context, value string) (map[string]an
 	return answer, nil
 }
 
-// grantToday returns the scopes that are left of the grant that a token came of,
-// and adds to the answer what is known of its user.
+// grantToday returns the scopes that are left of the grant that a token belongs
+// to, and adds what is known about its user to the answer.
 func (s *Server) grantToday(ctx context.Context, id, client string, answer map[string]any) ([]string, error) {
 	var g grant
 	found, err := s.load(ctx, grantKey(id), &g)
@@ -99,9 +99,9 @@ func (s *Server) grantToday(ctx context.Context, id, client string, answer map[s
 	return st.scopes, nil
 }
 
-// machineToday returns the scopes that a client which acts for itself may have
-// today, unless it has revoked the token.
-func (s *Server) machineToday(ctx context.Context, t *token.Token) ([]string, error) {
+// clientToday returns the scopes that a client may have today for itself, unless
+// it has revoked the token.
+func (s *Server) clientToday(ctx context.Context, t *token.Token) ([]string, error) {
 	c := s.clients[t.ClientID]
 	if c == nil || !c.ClientCredentials || c.Public() {
 		return nil, invalidGrant("The client may not act on its own behalf.")

@@ -24,18 +24,20 @@ import (
 )
 
 const (
-	// keyLifetime is how old a signing key gets before another one takes over.
+	// keyLifetime is how long a signing key is used before the next one replaces
+	// it.
 	keyLifetime = 30 * 24 * time.Hour
 	// keyLead is how long a key is published before it signs, so that every
-	// resource server has it by then.
+	// resource server knows it by then.
 	keyLead = 24 * time.Hour
-	// keyAfter is how long a key is published after its last token expired: for
-	// clocks, and for servers that notice late that another one took over.
+	// keyAfter is how long a key is published after its last token has expired.
+	// It allows for clocks that differ, and for servers that notice late that
+	// another key has replaced it.
 	keyAfter = time.Hour
 	// maxAccessTokenLifetime bounds access tokens.
 	maxAccessTokenLifetime = 24 * time.Hour
 
-	// keysFresh is how often the store is asked for new keys.
+	// keysFresh is how often the store is checked for new keys.
 	keysFresh = time.Minute
 )
 
@@ -73,8 +75,8 @@ type loadedKeys struct {
 
 // KeySet implements [keys.Source].
 func (r *keyring) KeySet(ctx context.Context, since time.Time) (*keys.Set, error) {
-	// A token may have been signed with a key that another server just made,
-	// but invented key ids must not cause a lookup each.
+	// Another server may just have made the key that signed a token. Tokens with
+	// invented key ids must not cause a lookup each.
 	k, err := r.asOf(ctx, min(keysFresh, max(time.Second, r.server.now().Sub(since))))
 	if err != nil {
 		return nil, &token.UnavailableError{Err: err}
@@ -82,12 +84,13 @@ func (r *keyring) KeySet(ctx context.Context, since time.Time) (*keys.Set, error
 	return k.set, nil
 }
 
-// current returns the keys. While the store is away, those known go on serving.
+// current returns the keys. While the store is unavailable, it returns those that
+// are known.
 func (r *keyring) current(ctx context.Context) (*loadedKeys, error) {
 	return r.asOf(ctx, keysFresh)
 }
 
-// asOf returns the keys as they were no longer than age ago.
+// asOf returns the keys, at most age old.
 func (r *keyring) asOf(ctx context.Context, age time.Duration) (*loadedKeys, error) {
 	r.mu.Lock()
 	known := r.loaded
@@ -125,7 +128,7 @@ func (r *keyring) asOf(ctx context.Context, age time.Duration) (*loadedKeys, err
 	}
 }
 
-// loadKeys reads the keys, makes a new one when it is time, and removes those
+// loadKeys reads the keys, makes a new one when it is due, and removes those
 // whose tokens have all expired.
 func (s *Server) loadKeys(ctx context.Context) (*loadedKeys, error) {
 	now := s.now()
@@ -173,7 +176,7 @@ func (s *Server) readKeys(ctx context.Context) ([]signingKey, error) {
 			return nil, err
 		}
 		if !found {
-			continue // retired by another server just now
+			continue // another server has just removed it
 		}
 		key, err := secret.openKey(record)
 		if err != nil {
@@ -185,7 +188,7 @@ func (s *Server) readKeys(ctx context.Context) ([]signingKey, error) {
 	return keys, nil
 }
 
-// addKey makes a key unless another server just has.
+// addKey makes a key, unless another server has just done so.
 func (s *Server) addKey(ctx context.Context) ([]signingKey, error) {
 	secret, err := s.secret(ctx)
 	if err != nil {
@@ -249,8 +252,8 @@ func (k *secrets) openKey(record keyRecord) (signingKey, error) {
 	return signingKey{public.KeyID, record.Created, signer, public}, err
 }
 
-// signing returns the key to sign with: the newest that has been published for
-// long enough, or the oldest there is.
+// signing returns the key to sign with: the newest one that has been published
+// for long enough, or else the oldest.
 func (k *loadedKeys) signing(now time.Time) signingKey {
 	for _, key := range slices.Backward(k.keys) {
 		if !now.Before(key.created.Add(keyLead)) {

@@ -17,15 +17,15 @@ const (
 	KeysPath       = "/oauth/jwks"
 )
 
-// BasePath returns the path of the issuer, empty for most.
+// BasePath returns the path of the issuer; usually empty.
 func (s *Server) BasePath() string {
 	u, _ := url.Parse(s.config.Issuer) // checked by New
 	return u.EscapedPath()
 }
 
-// MetadataPaths returns where clients look for the metadata: RFC 8414, section
-// 3.1, and OpenID Connect Discovery, section 4, the latter in the form of RFC
-// 8414, section 5, as well.
+// MetadataPaths returns where clients look for the metadata: the paths of RFC
+// 8414, section 3.1, and of OpenID Connect Discovery, section 4, the latter also
+// in the form of RFC 8414, section 5.
 func (s *Server) MetadataPaths() []string {
 	base := s.BasePath()
 	paths := []string{
@@ -42,7 +42,7 @@ func (s *Server) MetadataPaths() []string {
 func (s *Server) metadata() ([]byte, error) {
 	issuer := s.config.Issuer
 	grants := []string{authorizationCode, refreshToken}
-	// Clients that register themselves may have a secret or none.
+	// Clients that register themselves may be public or confidential.
 	public, confidential := !s.config.Registration.Off, !s.config.Registration.Off
 	introspection := false
 	for _, c := range s.clients {
@@ -74,12 +74,13 @@ func (s *Server) metadata() ([]byte, error) {
 		"revocation_endpoint_auth_methods_supported":     methods,
 		"authorization_response_iss_parameter_supported": true, // RFC 9207, section 3
 		"prompt_values_supported":                        []string{"none", "login", "consent", "select_account"},
-		// Left out, it would mean true (OpenID Connect Discovery, section 3).
+		// If it were left out, it would mean true (OpenID Connect Discovery,
+		// section 3).
 		"request_uri_parameter_supported": false,
 
-		// OpenID Connect Discovery, section 3, demands these of the document
-		// at its address. There are no ID tokens; scopes_supported has no
-		// openid.
+		// OpenID Connect Discovery, section 3, requires these members in the
+		// document at its path. There are no ID tokens; scopes_supported doesn't
+		// contain openid.
 		"subject_types_supported":               []string{"public"},
 		"id_token_signing_alg_values_supported": []string{"ES256"},
 	}
@@ -96,8 +97,7 @@ func (s *Server) metadata() ([]byte, error) {
 	return json.Marshal(m)
 }
 
-// endpoint returns the name of the endpoint at path, which is one of the
-// [Server]'s own; empty if it is none.
+// endpoint returns the name of the endpoint at path; empty if there is none.
 func (s *Server) endpoint(path string) string {
 	for _, metadata := range s.MetadataPaths() {
 		if path == metadata {

@@ -93,7 +93,7 @@ func (g *granted) left(t *testing.T, s *Server, user User) map[string]string {
 	}
 	// One that begins afterwards, on the strength of the remembered consent.
 	if a, c, err := s.Authorize(t.Context(), g.query.Encode()); err == nil {
-		if ok, err := s.Consented(t.Context(), user, a, c); err == nil && ok && s.welcome(t.Context(), user) == nil {
+		if ok, err := s.Consented(t.Context(), user, a, c); err == nil && ok && s.checkUser(t.Context(), user) == nil {
 			left["remembering"] = strings.Join(a.Scopes, " ")
 		}
 	}

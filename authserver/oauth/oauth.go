@@ -1,13 +1,12 @@
 // Package oauth is a narrow OAuth 2.1 authorization server: the authorization
-// code grant with PKCE S256, refresh tokens that rotate, client credentials, and
-// nothing else. It issues JWT access tokens (RFC 9068) for the resources it is
-// told of (RFC 8707), registers clients (RFC 7591; Client ID Metadata
-// Documents), revokes and introspects (RFC 7009, RFC 7662), and describes itself
-// (RFC 8414, RFC 9207).
+// code grant with PKCE S256, rotating refresh tokens, client credentials, and
+// nothing else. It issues JWT access tokens (RFC 9068) for configured resources
+// (RFC 8707), registers clients (RFC 7591; Client ID Metadata Documents), revokes
+// and introspects tokens (RFC 7009, RFC 7662), and publishes its metadata (RFC
+// 8414, RFC 9207).
 //
-// It knows neither Caddy nor HTML: who the user is and what they consent to is
-// told by its caller, through [Server.Authorize], [Server.Approve] and
-// [Server.Refuse].
+// It knows neither Caddy nor HTML. Its caller signs users in and asks for their
+// consent, with [Server.Authorize], [Server.Approve] and [Server.Refuse].
 //
 // Not supported, on purpose: the implicit and the password grant, PKCE plain,
 // request objects, response modes other than query, ID tokens.
@@ -29,127 +28,130 @@ import (
 )
 
 const (
-	// DefaultAccessTokenLifetime is short: a resource server that checks
-	// signatures alone doesn't hear of a revocation before.
+	// DefaultAccessTokenLifetime is short because a resource server that only
+	// checks signatures accepts a revoked token until it expires.
 	DefaultAccessTokenLifetime = 15 * time.Minute
 	// DefaultRefreshTokenLifetime is how long a client may stay away.
 	DefaultRefreshTokenLifetime = 30 * 24 * time.Hour
-	// DefaultRefreshTokenGrace is enough for the processes of one client that wake
-	// up together, and for a request that is sent again.
+	// DefaultRefreshTokenGrace is enough for processes of one client that refresh
+	// at the same time, and for a request that is sent again.
 	DefaultRefreshTokenGrace = 30 * time.Second
 )
 
-// OfflineAccess is the scope by which clients ask for refresh tokens (OpenID
+// OfflineAccess is the scope with which clients request refresh tokens (OpenID
 // Connect Core, section 11). It is not a scope of a resource.
 const OfflineAccess = "offline_access"
 
 // Scope is something that a client can be allowed to do.
 type Scope struct {
-	// Name is the scope as clients request it.
+	// Name is the scope as clients request it. Required.
 	Name string
-	// Description says it in words for the user who is asked.
+	// Description is its meaning, in words, for the consent page. Default: empty;
+	// the page shows the name.
 	Description string
 }
 
 // Config describes an authorization server.
 type Config struct {
-	// Issuer is its identifier (RFC 8414, section 2): an https URL, or http on
-	// loopback, without query, fragment and slash at the end. Every endpoint
-	// lies below it. Required.
+	// Issuer is the issuer identifier (RFC 8414, section 2): an https URL, or
+	// http on loopback, without query, fragment and trailing slash. Every
+	// endpoint lies below it. Required.
 	Issuer string
 
-	// Resources are the audiences it may issue tokens for. With one, that is
-	// what a client gets that names none. At least one.
+	// Resources are the audiences that tokens may be issued for. If there is only
+	// one, it is the default for clients that name none. At least one.
 	Resources []string
 
-	// Scopes are what may be granted. A client that asks for none gets the
-	// first. At least one.
+	// Scopes are the scopes that can be granted. A client that requests none gets
+	// the first. At least one.
 	Scopes []Scope
 
-	// AccessTokenLifetime and RefreshTokenLifetime are how long tokens last; a
-	// refresh token's time starts again whenever it is used, but not that of a
-	// user of an upstream, who has to come back from there. Zero means the
+	// AccessTokenLifetime and RefreshTokenLifetime are how long tokens last.
+	// Using a refresh token starts its lifetime again, except for a user of an
+	// upstream, who has to sign in there again at the end. Zero means the
 	// default.
 	AccessTokenLifetime, RefreshTokenLifetime time.Duration
 
-	// RefreshTokenGrace is how long a refresh token that was just replaced gets
-	// the same replacement again, as long as that hasn't been used: for clients
-	// of several processes that share one, and for answers that got lost. At most
-	// an hour. Zero means the default, less than zero none.
+	// RefreshTokenGrace is how long a replaced refresh token is answered with the
+	// same replacement, as long as that is unused. It is for clients whose
+	// processes share a refresh token, and for lost responses. At most an hour.
+	// Zero means the default, negative means none.
 	//
-	// OAuth 2.1, section 4.3.1, wants the reuse of a refresh token noticed, and it
-	// still is. There is never more than one current token: a second use within
-	// the grace brings the very token that the first one brought, so a thief and
-	// the client hold the same token, and that one works once, too. Whichever of
-	// them comes second with it, after the grace, ends the grant. What the grace
-	// costs is time: a theft is noticed one refresh later, not never.
+	// OAuth 2.1, section 4.3.1, requires the server to detect the reuse of a
+	// refresh token, and this still does. There is never more than one current
+	// token: a second use within the grace gets the same token as the first. A
+	// thief and the client then hold the same token, which also works once. The
+	// one that uses it second, after the grace, ends the grant. So the grace only
+	// delays the detection of a theft by one refresh.
 	RefreshTokenGrace time.Duration
 
-	// Registration is which clients may introduce themselves.
+	// Registration says which clients may register themselves. The zero value
+	// allows all whose redirect URIs are https or on loopback.
 	Registration registration.Policy
 
-	// Clients are those the operator knows.
+	// Clients are the clients that the operator configured.
 	Clients []Client
 
-	// Documents fetches Client ID Metadata Documents. Nil: they are not
+	// Documents fetches Client ID Metadata Documents. Nil means that they are not
 	// supported.
 	Documents interface {
-		// Reachable reports whether there is hope that one can be fetched. Without
-		// it they aren't advertised: clients register instead.
+		// Reachable reports whether a fetch may succeed. If not, documents aren't
+		// advertised in the metadata, and clients register instead.
 		Reachable() bool
 		Fetch(ctx context.Context, id string) ([]byte, error)
 	}
 
-	// Store keeps what has to outlive the process. Required.
+	// Store keeps the records that must survive a restart. Required.
 	Store Store
 
-	// Secret has the keys that seal what is stored, and what others keep. They are
-	// this issuer's own. Required.
+	// Secret returns the keys that seal records, and what browsers and clients
+	// keep. They belong to this issuer alone. Required.
 	Secret interface {
 		Keys(ctx context.Context) (*sealed.Keys, error)
 	}
 
-	// CheckUser reports whether the user may still sign in, before tokens are
-	// renewed for them: an error, other than one of [ErrUnavailable], ends
-	// their access. Nil allows everyone.
+	// CheckUser reports whether the user may still sign in. It is called before
+	// tokens are renewed. An error ends the user's access, unless it is an
+	// [ErrUnavailable]. Nil allows everyone.
 	CheckUser func(ctx context.Context, user User) error
 
-	// Doors returns the resource servers that are known to take this server's
-	// tokens. Nil: none is.
+	// Doors returns the known resource servers that accept this server's tokens.
+	// Nil means that none is known.
 	Doors func() []Door
 
-	// Observe, if not nil, is told what the endpoints were asked for and what
-	// came of it. It must not block.
+	// Observe, if not nil, is called for each request to an endpoint, with its
+	// result. It must not block.
 	Observe func(ctx context.Context, e Event)
 
 	// Now returns the time. Nil means [time.Now].
 	Now func() time.Time
 }
 
-// Event is something that happened at an endpoint.
+// Event is a request to an endpoint, or an event that the operator should know
+// of.
 type Event struct {
-	// Endpoint is token, register, revoke or introspect; or keys, if they can't
-	// be had; or store, if a record in it is damaged.
+	// Endpoint is token, register, revoke or introspect; keys, if the signing
+	// keys are unavailable; or store, if a record is damaged.
 	Endpoint string
 	// Grant is the grant type at the token endpoint.
 	Grant string
-	// Client is the client's identifier, if it is a known one.
+	// Client is the client's identifier, if the client is known.
 	Client string
-	// Subject is the user, if there is one.
+	// Subject is the user; empty if there is none.
 	Subject string
-	// Err is what was answered; nil if all was well.
+	// Err is the error of the response; nil if it succeeded.
 	Err *Error
-	// Warning is something an operator should know of, such as the reuse of a
-	// refresh token.
+	// Warning is a message for the operator, such as the reuse of a refresh
+	// token; empty if there is none.
 	Warning string
 }
 
-// ErrUnavailable is in the errors that say that something could not be found
-// out, as opposed to the answer being no.
+// ErrUnavailable is wrapped by errors which say that something could not be found
+// out. Other errors are refusals.
 var ErrUnavailable = errors.New("unavailable")
 
-// Server is an authorization server. It is safe for concurrent use; several on
-// one store, with the same configuration, are one.
+// Server is an authorization server. It is safe for concurrent use. Several
+// servers with the same configuration on one store act as one.
 type Server struct {
 	config  Config
 	now     func() time.Time
@@ -159,8 +161,8 @@ type Server struct {
 	judge   token.Verifier
 }
 
-// New returns the authorization server of config. It touches neither the store
-// nor the network yet.
+// New returns the authorization server of config. It doesn't use the store or the
+// network yet.
 func New(config Config) (*Server, error) {
 	if err := checkIssuer(config.Issuer); err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
@@ -249,8 +251,8 @@ func (s *Server) checkScopes() error {
 	return nil
 }
 
-// checkIssuer returns an error if issuer isn't one whose metadata clients will
-// find and accept: they compare it exactly.
+// checkIssuer returns an error unless clients will find and accept the metadata
+// of issuer. They compare it exactly.
 func checkIssuer(issuer string) error {
 	id, err := resource.Parse(issuer)
 	if err != nil {
@@ -275,5 +277,6 @@ func (s *Server) observe(ctx context.Context, e Event) {
 	}
 }
 
-// AccessTokenLifetime is how long a token may work after it was taken back.
+// AccessTokenLifetime returns how long an access token may still work after it
+// was revoked.
 func (s *Server) AccessTokenLifetime() time.Duration { return s.config.AccessTokenLifetime }

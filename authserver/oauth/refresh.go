@@ -14,11 +14,12 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
-// A refresh token is the grant's identifier, 32 bytes that nobody can guess, and a
-// keyed hash of both, so that one that was good once is told from one that is made up: only the
-// first is a reason to revoke a grant. The server stores the hash of the whole.
+// A refresh token has three parts: the grant's identifier, 32 random bytes, and a
+// keyed hash of both. The keyed hash distinguishes a token that was once valid
+// from an invented one; only the reuse of the former is a reason to revoke the
+// grant. The server stores a hash of the whole.
 const (
-	refreshPrefix  = "mcprt_" // secret scanners like prefixes
+	refreshPrefix  = "mcprt_" // for secret scanners
 	refreshGrant   = 16
 	refreshSigned  = refreshGrant + 32
 	refreshLength  = refreshSigned + 16
@@ -27,15 +28,15 @@ const (
 	maxRefreshTokenGrace = time.Hour
 )
 
-// refreshMAC returns the keyed hash of what comes before it in a refresh token.
+// refreshMAC returns the keyed hash of the first two parts of a refresh token.
 func (k *secrets) refreshMAC(signed []byte) []byte {
 	return k.MAC(sealed.RefreshToken, signed)[:refreshLength-refreshSigned]
 }
 
-// refreshTokenAfter returns the refresh token of the grant that takes the place of
-// the one given, or the first one, and its hash. That it follows from the one before
-// lets a server with a grace hand it out again without keeping it; nobody else can
-// tell.
+// refreshTokenAfter returns the refresh token that replaces before, or the
+// grant's first one, and its hash. It is derived from the one before, so a server
+// with a grace period can return it again without storing it; nobody else can
+// derive it.
 func (k *secrets) refreshTokenAfter(grant, before string) (string, [32]byte) {
 	b := make([]byte, refreshSigned, refreshLength)
 	_, _ = base64.RawURLEncoding.Decode(b, []byte(grant)) // ours, of 16 bytes
@@ -48,8 +49,8 @@ func (k *secrets) refreshTokenAfter(grant, before string) (string, [32]byte) {
 	return value, sha256.Sum256([]byte(value))
 }
 
-// grantOf returns the grant of a refresh token, and the token's hash. It is not
-// ok if the token is not one that this server made.
+// grantOf returns the grant of a refresh token, and the token's hash. ok is false
+// if this server didn't make the token.
 func (k *secrets) grantOf(value string) (grant string, hash [32]byte, ok bool) {
 	encoded, ok := strings.CutPrefix(value, refreshPrefix)
 	if !ok || len(encoded) != refreshEncoded {
@@ -95,7 +96,7 @@ func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event 
 	event.Subject = g.User.Subject
 	if subtle.ConstantTimeCompare(hash[:], g.Current[:]) != 1 && !s.inGrace(k, id, value, &g) {
 		// Section 4.3.1: either a thief or the client has a token that the other
-		// one has used. Which, nobody can tell.
+		// one has used. The server can't tell which.
 		event.Warning = "a refresh token was used twice: the grant is revoked"
 		if err := s.remove(ctx, grantKey(id)); err != nil {
 			return nil, err
@@ -124,8 +125,8 @@ func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event 
 	return s.issue(ctx, id, &g, st, scopes, value)
 }
 
-// inGrace reports whether a refresh token has only just been replaced, by one that
-// hasn't been used.
+// inGrace reports whether a refresh token has been replaced within the grace
+// period, and the replacement is unused.
 func (s *Server) inGrace(k *secrets, id, value string, g *grant) bool {
 	if s.config.RefreshTokenGrace <= 0 || !s.now().Before(g.Rotated.Add(s.config.RefreshTokenGrace)) {
 		return false
@@ -134,7 +135,7 @@ func (s *Server) inGrace(k *secrets, id, value string, g *grant) bool {
 	return subtle.ConstantTimeCompare(next[:], g.Current[:]) == 1
 }
 
-// narrowed returns the scopes that a refresh asks for, which may be fewer than
+// narrowed returns the scopes that a refresh requests, which may be fewer than
 // those granted (OAuth 2.1, section 4.3.1).
 func narrowed(granted []string, requested string) ([]string, error) {
 	names := slices.DeleteFunc(strings.Fields(requested), func(name string) bool { return name == OfflineAccess || name == "openid" })
@@ -149,10 +150,10 @@ func narrowed(granted []string, requested string) ([]string, error) {
 	return slices.DeleteFunc(slices.Clone(granted), func(name string) bool { return !slices.Contains(names, name) }), nil
 }
 
-// issue stores the grant and makes its next tokens, for the scopes that st leaves;
-// used is the refresh token that they replace, empty at first. The grant is stored
-// before the tokens are sent: a failure after that costs a sign-in, not a stolen
-// token.
+// issue stores the grant and makes its next tokens, with the scopes that st
+// leaves. used is the refresh token that they replace; empty at first. The grant
+// is stored before the tokens are sent: a failure after that costs a sign-in, but
+// gives nobody a token.
 func (s *Server) issue(ctx context.Context, id string, g *grant, st *standing, scopes []string, used string) (*tokens, error) {
 	k, err := s.secret(ctx)
 	if err != nil {

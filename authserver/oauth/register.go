@@ -18,24 +18,27 @@ import (
 )
 
 const (
-	// dynamicPrefix begins the identifier of a client that registered itself.
+	// dynamicPrefix is the prefix of the identifier of a client that registered
+	// itself.
 	dynamicPrefix = "dyn."
 
-	// maxSealed bounds what becomes part of a client identifier, in bytes: it
-	// travels in URLs.
+	// maxSealed bounds what is sealed into a client identifier, in bytes, because
+	// the identifier travels in URLs.
 	maxSealed = 1000
 )
 
-// sealedClient is what there is to know of a client that registered itself. It
-// is its identifier: nothing is stored, so nobody fills the disk.
+// sealedClient is everything known about a client that registered itself. It is
+// sealed into the client's identifier: nothing is stored, so nobody can fill the
+// disk.
 type sealedClient struct {
 	RedirectURIs []string `json:"r"`
 	Name         string   `json:"n,omitempty"`
 	URI          string   `json:"u,omitempty"`
 	Method       string   `json:"m,omitempty"` // empty: none
 	NoRefresh    bool     `json:"f,omitempty"`
-	// Nonce makes the identifiers of two confidential clients differ: they must
-	// not share a secret. Public clients that are alike are the same.
+	// Nonce makes the identifiers of two confidential clients differ, because
+	// they must not share a secret. Public clients with the same metadata have
+	// the same identifier.
 	Nonce string `json:"x,omitempty"`
 }
 
@@ -58,7 +61,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (*Event, error
 	}
 	c := sealedClient{Name: m.ClientName, URI: m.ClientURI}
 	for _, uri := range m.RedirectURIs {
-		// The port of loopback changes with every run of many clients.
+		// Many clients use another loopback port in every run.
 		if uri = registration.WithoutPort(uri); !slices.Contains(c.RedirectURIs, uri) {
 			c.RedirectURIs = append(c.RedirectURIs, uri)
 		}
@@ -71,7 +74,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (*Event, error
 	case !m.Public():
 		return event, badRequest("invalid_client_metadata", "token_endpoint_auth_method must be none, client_secret_basic or client_secret_post.")
 	}
-	// Section 2 has a default without refresh tokens, but clients that leave
+	// The default of section 2 has no refresh tokens, but clients that leave
 	// grant_types out do use them.
 	c.NoRefresh = len(m.GrantTypes) > 0 && !slices.Contains(m.GrantTypes, refreshToken)
 	plain, err := json.Marshal(c)
@@ -122,7 +125,7 @@ func (k *secrets) clientSecret(id string) string {
 	return base64.RawURLEncoding.EncodeToString(k.MAC(sealed.ClientSecret, []byte(id)))
 }
 
-// dynamicClient returns the client that is sealed into id.
+// dynamicClient returns the client whose metadata is sealed into id.
 func (s *Server) dynamicClient(ctx context.Context, id string) (*Client, error) {
 	k, err := s.secret(ctx)
 	if err != nil {
@@ -150,8 +153,8 @@ func (s *Server) dynamicClient(ctx context.Context, id string) (*Client, error) 
 	return c, s.stillAllowed(c)
 }
 
-// stillAllowed takes away what the operator has forbidden since the client
-// introduced itself, and returns an error if nothing remains.
+// stillAllowed removes from c what the operator has forbidden since the client
+// registered, and returns an error if nothing remains.
 func (s *Server) stillAllowed(c *Client) error {
 	if s.config.Registration.Off {
 		return invalidClient("This server accepts only clients that its operator has registered.", nil)
@@ -170,7 +173,7 @@ func (s *Server) stillAllowed(c *Client) error {
 	return nil
 }
 
-// notAllowed is the refusal of a redirect URI that the operator hasn't allowed.
+// notAllowed refuses a redirect URI that the operator hasn't allowed.
 func notAllowed(uri string, reason error) *Error {
 	return invalidClient("The operator of this server doesn't allow the client's redirect URI"+named(uri)+".", fmt.Errorf("redirect URI %s %w", registration.Quoted(uri), reason))
 }
@@ -179,8 +182,7 @@ func notAllowed(uri string, reason error) *Error {
 // Metadata Document.
 func isDocument(id string) bool { return strings.HasPrefix(id, "https://") }
 
-// acceptsDocuments returns an error if clients can't introduce themselves by a
-// document.
+// acceptsDocuments returns an error if metadata documents are not supported.
 func (s *Server) acceptsDocuments() error {
 	if s.config.Documents == nil || s.config.Registration.Off {
 		return invalidClient("This server accepts only clients that its operator has registered.", nil)
@@ -209,14 +211,15 @@ func (s *Server) documentClient(ctx context.Context, id string) (*Client, error)
 		return nil, invalidClient("The client's metadata document is not acceptable.", err)
 	}
 	if m.ClientName == "" {
-		// MCP, client registration: client_id, client_name and redirect_uris
-		// must be there.
+		// MCP, client registration: client_id, client_name and redirect_uris are
+		// required.
 		return nil, invalidClient("The client's metadata document has no client_name.", nil)
 	}
 	if m.TokenEndpointAuthMethod != "" && !m.Public() {
-		// Shared secrets are not allowed (section 4.1 of the draft), and a key that
-		// we don't check would let anyone pose as the client. A client that can do
-		// without, such as ChatGPT, sees in our metadata that it has to.
+		// Shared secrets are not allowed (section 4.1 of the draft). A key that
+		// this server doesn't check would let anyone pose as the client. A client
+		// that also works without authentication, such as ChatGPT, sees in our
+		// metadata that it has to.
 		return nil, invalidClient("The client's metadata document asks for an authentication method that this server doesn't support: token_endpoint_auth_method must be none, or token_endpoint_auth_methods_supported must include none.", nil)
 	}
 	return &Client{
@@ -229,8 +232,8 @@ func (s *Server) documentClient(ctx context.Context, id string) (*Client, error)
 	}, nil
 }
 
-// DocumentHost returns the host that publishes the client's metadata document,
-// empty if there is none.
+// DocumentHost returns the host that publishes the client's metadata document;
+// empty if there is no document.
 func (c *Client) DocumentHost() string {
 	u, err := url.Parse(c.ID)
 	if c.Kind != ByDocument || err != nil {

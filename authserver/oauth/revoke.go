@@ -10,21 +10,21 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
-// revokedMemory is how much longer a revoked token is remembered than it works, for
+// revokedMemory is how long a revoked token is remembered after its expiry, for
 // clocks that differ.
 const revokedMemory = time.Hour
 
-// revokedToken is the record of an access token that the client revoked which it
-// was issued to for itself: no grant ends with it. It is kept as long as the token
-// would have worked.
+// revokedToken is the record of a revoked access token from client credentials.
+// There is no grant that could end with it. The record is kept until the token
+// would have expired.
 type revokedToken struct {
 	Expires time.Time `json:"expires"`
 }
 
 func revokedKey(t *token.Token) string { return revokedPrefix + hashed(t.ClaimText("jti")) }
 
-// revoke is the revocation endpoint (RFC 7009). A token's whole grant ends with
-// it, as section 2.1 asks for refresh tokens and allows for access tokens.
+// revoke is the revocation endpoint (RFC 7009). Revoking a token ends its whole
+// grant, as section 2.1 requires for refresh tokens and allows for access tokens.
 func (s *Server) revoke(ctx context.Context, w http.ResponseWriter, c *Client, form url.Values, event *Event) error {
 	value := form.Get("token")
 	if value == "" {
@@ -42,7 +42,7 @@ func (s *Server) revoke(ctx context.Context, w http.ResponseWriter, c *Client, f
 	if err != nil {
 		return err
 	}
-	// Section 2.2: an unknown token is as good as a revoked one.
+	// Section 2.2: revoking an unknown token succeeds.
 	w.WriteHeader(http.StatusOK)
 	return nil
 }
@@ -50,7 +50,7 @@ func (s *Server) revoke(ctx context.Context, w http.ResponseWriter, c *Client, f
 func (s *Server) revokeGrantOf(ctx context.Context, c *Client, id string, event *Event) error {
 	var g grant
 	found, err := s.load(ctx, grantKey(id), &g)
-	// Section 2.1: of another client's token nothing is said.
+	// Section 2.1: the answer says nothing about another client's token.
 	if err != nil || !found || g.ClientID != c.ID {
 		return err
 	}
@@ -72,8 +72,8 @@ func (s *Server) revokeAccessToken(ctx context.Context, c *Client, value string,
 	return s.store(ctx, revokedKey(t), &revokedToken{Expires: t.Expiry})
 }
 
-// verify returns what an access token of this server says; nil if it isn't one,
-// or has expired.
+// verify returns what an access token of this server says; nil if it is not a
+// valid one.
 func (s *Server) verify(ctx context.Context, value string) (*token.Token, error) {
 	presented, err := token.Present(value)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 )
 
-// secrets are the keys that everything sealed depends on.
+// secrets are the keys of this server.
 type secrets struct{ *sealed.Keys }
 
 // secret returns the keys.
@@ -18,8 +18,8 @@ func (s *Server) secret(ctx context.Context) (*secrets, error) {
 	return &secrets{keys}, nil
 }
 
-// Seal encrypts text for others to keep: only this server can read or alter it,
-// and what is sealed for one purpose doesn't open for another.
+// Seal encrypts text for a browser or client to keep. Only this server can read
+// or change it, and what is sealed for one purpose doesn't open for another.
 func (s *Server) Seal(ctx context.Context, purpose sealed.Purpose, text []byte) (string, error) {
 	k, err := s.secret(ctx)
 	if err != nil {

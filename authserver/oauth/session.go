@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// maxSessions bounds the sessions of one user. The one that ends first makes
-// room.
+// maxSessions bounds the sessions of one user. The one that ends first is removed
+// first.
 const maxSessions = 50
 
 // SessionID identifies a browser's session. It signs the user in, so only that
@@ -21,9 +21,8 @@ type SessionID struct {
 	ID string `json:"i"`
 }
 
-// session is the record of a session: there is one for as long as the user is
-// signed in. It is written once, so that nothing can bring back one that has
-// ended.
+// session is the record of a session, which exists while the user is signed in.
+// It is written once, so a session that has ended can't come back.
 type session struct {
 	User    User      `json:"user"`
 	Expires time.Time `json:"expires"`
@@ -52,7 +51,7 @@ func (s *Server) makeRoomForSession(ctx context.Context, subject string) error {
 	expires := make(map[string]time.Time)
 	for _, key := range keys {
 		var record session
-		// A record that went away meanwhile, or is damaged, goes first.
+		// A record that is gone or damaged is removed first.
 		if _, err := s.load(ctx, key, &record); err != nil && ctx.Err() != nil {
 			return err
 		}
@@ -67,9 +66,9 @@ func (s *Server) makeRoomForSession(ctx context.Context, subject string) error {
 	return nil
 }
 
-// SessionUser returns who is signed in by the session; nil if it has ended, or
-// if the user may no longer be here. lifetime is that of today, which may be shorter
-// than when the session began. An error means that this could not be found out.
+// SessionUser returns who is signed in by the session; nil if it has ended, or if
+// the user may no longer sign in. lifetime is today's, which may be shorter than
+// when the session began. An error means that the session could not be checked.
 func (s *Server) SessionUser(ctx context.Context, id SessionID, lifetime time.Duration) (*User, error) {
 	if id.ID == "" {
 		return nil, nil
@@ -83,7 +82,7 @@ func (s *Server) SessionUser(ctx context.Context, id SessionID, lifetime time.Du
 	if !found || record.User.Subject != id.Subject || !s.now().Before(expires) {
 		return nil, nil
 	}
-	if err := s.welcome(ctx, record.User); refusal(err) {
+	if err := s.checkUser(ctx, record.User); refusal(err) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
@@ -101,16 +100,17 @@ func (s *Server) EndSession(ctx context.Context, id SessionID) error {
 
 var errSessionNotListed = errors.New("the store doesn't list the session of this request")
 
-// EndSessions ends all sessions of the user who has the session id, that one
-// last: if ending the others fails, the user can try again. What the user
-// allowed clients goes on.
+// EndSessions ends all sessions of the user who has the session id, and that one
+// last: if ending the others fails, the user can try again. Clients keep their
+// access.
 func (s *Server) EndSessions(ctx context.Context, id SessionID) error {
 	keys, err := s.config.Store.List(ctx, sessionsOf(id.Subject))
 	if err != nil {
 		return err
 	}
-	// The caller has just seen it. A store that doesn't know of it doesn't know of
-	// the others either, and nobody is to be told that they have ended.
+	// The caller has just loaded the session. A store that doesn't list it
+	// doesn't list the others either, and this must not report that they have
+	// ended.
 	if !slices.Contains(keys, id.key()) {
 		return errSessionNotListed
 	}

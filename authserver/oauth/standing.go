@@ -9,29 +9,29 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
-// standing is what is left today of what a user granted.
+// standing is what today's configuration leaves of a grant.
 type standing struct {
 	consent  *Consent
 	resource string // in today's spelling
 	scopes   []string
 }
 
-// standing returns what is left today of a grant: what the user allowed, as far
-// as today's configuration, the user's consent, and the user's own right to be
-// here go. Whatever is given or said because of a grant goes by it, and by
-// nothing else: a configuration that narrows binds what was granted before, at
-// once. The client is c as it is today. The grant's id is empty before it begins.
+// standing returns what is left of a grant today: what the user allowed, minus
+// what the configuration, the consent, and the user's own right to sign in no
+// longer allow. Everything that is issued or said because of a grant goes by it,
+// so a narrower configuration applies immediately to earlier grants. The client c
+// is as configured today. id is empty before the grant begins.
 //
-// The error is [invalidGrant] if nothing is left. The grant stays stored: an
-// operator who takes a change back gets back what there was.
+// The error is [invalidGrant] if nothing is left. The grant stays stored, so an
+// operator who undoes a change gets the grants back.
 func (s *Server) standing(ctx context.Context, c *Client, id string, g *grant) (*standing, error) {
 	audience, scopes, refused := s.permitted(c, g.Redirect, g.Resource, g.Scopes)
 	switch {
 	case refused != nil:
 		return nil, refusedGrant(refused.Description, refused.Cause)
 	case g.Confidential && c.Public():
-		// Its tokens were of use only with the secret. Now they would be of use
-		// to anyone who reads them somewhere.
+		// Its tokens were only usable with the secret. Now anyone who reads them
+		// could use them.
 		return nil, invalidGrant("The client no longer has the secret that its tokens are bound to.")
 	}
 	if expires := s.grantExpires(g); !expires.IsZero() && !s.now().Before(expires) {
@@ -47,16 +47,15 @@ func (s *Server) standing(ctx context.Context, c *Client, id string, g *grant) (
 	if id != "" && !slices.Contains(consent.Grants, id) {
 		return nil, invalidGrant("The user has signed in to the client many times since then.")
 	}
-	if err := s.welcome(ctx, g.User); err != nil {
+	if err := s.checkUser(ctx, g.User); err != nil {
 		return nil, err
 	}
 	return &standing{consent, audience, scopes}, nil
 }
 
-// permitted returns what today's configuration lets the client have, of a
-// resource and scopes at a redirect URI: the resource as it is spelled today, and
-// the scopes that are left, in the order in which they were granted. It asks
-// neither the store nor the network.
+// permitted returns what today's configuration allows the client at a redirect
+// URI: the resource as it is spelled today, and the remaining scopes in the order
+// in which they were granted. It doesn't use the store or the network.
 func (s *Server) permitted(c *Client, redirect, audience string, scopes []string) (string, []string, *Error) {
 	if _, err := c.redirectURI(redirect); redirect == "" || err != nil {
 		return "", nil, s.wrongRedirect(c, redirect, err)
@@ -83,7 +82,8 @@ func (s *Server) allowedScopes(c *Client) []string {
 }
 
 // grantExpires returns when a grant ends by today's lifetimes, which may be
-// shorter than those that it was made under. Zero: it hasn't begun.
+// shorter than those that it was made with. Zero means that the grant hasn't
+// begun.
 func (s *Server) grantExpires(g *grant) time.Time {
 	if g.Expires.IsZero() {
 		return time.Time{}
@@ -94,8 +94,8 @@ func (s *Server) grantExpires(g *grant) time.Time {
 	}
 	expires := earlier(g.Expires, g.Renewed.Add(lifetime))
 	if g.Refreshable && g.User.Source != "" {
-		// What an upstream said isn't true forever: the user may have left the
-		// organization, or lost the address.
+		// The upstream's data gets old: the user may have left the organization,
+		// or lost the address.
 		expires = earlier(expires, g.User.SignedIn.Add(s.config.RefreshTokenLifetime))
 	}
 	return expires
@@ -108,9 +108,9 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// welcome returns an error if the user may no longer sign in here, or if that
+// checkUser returns an error if the user may no longer sign in here, or if that
 // can't be found out.
-func (s *Server) welcome(ctx context.Context, user User) error {
+func (s *Server) checkUser(ctx context.Context, user User) error {
 	if s.config.CheckUser == nil {
 		return nil
 	}
@@ -121,10 +121,9 @@ func (s *Server) welcome(ctx context.Context, user User) error {
 	return refusedGrant("The user may no longer sign in here.", err)
 }
 
-// knownClient returns the client of what was granted before, as far as this
-// server can tell by itself. A client's metadata document isn't fetched: what the
-// operator allows is known without it, and the answer to a resource server must
-// not hang on the client's web site.
+// knownClient returns the client of an earlier grant, without any request to the
+// client's web site: what the operator allows is known without its metadata
+// document, and the answer to a resource server must not depend on that site.
 func (s *Server) knownClient(ctx context.Context, id, redirect string) (*Client, error) {
 	if s.clients[id] != nil || !isDocument(id) {
 		return s.client(ctx, id)
@@ -136,8 +135,8 @@ func (s *Server) knownClient(ctx context.Context, id, redirect string) (*Client,
 	return c, s.stillAllowed(c)
 }
 
-// refusal reports whether err says that nothing is left of a grant, or of its
-// client, rather than that this can't be found out now.
+// refusal reports whether err says that nothing is left of a grant, or that its
+// client is refused. Other errors mean that this can't be found out now.
 func refusal(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Status < 500

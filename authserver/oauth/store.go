@@ -11,40 +11,41 @@ import (
 	"time"
 )
 
-// Store keeps the records of one issuer, in JSON. A record that is written is
-// there, whole, after a crash, and for every server on the same store. A record
-// of another issuer is not there.
+// Store keeps the records of one issuer, in JSON. A record that was written
+// survives a crash as a whole, and every server on the same store sees it.
+// Records of other issuers are invisible.
 type Store interface {
-	// Load returns the record at key. The error is [fs.ErrNotExist] only if there
-	// certainly is none: a token would be said to be inactive. It is
-	// [fs.ErrInvalid] if there is one that can't be read, now or later.
+	// Load returns the record at key. The error is [fs.ErrNotExist] only if the
+	// record certainly doesn't exist, because introspection would then call a
+	// token inactive. It is [fs.ErrInvalid] if the record exists but can't be
+	// read, now or later.
 	Load(ctx context.Context, key string) ([]byte, error)
 	Store(ctx context.Context, key string, record []byte) error
 	// Delete removes the record at key. It is no error if there is none.
 	Delete(ctx context.Context, key string) error
 	// List returns the keys of all records below prefix, which may be none.
 	List(ctx context.Context, prefix string) ([]string, error)
-	// Lock waits until no other caller, in no process, holds the lock name. One
-	// caller must not take it twice.
+	// Lock waits until no other caller, in any process, holds the lock name. A
+	// caller must not take the same lock twice.
 	Lock(ctx context.Context, name string) (unlock func(), err error)
 }
 
 // storeTimeout bounds a request's work on the store, so that a store that hangs
-// makes for errors. A lock that a killed process held is free after 10 s at the
-// latest, on any storage.
+// causes errors. A lock that was held by a killed process is free after 10 s at
+// the latest, on any storage.
 const storeTimeout = 20 * time.Second
 
-// hashed returns the form in which a name that strangers may choose, or that
-// nobody is to know, is part of a key.
+// hashed returns the form of a name in a key. It is for names that clients or
+// users choose, and for secret ones.
 func hashed(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// load reads the record at key into v, and reports whether there is one. A damaged
-// record counts as none: what it said can't be known, and it must not keep a user
-// from signing in again, or from seeing who else has access. The operator hears of
-// it. It is for records that give something. See [Server.loadWhole].
+// load reads the record at key into v, and reports whether there is one. A
+// damaged record counts as absent and is logged: its content is lost, and it must
+// not keep the user from signing in again, or from seeing which other clients
+// have access. Use it for records that grant something. See [Server.loadWhole].
 func (s *Server) load(ctx context.Context, key string, v any) (bool, error) {
 	found, err := s.loadWhole(ctx, key, v)
 	if errors.Is(err, fs.ErrInvalid) {
@@ -54,8 +55,8 @@ func (s *Server) load(ctx context.Context, key string, v any) (bool, error) {
 	return found, err
 }
 
-// loadWhole is load for records that take something away: a damaged one is an
-// error, [fs.ErrInvalid].
+// loadWhole is load for records that revoke something. A damaged one is an error,
+// [fs.ErrInvalid].
 func (s *Server) loadWhole(ctx context.Context, key string, v any) (bool, error) {
 	b, err := s.config.Store.Load(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -96,7 +97,7 @@ func (s *Server) lock(ctx context.Context, name string) (func(), error) {
 	return unlock, nil
 }
 
-// kind returns what sort of record is at key: all that a log needs to know.
+// kind returns the kind of the record at key, which is all that a log needs.
 func kind(key string) string {
 	for i := range len(key) {
 		if key[i] == '/' {

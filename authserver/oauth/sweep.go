@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// sweepInterval is how often expired records are removed, by whichever server on
-// the store comes first.
+// sweepInterval is how often expired records are removed. The first server on the
+// store that finds a sweep due does it.
 const sweepInterval = time.Hour
 
-// Sweep removes expired records if nobody has lately. Nothing depends on it but
-// the space they take.
+// Sweep removes expired records if no server has done so lately. It only saves
+// space: expired records are not used.
 func (s *Server) Sweep(ctx context.Context) error {
 	due, err := s.sweepDue(ctx)
 	if err != nil || !due {
@@ -27,7 +27,7 @@ func (s *Server) Sweep(ctx context.Context) error {
 	)
 }
 
-// sweepDue reports whether it is this server's turn.
+// sweepDue reports whether a sweep is due, and records that this server does it.
 func (s *Server) sweepDue(ctx context.Context) (bool, error) {
 	due := func() (bool, error) {
 		var last time.Time
@@ -56,7 +56,7 @@ func sweepRecords[T any](ctx context.Context, s *Server, prefix string, expired 
 	}
 	var errs []error
 	for _, key := range keys {
-		// A damaged record doesn't save the others.
+		// A damaged record must not keep the others from being removed.
 		errs = append(errs, sweepRecord(ctx, s, key, expired))
 		if ctx.Err() != nil {
 			break
@@ -70,7 +70,7 @@ func sweepRecord[T any](ctx context.Context, s *Server, key string, expired func
 	if found, err := s.loadWhole(ctx, key, v); err != nil || !found || !expired(v) {
 		return err
 	}
-	// It may be renewed at this moment.
+	// It may have been renewed meanwhile.
 	unlock, err := s.lock(ctx, key)
 	if err != nil {
 		return err

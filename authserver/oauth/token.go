@@ -13,8 +13,8 @@ import (
 // maxForm bounds the body of a request to an endpoint, in bytes.
 const maxForm = 64 << 10
 
-// parseForm returns the parameters of a POST (RFC 6749, section 3.2: in the body
-// alone, none repeated, save for resource).
+// parseForm returns the parameters of a POST. They must be in the body, and none
+// may be repeated except resource (RFC 6749, section 3.2).
 func parseForm(r *http.Request) (url.Values, error) {
 	if !isMediaType(r, "application/x-www-form-urlencoded") {
 		return nil, invalidRequest("The request must be application/x-www-form-urlencoded.")
@@ -38,11 +38,11 @@ func parseForm(r *http.Request) (url.Values, error) {
 	return form, nil
 }
 
-// omitEmpty removes the parameters without a value, which count as omitted, and
-// returns the names of those that are repeated although they must not be (RFC 6749,
-// sections 3.1 and 3.2). One that is repeated counts as such also if it has a value
-// once only: another reader may take the other. resource may be repeated (RFC 8707,
-// section 2).
+// omitEmpty removes the parameters without a value, which count as omitted. It
+// returns the names of those that are repeated although they must not be (RFC
+// 6749, sections 3.1 and 3.2). A parameter counts as repeated even if only one of
+// its values is not empty: another reader may take the empty one. resource may be
+// repeated (RFC 8707, section 2).
 func omitEmpty(parameters url.Values) (repeated []string) {
 	for name, values := range parameters {
 		if len(values) > 1 && name != "resource" {
@@ -56,10 +56,10 @@ func omitEmpty(parameters url.Values) (repeated []string) {
 	return repeated
 }
 
-// clientEndpoint answers requests of a client that has authenticated itself.
+// clientEndpoint answers requests of an authenticated client.
 type clientEndpoint func(ctx context.Context, w http.ResponseWriter, c *Client, form url.Values, event *Event) error
 
-// serveClient lets a client in that authenticates itself.
+// serveClient authenticates the client and calls serve.
 func (s *Server) serveClient(w http.ResponseWriter, r *http.Request, serve clientEndpoint) (*Event, error) {
 	event := &Event{}
 	form, err := parseForm(r)
@@ -76,14 +76,15 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request, serve clien
 	return event, serve(ctx, w, c, form, event)
 }
 
-// authenticate returns the client that sends the request (RFC 6749, section
-// 2.3): by Basic, by the form, or by its identifier alone if it is public.
+// authenticate returns the client that sends the request (RFC 6749, section 2.3):
+// authenticated with Basic or in the form, or by its identifier alone if it is
+// public.
 //
-// Either way of sending a secret will do, also for a client that registered with
-// the other one: it is the same secret over the same TLS, section 2.3.1 has every
-// server support Basic, and libraries choose by what the metadata lists rather than
-// by what they registered. What is never accepted is less: no secret from a client
-// that has one, a secret from a client that has none, or both ways at once.
+// Either way to send a secret is accepted, whichever one the client registered
+// for: it is the same secret over the same TLS, section 2.3.1 requires every
+// server to support Basic, and libraries choose by the server's metadata, not by
+// their registration. These are never accepted: no secret from a client that has
+// one, a secret from a client that has none, and both ways at once.
 func (s *Server) authenticate(ctx context.Context, r *http.Request, form url.Values) (*Client, error) {
 	id, secret, method, err := clientCredentialsOf(r, form)
 	if err != nil {
@@ -95,7 +96,7 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request, form url.Val
 		case c.Public() && method == methodNone:
 			return c, nil
 		case c.Public():
-			// Accepting it would let a client think that it is protected.
+			// Accepting it would make the client think that it is protected.
 			err = invalidClient("The client has no secret.", nil)
 		case method == methodNone:
 			err = invalidClient("The client must authenticate.", nil)
@@ -130,7 +131,7 @@ func clientCredentialsOf(r *http.Request, form url.Values) (id, secret, method s
 	plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 	name, password, found := strings.Cut(string(plain), ":")
 	if err == nil && found {
-		// Section 2.3.1: both are form-encoded before.
+		// Section 2.3.1: both are form-encoded first.
 		var errID, errSecret error
 		id, errID = url.QueryUnescape(name)
 		secret, errSecret = url.QueryUnescape(password)

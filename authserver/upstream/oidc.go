@@ -245,7 +245,7 @@ func (o *OIDC) Finish(ctx context.Context, redirectURI string, p Pending, callba
 	id, err := verifier.Verify(ctx, raw)
 	if err != nil {
 		if ctx.Err() != nil || strings.Contains(err.Error(), "fetching keys") {
-			return Identity{}, &UnavailableError{errors.New("the provider's keys can't be had")}
+			return Identity{}, &UnavailableError{errors.New("the provider's keys are not available")}
 		}
 		return Identity{}, &InvalidError{fmt.Errorf("verifying the ID token: %w", err)}
 	}
