@@ -62,6 +62,13 @@ func TestArrows(t *testing.T) {
 			}
 			return ""
 		}},
+		{"verifiers don't know who asks them", []string{"./protocol/token"}, func(dependency string) string {
+			switch dependency {
+			case module + "/protocol/judge", module + "/protocol/discovery", "github.com/maypok86/otter/v2":
+				return "the judging engine's, or fetches metadata"
+			}
+			return ""
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -26,6 +26,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -182,7 +183,7 @@ func measureMemory(t *testing.T, results *table) {
 	const n = 50_000
 	srv := oauthtest.New(t, oauthtest.Options{Algorithm: "EdDSA"})
 	v := newVerifier(t, srv)
-	cache, err := token.NewCache(token.CacheConfig{MaxEntries: 2 * n})
+	cache, err := judge.NewCache(judge.CacheConfig{MaxEntries: 2 * n})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +236,7 @@ func opaqueBytes(t *testing.T) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := token.NewCache(token.CacheConfig{MaxEntries: 2 * n})
+	cache, err := judge.NewCache(judge.CacheConfig{MaxEntries: 2 * n})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +271,7 @@ func measureCalls(t *testing.T, results *table) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := token.NewCache(token.CacheConfig{})
+	cache, err := judge.NewCache(judge.CacheConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}

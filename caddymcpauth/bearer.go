@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 )
 
 // bearerToken returns the token of r as RFC 6750, section 2.1 has it sent. The
@@ -60,7 +60,7 @@ func charactersOf(s string) (table characters) {
 
 // tokenCharacters returns what tokens may consist of: the wider set only where a
 // verifier takes opaque tokens.
-func tokenCharacters(issuers token.Issuers) *characters {
+func tokenCharacters(issuers judge.Issuers) *characters {
 	if issuers.TakeOpaque() {
 		return &opaqueToken
 	}

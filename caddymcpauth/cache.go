@@ -8,7 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 )
 
 // Cache configures how long and how many verdicts on tokens are kept. Verdicts
@@ -41,11 +41,11 @@ func (c *Cache) check() error {
 }
 
 // config returns the settings as the cache takes them. A nil c means defaults.
-func (c *Cache) config() token.CacheConfig {
+func (c *Cache) config() judge.CacheConfig {
 	if c == nil {
-		return token.CacheConfig{}
+		return judge.CacheConfig{}
 	}
-	config := token.CacheConfig{TTL: time.Duration(c.TTL), MaxEntries: c.MaxEntries}
+	config := judge.CacheConfig{TTL: time.Duration(c.TTL), MaxEntries: c.MaxEntries}
 	if c.Off {
 		config.TTL = -1
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -47,7 +48,7 @@ func (e explainer) explain(ctx context.Context, raw string) *explanation {
 		iss.forget(raw) // what another door found out: this one is to tell it too
 	}
 	var j judgement
-	r := e.request.Clone(token.WithTrace(ctx, j.trace()))
+	r := e.request.Clone(judge.WithTrace(ctx, j.trace()))
 	r.Header.Set("Authorization", "Bearer "+raw)
 	d := e.decide(r)
 	if d.step == stepBearer && d.outcome == refused {
@@ -81,13 +82,13 @@ func (e explainer) explain(ctx context.Context, raw string) *explanation {
 type judgement struct {
 	presented *token.Presented // nil if the token is malformed
 	err       error            // why it is
-	answers   []token.Answer
+	answers   []judge.Answer
 }
 
-func (j *judgement) trace() *token.Trace {
-	return &token.Trace{
+func (j *judgement) trace() *judge.Trace {
+	return &judge.Trace{
 		Presented: func(p *token.Presented, err error) { j.presented, j.err = p, err },
-		Answered:  func(a token.Answer) { j.answers = append(j.answers, a) },
+		Answered:  func(a judge.Answer) { j.answers = append(j.answers, a) },
 	}
 }
 
@@ -138,7 +139,7 @@ func (e explainer) explainToken(x *explanation, d decision, j *judgement) {
 }
 
 // explainAnswer returns what a verifier said.
-func (e explainer) explainAnswer(p *token.Presented, answer token.Answer, now time.Time) []token.Step {
+func (e explainer) explainAnswer(p *token.Presented, answer judge.Answer, now time.Time) []token.Step {
 	name := e.verifiers[answer.Issuer][answer.Verifier]
 	steps := []token.Step{token.ExplainVerdict(name, answer.Token, answer.Err, now)}
 	if name == "jwt" && p.JWS != nil {

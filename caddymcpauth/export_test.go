@@ -3,7 +3,7 @@ package caddymcpauth
 import (
 	"encoding/json"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 )
 
 // PoolReferences returns how many configurations hold the shared state of the
@@ -35,4 +35,4 @@ func PoolEntries(issuer string) int {
 }
 
 // NewTurns returns what shares the questions to an issuer.
-func NewTurns() token.Turns { return newTurns() }
+func NewTurns() judge.Turns { return newTurns() }

@@ -13,7 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 )
 
 // Issuer is an authorization server whose tokens are accepted.
@@ -54,8 +54,8 @@ type Issuer struct {
 }
 
 // provision loads the issuer's verifiers for resource.
-func (iss *Issuer) provision(ctx caddy.Context, resource string) (token.IssuerVerifiers, error) {
-	none := token.IssuerVerifiers{}
+func (iss *Issuer) provision(ctx caddy.Context, resource string) (judge.Issuer, error) {
+	none := judge.Issuer{}
 	if err := iss.replacePlaceholders(); err != nil {
 		return none, err
 	}
@@ -90,7 +90,7 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (token.IssuerVe
 	if err := checkVerifiers(modules.([]any)); err != nil {
 		return none, err
 	}
-	out := token.IssuerVerifiers{Issuer: iss.Issuer}
+	out := judge.Issuer{Issuer: iss.Issuer}
 	for i, module := range modules.([]any) {
 		name := caddy.GetModuleName(module)
 		v, err := module.(Verifier).TokenVerifier(info)

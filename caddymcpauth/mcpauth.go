@@ -23,6 +23,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
@@ -111,7 +112,7 @@ type Handler struct {
 
 	resource resource.Identifier
 	metadata []byte
-	issuers  token.Issuers
+	issuers  judge.Issuers
 	// tokenCharacters are those of the tokens that its verifiers may take.
 	tokenCharacters *characters
 	hierarchy       *token.ScopeHierarchy

@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 )
 
 // What is known of authorization servers, and what verifiers said of tokens,
@@ -82,7 +82,7 @@ func newTurns() issuerTurns {
 	return issuerTurns{throttle.NewSlots(maxQuestions, maxWaiting, maxOfNetwork)}
 }
 
-// Take implements [token.Turns].
+// Take implements [judge.Turns].
 func (t issuerTurns) Take(ctx context.Context, client string) (release func(), err error) {
 	return t.TakeAs(ctx, throttle.Claim{From: client, For: throttle.Network(client)})
 }
@@ -119,7 +119,7 @@ func (iss *Issuer) acquire() (issuerState, error) {
 
 // cacheState holds the verdicts of one verifier.
 type cacheState struct {
-	*token.Cache
+	*judge.Cache
 	// issuer is whose tokens the verdicts are on.
 	issuer string
 }
@@ -131,14 +131,14 @@ func (s cacheState) Destruct() error { return nil }
 // settings. Two sites share them only if they would judge alike: a token that
 // one site accepted must not pass at another for that (Oathkeeper,
 // GHSA-4mq7-pvjg-xp2r).
-func (iss *Issuer) acquireCache(info IssuerInfo, turns token.Turns, settings json.RawMessage, module any) (cacheState, error) {
+func (iss *Issuer) acquireCache(info IssuerInfo, turns judge.Turns, settings json.RawMessage, module any) (cacheState, error) {
 	reference := new(pooled[cacheState])
 	// The module too: what its placeholders stood for may have changed.
 	key := []any{iss.Issuer, iss.Discovery, iss.Metadata, info.Resource, info.Audience, settings, module, iss.Cache}
 	state, err := reference.acquire(cachePool, key, func() (cacheState, error) {
 		config := iss.Cache.config()
 		config.Turns = turns
-		cache, err := token.NewCache(config)
+		cache, err := judge.NewCache(config)
 		return cacheState{cache, iss.Issuer}, err
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
@@ -90,7 +91,7 @@ func (h *Handler) provisionIssuers(ctx caddy.Context) error {
 	if len(h.Issuers) == 0 {
 		return errors.New("no issuer: name at least one authorization server with `issuer <url>`")
 	}
-	var list token.Issuers
+	var list judge.Issuers
 	for i, iss := range h.Issuers {
 		if iss == nil {
 			return fmt.Errorf("issuer %d is null", i)
@@ -99,7 +100,7 @@ func (h *Handler) provisionIssuers(ctx caddy.Context) error {
 		if err != nil {
 			return fmt.Errorf("issuer %q: %w", iss.Issuer, err)
 		}
-		if slices.ContainsFunc(list, func(other token.IssuerVerifiers) bool { return other.Issuer == iss.Issuer }) {
+		if slices.ContainsFunc(list, func(other judge.Issuer) bool { return other.Issuer == iss.Issuer }) {
 			return fmt.Errorf("issuer %q is given twice: put all its verifiers in one block", iss.Issuer)
 		}
 		list = append(list, verifiers)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -73,7 +74,7 @@ func TestQuestionsAreShared(t *testing.T) {
 			t.Parallel()
 			var good, passed, worst, most atomic.Int64
 			for seed := range seeds {
-				cache, err := token.NewCache(token.CacheConfig{MaxEntries: 100, Turns: caddymcpauth.NewTurns()})
+				cache, err := judge.NewCache(judge.CacheConfig{MaxEntries: 100, Turns: caddymcpauth.NewTurns()})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -85,7 +86,7 @@ func TestQuestionsAreShared(t *testing.T) {
 						}
 						return tc.slow
 					}}
-					list := token.Issuers{{Issuer: "https://a.example", Verifiers: []*token.Member{cache.Cached(v.source())}}}
+					list := judge.Issuers{{Issuer: "https://a.example", Verifiers: []*judge.Verifier{cache.Cached(v.source())}}}
 					var wg sync.WaitGroup
 					ask := func(raw, from string) (time.Duration, error) {
 						start := time.Now()
@@ -134,13 +135,13 @@ func TestQuestionsAreShared(t *testing.T) {
 // A caller who gets no turn keeps its token: it can't be checked just now.
 func TestNoTurn(t *testing.T) {
 	t.Parallel()
-	cache, err := token.NewCache(token.CacheConfig{Turns: caddymcpauth.NewTurns()})
+	cache, err := judge.NewCache(judge.CacheConfig{Turns: caddymcpauth.NewTurns()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		v := &slowIssuer{takes: func(string) time.Duration { return time.Hour }}
-		list := token.Issuers{{Issuer: "https://a.example", Verifiers: []*token.Member{cache.Cached(v.source())}}}
+		list := judge.Issuers{{Issuer: "https://a.example", Verifiers: []*judge.Verifier{cache.Cached(v.source())}}}
 		start := time.Now()
 		var wg sync.WaitGroup
 		for i := range 600 {

@@ -67,57 +67,6 @@ func TestAPIKeys(t *testing.T) {
 	}
 }
 
-// After a reload without it, a key is bad at once, whatever a cache says.
-func TestAPIKeysRemoved(t *testing.T) {
-	t.Parallel()
-	key := token.NewAPIKey()
-	before, err := token.NewAPIKeys(mcpResource, []token.APIKey{{Name: "ci", Hash: token.HashAPIKey(key)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	after, err := token.NewAPIKeys(mcpResource, []token.APIKey{{Name: "ci", Hash: token.HashAPIKey(token.NewAPIKey())}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache, err := token.NewCache(token.CacheConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if got := outcome(judge(t.Context(), cache.Cached(before.Source()), key)); got != "verified" {
-			t.Errorf("before: got %s, want verified", got)
-		}
-	}
-	if got := outcome(judge(t.Context(), cache.Cached(after.Source()), key)); got != "inactive" {
-		t.Errorf("after: got %s, want inactive", got)
-	}
-}
-
-// A key goes to no issuer, in whatever order the verifiers are listed.
-func TestAPIKeysStayHere(t *testing.T) {
-	t.Parallel()
-	srv := oauthtest.New(t, oauthtest.Options{})
-	other := oauthtest.New(t, oauthtest.Options{})
-	key := token.NewAPIKey()
-	keys, err := token.NewAPIKeys(mcpResource, []token.APIKey{{Name: "ci", Hash: token.HashAPIKey(key)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := token.Issuers{
-		{Issuer: other.Issuer(), Verifiers: []*token.Member{{Source: newUserinfo(t, other, nil).Source()}}},
-		{Issuer: srv.Issuer(), Verifiers: []*token.Member{{Source: newUserinfo(t, srv, nil).Source()}, {Source: keys.Source()}}},
-	}
-	if tok, err := list.Judge(t.Context(), key); err != nil || tok.Subject != "ci" {
-		t.Errorf("got %+v (%v), want the key ci", tok, err)
-	}
-	if got := srv.Count(oauthtest.Any) + other.Count(oauthtest.Any); got != 0 {
-		t.Errorf("the key went out %d times", got)
-	}
-	if tok, err := list.Judge(t.Context(), srv.Opaque(map[string]any{"sub": "ci"})); err != nil || tok.Issuer != srv.Issuer() {
-		t.Errorf("the issuer's user ci: got %+v (%v), want one of the issuer", tok, err)
-	}
-}
-
 func TestAPIKeysLeaveJWTs(t *testing.T) {
 	t.Parallel()
 	srv := oauthtest.New(t, oauthtest.Options{})

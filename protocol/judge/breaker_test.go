@@ -1,4 +1,4 @@
-package token_test
+package judge_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -93,12 +94,12 @@ func TestBreaker(t *testing.T) {
 				}
 				return &token.Token{Subject: raw}, nil
 			}}
-			cached := newCache(t, token.CacheConfig{Now: clk.Now}).Cached(v.Source())
+			cached := newCache(t, judge.CacheConfig{Now: clk.Now}).Cached(v.Source())
 			for i, s := range tc.steps {
 				clk.Advance(s.after)
 				says = s.issuer
 				before := v.calls.Load()
-				tok, err := judge(t.Context(), cached, "token "+strconv.Itoa(i))
+				tok, err := verify(t.Context(), cached, "token "+strconv.Itoa(i))
 				want := s.issuer
 				if want != good && want != bad {
 					want = "unavailable"
@@ -125,7 +126,7 @@ func TestBreakerProbe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clk := testkit.NewClock()
-			c := newCache(t, token.CacheConfig{Now: clk.Now})
+			c := newCache(t, judge.CacheConfig{Now: clk.Now})
 			for i := range 3 {
 				checkOutcome(t, "away", c.Cached(failing(outage("away")).Source()), strconv.Itoa(i), "unavailable")
 			}
@@ -160,7 +161,7 @@ func TestBreakerProbe(t *testing.T) {
 func TestBreakerCrowd(t *testing.T) {
 	t.Parallel()
 	clk := testkit.NewClock()
-	c := newCache(t, token.CacheConfig{Now: clk.Now})
+	c := newCache(t, judge.CacheConfig{Now: clk.Now})
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		v := &counted{verify: func(context.Context, string) (*token.Token, error) {
@@ -194,7 +195,7 @@ func TestBreakerIsNotForLocal(t *testing.T) {
 		}
 		return nil, outage("unknown kid, and the issuer may not be asked yet")
 	}}}
-	cached := newCache(t, token.CacheConfig{}).Cached(v.Source())
+	cached := newCache(t, judge.CacheConfig{}).Cached(v.Source())
 	for i := range 100 {
 		checkOutcome(t, "unknown kid", cached, strconv.Itoa(i), "unavailable")
 	}

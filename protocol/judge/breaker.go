@@ -1,4 +1,4 @@
-package token
+package judge
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 const (
@@ -20,10 +22,10 @@ const (
 // breaker keeps questions away from an issuer that is away, for a pause that
 // doubles with every further failure. No token moves it: a firewall in front of
 // the issuer may answer 503 to one, or never. If questions fail, that only makes
-// the door ask one of its own ([Source.Probe]), and what comes of that decides: it
+// the door ask one of its own ([token.Source.Probe]), and what comes of that decides: it
 // opens the breaker, and after a pause closes it.
 //
-// For a verifier that has no such question, its own [UnavailableError.Outage]
+// For a verifier that has no such question, its own [token.UnavailableError.Outage]
 // decides, and after a pause the next caller's token is the question.
 type breaker struct {
 	now func() time.Time
@@ -43,7 +45,7 @@ type call struct {
 	decides bool // for want of a question of our own
 }
 
-// allow returns an [*UnavailableError] if no question may be asked now.
+// allow returns an [*token.UnavailableError] if no question may be asked now.
 func (b *breaker) allow(ctx context.Context, own func(context.Context) error) (*call, error) {
 	b.mu.Lock()
 	if !b.open {
@@ -51,7 +53,7 @@ func (b *breaker) allow(ctx context.Context, own func(context.Context) error) (*
 		return &call{breaker: b}, nil
 	}
 	if wait := b.until.Sub(b.now()); wait > 0 || b.asking {
-		err := &UnavailableError{
+		err := &token.UnavailableError{
 			RetryAfter: max(wait, minBreak),
 			Err:        fmt.Errorf("the issuer is down after %d attempts: %w", b.pauses, b.err),
 		}
@@ -75,15 +77,15 @@ func (b *breaker) ask(ctx context.Context, own func(context.Context) error) (err
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			err = &UnavailableError{Err: fmt.Errorf("verifier panicked: %v", p)}
+			err = &token.UnavailableError{Err: fmt.Errorf("verifier panicked: %v", p)}
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.learned(err)
 	}()
 	err = own(ctx)
-	if _, ok := errors.AsType[*UnavailableError](err); !ok && err != nil {
-		err = &UnavailableError{Err: err}
+	if _, ok := errors.AsType[*token.UnavailableError](err); !ok && err != nil {
+		err = &token.UnavailableError{Err: err}
 	}
 	return err
 }
@@ -97,7 +99,7 @@ func (b *breaker) learned(err error) {
 		return
 	}
 	pause := min(minBreak<<min(b.pauses, 10), maxBreak)
-	if unavailable, ok := errors.AsType[*UnavailableError](err); ok {
+	if unavailable, ok := errors.AsType[*token.UnavailableError](err); ok {
 		pause = max(pause, min(unavailable.RetryAfter, maxBreak))
 		err = unavailable.Err
 	}
@@ -121,7 +123,7 @@ func (c *call) succeeded() {
 // failed says that the issuer did not judge the token. own is the question of our
 // own, if there is one.
 func (c *call) failed(err error, own func(context.Context) error) {
-	unavailable, ok := errors.AsType[*UnavailableError](err)
+	unavailable, ok := errors.AsType[*token.UnavailableError](err)
 	if !ok || !unavailable.Outage {
 		return
 	}

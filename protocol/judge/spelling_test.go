@@ -1,4 +1,4 @@
-package token_test
+package judge_test
 
 import (
 	"crypto/elliptic"
@@ -10,22 +10,9 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
-
-// otherForm returns the JWT with the other form of its ECDSA signature.
-func otherForm(t *testing.T, raw string, curve elliptic.Curve) string {
-	t.Helper()
-	dot := strings.LastIndexByte(raw, '.')
-	signature, err := base64.RawURLEncoding.DecodeString(raw[dot+1:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	half := len(signature) / 2
-	s := new(big.Int).SetBytes(signature[half:])
-	s.Sub(curve.Params().N, s).FillBytes(signature[half:])
-	return raw[:dot+1] + base64.RawURLEncoding.EncodeToString(signature)
-}
 
 // A token that is forgotten by one of its spellings is forgotten in all.
 func TestForgetEverySpelling(t *testing.T) {
@@ -38,7 +25,7 @@ func TestForgetEverySpelling(t *testing.T) {
 			other := otherForm(t, raw, curve)
 			for what, presented := range map[string][]string{"itself": {raw}, "the other": {other}, "both": {raw, other}} {
 				v := &countedJWT{JWT: newJWT(t, srv, nil, nil)}
-				c := newCache(t, token.CacheConfig{})
+				c := newCache(t, judge.CacheConfig{})
 				for range 2 {
 					for _, spelling := range presented {
 						checkOutcome(t, what, c.Cached(v.Source()), spelling, "verified")
@@ -53,7 +40,7 @@ func TestForgetEverySpelling(t *testing.T) {
 				}
 			}
 			// Another token's verdict stays.
-			c := newCache(t, token.CacheConfig{})
+			c := newCache(t, judge.CacheConfig{})
 			checkOutcome(t, "another", c.Cached(newJWT(t, srv, nil, nil).Source()), srv.Mint(nil), "verified")
 			if n := c.ForgetToken(sha256.Sum256([]byte(raw))); n != 0 {
 				t.Errorf("%d verdicts on another token were forgotten", n)
@@ -65,9 +52,9 @@ func TestForgetEverySpelling(t *testing.T) {
 		all := []string{"b3BhcXVl", "b3BhcXVl=", "b3BhcXVl=="}
 		for _, presented := range all {
 			for _, known := range all {
-				c := newCache(t, token.CacheConfig{})
-				_, _ = judge(t.Context(), c.Cached(failing(&token.InvalidError{Reason: token.Inactive}).Source()), "b3BhcXVm")
-				_, _ = judge(t.Context(), c.Cached(vouching(testkit.NewClock().Now().AddDate(100, 0, 0)).Source()), presented)
+				c := newCache(t, judge.CacheConfig{})
+				_, _ = verify(t.Context(), c.Cached(failing(&token.InvalidError{Reason: token.Inactive}).Source()), "b3BhcXVm")
+				_, _ = verify(t.Context(), c.Cached(vouching(testkit.NewClock().Now().AddDate(100, 0, 0)).Source()), presented)
 				if n := c.ForgetToken(sha256.Sum256([]byte(known))); n != 1 {
 					t.Errorf("presented as %q, forgotten as %q: %d verdicts, want one", presented, known, n)
 				}
@@ -82,7 +69,7 @@ func TestOtherSpellings(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range []string{"ES256", "RS256", "PS256", "EdDSA"} {
 		srv := oauthtest.New(t, oauthtest.Options{Algorithm: algorithm})
-		v := newCache(t, token.CacheConfig{}).Cached(newJWT(t, srv, nil, nil).Source())
+		v := newCache(t, judge.CacheConfig{}).Cached(newJWT(t, srv, nil, nil).Source())
 		raw := srv.Mint(nil)
 		checkOutcome(t, algorithm, v, raw, "verified")
 		header, rest, _ := strings.Cut(raw, ".")
@@ -112,9 +99,23 @@ func TestOtherSpellings(t *testing.T) {
 			if spelling == raw || spelling == header+"."+payload+"."+signature {
 				continue // where there are no stray bits, or no such letters
 			}
-			if tok, err := judge(t.Context(), v, spelling); tok != nil || outcome(tok, err) == "verified" {
+			if tok, err := verify(t.Context(), v, spelling); tok != nil || outcome(tok, err) == "verified" {
 				t.Errorf("%s, %s: verified", algorithm, name)
 			}
 		}
 	}
+}
+
+// otherForm returns the JWT with the other form of its ECDSA signature.
+func otherForm(t *testing.T, raw string, curve elliptic.Curve) string {
+	t.Helper()
+	dot := strings.LastIndexByte(raw, '.')
+	signature, err := base64.RawURLEncoding.DecodeString(raw[dot+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := len(signature) / 2
+	s := new(big.Int).SetBytes(signature[half:])
+	s.Sub(curve.Params().N, s).FillBytes(signature[half:])
+	return raw[:dot+1] + base64.RawURLEncoding.EncodeToString(signature)
 }

@@ -1,4 +1,4 @@
-package token_test
+package judge_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -27,7 +28,7 @@ func holding(release <-chan struct{}) *counted {
 // ask judges raw in a goroutine, whose answer is in the returned channel.
 func ask(ctx context.Context, v token.Verifier, raw string) <-chan string {
 	answer := make(chan string, 1)
-	go func() { answer <- outcome(judge(ctx, v, raw)) }()
+	go func() { answer <- outcome(verify(ctx, v, raw)) }()
 	return answer
 }
 
@@ -39,7 +40,7 @@ func TestCacheSharesCalls(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			// Outside of the bubble: the cache sweeps in the background.
-			c := newCache(t, token.CacheConfig{TTL: ttl})
+			c := newCache(t, judge.CacheConfig{TTL: ttl})
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
 				v := holding(release)
@@ -65,7 +66,7 @@ func TestCacheSharesCalls(t *testing.T) {
 // A caller that leaves takes nothing from those who wait for the same answer.
 func TestCacheCallerLeaves(t *testing.T) {
 	t.Parallel()
-	c := newCache(t, token.CacheConfig{})
+	c := newCache(t, judge.CacheConfig{})
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		v := holding(release)
@@ -95,7 +96,7 @@ func TestCacheCallerLeaves(t *testing.T) {
 // A verifier that never answers is given up for all who wait.
 func TestCacheCallTakesLong(t *testing.T) {
 	t.Parallel()
-	c := newCache(t, token.CacheConfig{})
+	c := newCache(t, judge.CacheConfig{})
 	synctest.Test(t, func(t *testing.T) {
 		v := holding(nil)
 		start := time.Now()
@@ -119,7 +120,7 @@ func TestCacheOfNothing(t *testing.T) {
 		"any other error":         failing(errors.New("oops")),
 		"panic":                   {verify: func(context.Context, string) (*token.Token, error) { panic("oops") }},
 	} {
-		checkOutcome(t, name, newCache(t, token.CacheConfig{}).Cached(v.Source()), "opaque", "unavailable")
+		checkOutcome(t, name, newCache(t, judge.CacheConfig{}).Cached(v.Source()), "opaque", "unavailable")
 	}
 }
 
@@ -134,23 +135,23 @@ func TestForget(t *testing.T) {
 	all := []string{"ada1", "ada2", "bob1", "bad"}
 	for _, tc := range []struct {
 		name   string
-		forget func(*token.Cache) int
+		forget func(*judge.Cache) int
 		want   int
 		asked  string // of all, those that are asked about again
 	}{
-		{"everything", (*token.Cache).Forget, 4, "ada1 ada2 bob1 bad"},
-		{"a token", func(c *token.Cache) int { return c.ForgetToken(sha256.Sum256([]byte("ada2"))) }, 1, "ada2"},
-		{"a refused token", func(c *token.Cache) int { return c.ForgetToken(sha256.Sum256([]byte("bad"))) }, 1, "bad"},
-		{"an unknown token", func(c *token.Cache) int { return c.ForgetToken(sha256.Sum256([]byte("ada"))) }, 0, ""},
-		{"a subject", func(c *token.Cache) int { return c.ForgetSubject("ada") }, 2, "ada1 ada2"},
-		{"an unknown subject", func(c *token.Cache) int { return c.ForgetSubject("eve") }, 0, ""},
-		{"no subject", func(c *token.Cache) int { return c.ForgetSubject("") }, 0, ""},
+		{"everything", (*judge.Cache).Forget, 4, "ada1 ada2 bob1 bad"},
+		{"a token", func(c *judge.Cache) int { return c.ForgetToken(sha256.Sum256([]byte("ada2"))) }, 1, "ada2"},
+		{"a refused token", func(c *judge.Cache) int { return c.ForgetToken(sha256.Sum256([]byte("bad"))) }, 1, "bad"},
+		{"an unknown token", func(c *judge.Cache) int { return c.ForgetToken(sha256.Sum256([]byte("ada"))) }, 0, ""},
+		{"a subject", func(c *judge.Cache) int { return c.ForgetSubject("ada") }, 2, "ada1 ada2"},
+		{"an unknown subject", func(c *judge.Cache) int { return c.ForgetSubject("eve") }, 0, ""},
+		{"no subject", func(c *judge.Cache) int { return c.ForgetSubject("") }, 0, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) { // not parallel: they share the counter
-			c := newCache(t, token.CacheConfig{})
+			c := newCache(t, judge.CacheConfig{})
 			cached := c.Cached(bySubject.Source())
 			for _, raw := range all {
-				_, _ = judge(t.Context(), cached, raw)
+				_, _ = verify(t.Context(), cached, raw)
 			}
 			if got := tc.forget(c); got != tc.want {
 				t.Errorf("got %d forgotten, want %d", got, tc.want)
@@ -158,7 +159,7 @@ func TestForget(t *testing.T) {
 			asked := ""
 			for _, raw := range all {
 				before := bySubject.calls.Load()
-				_, _ = judge(t.Context(), cached, raw)
+				_, _ = verify(t.Context(), cached, raw)
 				if bySubject.calls.Load() > before {
 					asked += " " + raw
 				}
@@ -175,14 +176,14 @@ func TestForget(t *testing.T) {
 func TestForgetWhileAsking(t *testing.T) {
 	t.Parallel()
 	hash := sha256.Sum256([]byte("opaque"))
-	for name, forget := range map[string]func(*token.Cache){
-		"everything": func(c *token.Cache) { c.Forget() },
-		"the token":  func(c *token.Cache) { c.ForgetToken(hash) },
-		"a subject":  func(c *token.Cache) { c.ForgetSubject("opaque") },
+	for name, forget := range map[string]func(*judge.Cache){
+		"everything": func(c *judge.Cache) { c.Forget() },
+		"the token":  func(c *judge.Cache) { c.ForgetToken(hash) },
+		"a subject":  func(c *judge.Cache) { c.ForgetSubject("opaque") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCache(t, token.CacheConfig{})
+			c := newCache(t, judge.CacheConfig{})
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
 				before := holding(release)
@@ -213,7 +214,7 @@ func TestForgetWhileAsking(t *testing.T) {
 // The same for a verifier that is asked by every caller itself.
 func TestForgetWhileJudging(t *testing.T) {
 	t.Parallel()
-	c := newCache(t, token.CacheConfig{})
+	c := newCache(t, judge.CacheConfig{})
 	v := local{&counted{verify: func(_ context.Context, raw string) (*token.Token, error) {
 		c.Forget()
 		return &token.Token{Subject: raw}, nil

@@ -1,24 +1,30 @@
-package token
+// Package judge asks the verifiers of several issuers about a token, and remembers
+// what they said. It decides who is asked, how often, and how many at a time; what a
+// token says is for its verifier (see package token).
+package judge
 
 import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
-// IssuerVerifiers are the verifiers for the tokens of one issuer, in the order
+// Issuer are the verifiers for the tokens of one issuer, in the order
 // in which they are asked.
-type IssuerVerifiers struct {
+type Issuer struct {
 	// Issuer is the issuer identifier.
 	Issuer string
 	// Verifiers are tried in this order. At least one.
-	Verifiers []*Member
+	Verifiers []*Verifier
 }
 
-// Member is a verifier with the cache of its verdicts.
-type Member struct {
-	Source
+// Verifier is a verifier with the cache of its verdicts.
+type Verifier struct {
+	token.Source
 	// Cache remembers what the verifier said, and may be shared with others that
 	// judge alike. Nil means that the verifier is asked each time.
 	Cache *Cache
@@ -27,28 +33,28 @@ type Member struct {
 // Issuers judges the tokens of several issuers. The token alone
 // decides who is asked: a signed JWT is for the issuer that it names, and one
 // of an issuer not in the list is invalid and nobody is asked. An opaque token
-// names nobody. It goes to the verifiers whose prefix it has, see [Source];
+// names nobody. It goes to the verifiers whose prefix it has, see [token.Source];
 // without such a prefix, to those that have none. Verifiers that ask nobody come
 // first, then the others in order, one after the other: an issuer sees a token only
 // after those before it did not vouch for it.
-type Issuers []IssuerVerifiers
+type Issuers []Issuer
 
 // TakeOpaque reports whether one of the verifiers judges opaque tokens.
 func (list Issuers) TakeOpaque() bool {
-	local, remote := list.accepting(&Presented{Raw: "opaque"})
+	local, remote := list.accepting(&token.Presented{Raw: "opaque"})
 	return len(local)+len(remote) > 0
 }
 
 // Judge returns what the issuers say of the token raw. A token that one of them
 // has vouched for, and still does, isn't even taken apart. The result may lack its
-// claims: see [Token.Full].
-func (list Issuers) Judge(ctx context.Context, raw string) (*Token, error) {
+// claims: see [token.Token.Full].
+func (list Issuers) Judge(ctx context.Context, raw string) (*token.Token, error) {
 	return list.JudgeFor(ctx, raw, "")
 }
 
 // JudgeFor is Judge for a caller at the address client, whose network shares the
 // questions to an issuer with others.
-func (list Issuers) JudgeFor(ctx context.Context, raw, client string) (*Token, error) {
+func (list Issuers) JudgeFor(ctx context.Context, raw, client string) (*token.Token, error) {
 	key := cacheKey(raw)
 	for i := range list {
 		for _, v := range list[i].Verifiers {
@@ -57,7 +63,7 @@ func (list Issuers) JudgeFor(ctx context.Context, raw, client string) (*Token, e
 			}
 		}
 	}
-	p, err := Present(raw)
+	p, err := token.Present(raw)
 	traceOf(ctx).presented(p, err)
 	if err != nil {
 		return nil, err
@@ -67,32 +73,32 @@ func (list Issuers) JudgeFor(ctx context.Context, raw, client string) (*Token, e
 }
 
 // judge asks the verifiers about p, whose key is key.
-func (list Issuers) judge(ctx context.Context, key [sha256.Size]byte, p *Presented) (*Token, error) {
-	if p.JWS != nil && !slices.ContainsFunc(list, func(i IssuerVerifiers) bool { return i.Issuer == p.JWS.Issuer }) {
+func (list Issuers) judge(ctx context.Context, key [sha256.Size]byte, p *token.Presented) (*token.Token, error) {
+	if p.JWS != nil && !slices.ContainsFunc(list, func(i Issuer) bool { return i.Issuer == p.JWS.Issuer }) {
 		configured := make([]string, len(list))
 		for i := range list {
 			configured[i] = list[i].Issuer
 		}
-		return nil, invalid(UnknownIssuer, "iss is not exactly one of the configured issuers %q", configured)
+		return nil, invalid(token.UnknownIssuer, "iss is not exactly one of the configured issuers %q", configured)
 	}
 	local, remote := list.accepting(p)
 	if p.JWS != nil {
-		o := outcome{refusal: invalid(WrongType, "a signed JWT, but its issuer has no verifier for JWTs")}
+		o := outcome{refusal: invalid(token.WrongType, "a signed JWT, but its issuer has no verifier for JWTs")}
 		return o.ask(ctx, append(local, remote...), key, p)
 	}
-	o := outcome{refusal: invalid(Opaque, "not a signed JWT, and no verifier takes opaque tokens that begin like this one")}
+	o := outcome{refusal: invalid(token.Opaque, "not a signed JWT, and no verifier takes opaque tokens that begin like this one")}
 	return o.ask(ctx, append(local, claimed(remote, p.Raw)...), key, p)
 }
 
 // candidate is a verifier to ask, with its position.
 type candidate struct {
-	*Member
+	*Verifier
 	issuer, position int
 }
 
 // accepting returns the verifiers to ask about p: for a signed JWT, those of the
 // issuer that it names.
-func (list Issuers) accepting(p *Presented) (local, remote []candidate) {
+func (list Issuers) accepting(p *token.Presented) (local, remote []candidate) {
 	for i, issuer := range list {
 		if p.JWS != nil && issuer.Issuer != p.JWS.Issuer {
 			continue
@@ -113,14 +119,14 @@ func (list Issuers) accepting(p *Presented) (local, remote []candidate) {
 // outcome sums up what several verifiers said. One that says the token is good
 // settles it. If none does but one could not find out, the token may yet be good.
 type outcome struct {
-	token       *Token
+	token       *token.Token
 	refusal     error
 	unavailable error
 }
 
 // add takes in a verifier's answer and reports whether it settles the matter.
-func (o *outcome) add(t *Token, err error) bool {
-	var inv *InvalidError
+func (o *outcome) add(t *token.Token, err error) bool {
+	var inv *token.InvalidError
 	switch {
 	case err == nil && t != nil:
 		o.token = t
@@ -134,7 +140,7 @@ func (o *outcome) add(t *Token, err error) bool {
 	return o.token != nil
 }
 
-func (o *outcome) result() (*Token, error) {
+func (o *outcome) result() (*token.Token, error) {
 	switch {
 	case o.token != nil:
 		return o.token, nil
@@ -147,11 +153,11 @@ func (o *outcome) result() (*Token, error) {
 
 // ask asks verifiers in order until one settles the matter, all have answered, or
 // the caller has left.
-func (o *outcome) ask(ctx context.Context, verifiers []candidate, key [sha256.Size]byte, p *Presented) (*Token, error) {
+func (o *outcome) ask(ctx context.Context, verifiers []candidate, key [sha256.Size]byte, p *token.Presented) (*token.Token, error) {
 	trace := traceOf(ctx)
 	for _, v := range verifiers {
 		if ctx.Err() != nil {
-			o.add(nil, &UnavailableError{Err: context.Cause(ctx)})
+			o.add(nil, &token.UnavailableError{Err: context.Cause(ctx)})
 			break
 		}
 		t, err := v.judge(ctx, key, p)
@@ -161,4 +167,9 @@ func (o *outcome) ask(ctx context.Context, verifiers []candidate, key [sha256.Si
 		}
 	}
 	return o.result()
+}
+
+// invalid returns a [*token.InvalidError] with a formatted detail.
+func invalid(reason token.Reason, format string, args ...any) error {
+	return &token.InvalidError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }

@@ -1,4 +1,4 @@
-package token
+package judge
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 // minRecheck is the least time between two looks at a watched token.
@@ -39,7 +41,7 @@ type watch struct {
 // to be forgotten; when it is looked at again, as often as a verdict is renewed,
 // and refused. That nothing can be found out is no reason. Watch returns at once;
 // what it returns ends the watching.
-func (list Issuers) Watch(raw, client string, t *Token, leeway time.Duration, end func(error)) (stop func()) {
+func (list Issuers) Watch(raw, client string, t *token.Token, leeway time.Duration, end func(error)) (stop func()) {
 	w := &watch{
 		list:    list,
 		raw:     raw,
@@ -53,7 +55,7 @@ func (list Issuers) Watch(raw, client string, t *Token, leeway time.Duration, en
 		now:     time.Now,
 		expiry:  t.Full().Expiry,
 	}
-	if p, err := Present(raw); err == nil {
+	if p, err := token.Present(raw); err == nil {
 		w.spellings = spellingsOf(p)
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
@@ -70,7 +72,7 @@ func (list Issuers) Watch(raw, client string, t *Token, leeway time.Duration, en
 // cachesOf returns where verdicts on tokens of issuer may be: with its verifiers,
 // or, for API keys, whose issuer is the resource, with those that ask nobody.
 func (list Issuers) cachesOf(issuer string) (caches []*Cache) {
-	known := slices.ContainsFunc(list, func(i IssuerVerifiers) bool { return i.Issuer == issuer })
+	known := slices.ContainsFunc(list, func(i Issuer) bool { return i.Issuer == issuer })
 	for i := range list {
 		for _, v := range list[i].Verifiers {
 			if v.Cache != nil && (list[i].Issuer == issuer || !known && v.NoNetwork) {
@@ -134,9 +136,9 @@ func (w *watch) look() {
 	switch {
 	case expiry.IsZero() || now.Before(expiry):
 		t, err := w.list.JudgeFor(w.ctx, w.raw, w.client)
-		refusal, refused := errors.AsType[*InvalidError](err)
+		refusal, refused := errors.AsType[*token.InvalidError](err)
 		switch {
-		case refused && (refusal.Reason != Expired || expiry.IsZero()):
+		case refused && (refusal.Reason != token.Expired || expiry.IsZero()):
 			w.finish(err)
 			return
 		case err == nil && (t.Issuer != w.issuer || t.Subject != w.subject):
@@ -148,7 +150,7 @@ func (w *watch) look() {
 			w.mu.Unlock()
 		}
 	case !now.Before(expiry.Add(w.leeway)):
-		w.finish(invalid(Expired, "expired %s ago", now.Sub(expiry).Round(time.Second)))
+		w.finish(invalid(token.Expired, "expired %s ago", now.Sub(expiry).Round(time.Second)))
 		return
 	}
 	w.schedule(DefaultTTL)

@@ -1,4 +1,4 @@
-package token_test
+package judge_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -31,7 +32,7 @@ func TestWatch(t *testing.T) {
 		// After 90 s the issuer says this, from then on.
 		then error
 		// After 95 s this is forgotten.
-		forget func(*token.Cache)
+		forget func(*judge.Cache)
 		want   time.Duration // when it ends, within an hour
 		reason string
 	}{
@@ -48,18 +49,18 @@ func TestWatch(t *testing.T) {
 		{"the issuer is away", 0, 0, false, outage("503"), nil, never, ""},
 		{"the issuer is away, expires", 0, 10 * time.Minute, false, outage("503"), nil, 10*time.Minute + leeway, "expired"},
 		{"a failure for this token", 0, 0, false, errors.New("oops"), nil, never, ""},
-		{"forgotten", 0, 0, false, nil, func(c *token.Cache) { c.ForgetToken(hash("ada")) }, 95 * time.Second, "forgotten"},
-		{"forgotten in another spelling", 0, 0, false, nil, func(c *token.Cache) { c.ForgetToken(hash("ada=")) }, 95 * time.Second, "forgotten"},
-		{"subject forgotten", 0, 0, false, nil, func(c *token.Cache) { c.ForgetSubject("ada") }, 95 * time.Second, "forgotten"},
-		{"all forgotten", 0, 0, false, nil, func(c *token.Cache) { c.Forget() }, 95 * time.Second, "forgotten"},
-		{"all forgotten, local", 0, 0, true, nil, func(c *token.Cache) { c.Forget() }, 95 * time.Second, "forgotten"},
-		{"forgotten, nothing is kept", -1, 0, false, nil, func(c *token.Cache) { c.ForgetToken(hash("ada")) }, 95 * time.Second, "forgotten"},
-		{"another token forgotten", 0, 0, false, nil, func(c *token.Cache) { c.ForgetToken(hash("eve")) }, never, ""},
-		{"another subject forgotten", 0, 0, false, nil, func(c *token.Cache) { c.ForgetSubject("eve") }, never, ""},
+		{"forgotten", 0, 0, false, nil, func(c *judge.Cache) { c.ForgetToken(hash("ada")) }, 95 * time.Second, "forgotten"},
+		{"forgotten in another spelling", 0, 0, false, nil, func(c *judge.Cache) { c.ForgetToken(hash("ada=")) }, 95 * time.Second, "forgotten"},
+		{"subject forgotten", 0, 0, false, nil, func(c *judge.Cache) { c.ForgetSubject("ada") }, 95 * time.Second, "forgotten"},
+		{"all forgotten", 0, 0, false, nil, func(c *judge.Cache) { c.Forget() }, 95 * time.Second, "forgotten"},
+		{"all forgotten, local", 0, 0, true, nil, func(c *judge.Cache) { c.Forget() }, 95 * time.Second, "forgotten"},
+		{"forgotten, nothing is kept", -1, 0, false, nil, func(c *judge.Cache) { c.ForgetToken(hash("ada")) }, 95 * time.Second, "forgotten"},
+		{"another token forgotten", 0, 0, false, nil, func(c *judge.Cache) { c.ForgetToken(hash("eve")) }, never, ""},
+		{"another subject forgotten", 0, 0, false, nil, func(c *judge.Cache) { c.ForgetSubject("eve") }, never, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			c := newCache(t, token.CacheConfig{TTL: tc.ttl})
+			c := newCache(t, judge.CacheConfig{TTL: tc.ttl})
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
 				var expiry time.Time
@@ -76,7 +77,7 @@ func TestWatch(t *testing.T) {
 				if tc.local {
 					verifier = revalidating{local{v}, &tc.then, start}
 				}
-				list := token.Issuers{{Issuer: "https://a.example", Verifiers: []*token.Member{c.Cached(verifier.Source())}}}
+				list := judge.Issuers{{Issuer: "https://a.example", Verifiers: []*judge.Verifier{c.Cached(verifier.Source())}}}
 				tok, err := list.Judge(t.Context(), "ada")
 				if err != nil {
 					t.Fatal(err)
@@ -131,7 +132,7 @@ func (v revalidating) StillGood(context.Context, *token.Token) bool {
 // What is forgotten between a token's verdict and its watch is noticed.
 func TestWatchAfterForget(t *testing.T) {
 	t.Parallel()
-	c := newCache(t, token.CacheConfig{})
+	c := newCache(t, judge.CacheConfig{})
 	synctest.Test(t, func(t *testing.T) {
 		var revoked atomic.Bool
 		v := &counted{verify: func(_ context.Context, raw string) (*token.Token, error) {
@@ -140,7 +141,7 @@ func TestWatchAfterForget(t *testing.T) {
 			}
 			return &token.Token{Issuer: "https://a.example", Subject: raw}, nil
 		}}
-		list := token.Issuers{{Issuer: "https://a.example", Verifiers: []*token.Member{c.Cached(v.Source())}}}
+		list := judge.Issuers{{Issuer: "https://a.example", Verifiers: []*judge.Verifier{c.Cached(v.Source())}}}
 		tok, err := list.Judge(t.Context(), "ada")
 		if err != nil {
 			t.Fatal(err)
@@ -159,7 +160,7 @@ func TestWatchAfterForget(t *testing.T) {
 // Tokens of another issuer of the same door, and API keys.
 func TestWatchWhose(t *testing.T) {
 	t.Parallel()
-	a, b, keys := newCache(t, token.CacheConfig{}), newCache(t, token.CacheConfig{}), newCache(t, token.CacheConfig{})
+	a, b, keys := newCache(t, judge.CacheConfig{}), newCache(t, judge.CacheConfig{}), newCache(t, judge.CacheConfig{})
 	synctest.Test(t, func(t *testing.T) {
 		of := func(issuer, prefix string) *counted {
 			return &counted{verify: func(_ context.Context, raw string) (*token.Token, error) {
@@ -169,9 +170,9 @@ func TestWatchWhose(t *testing.T) {
 				return &token.Token{Issuer: issuer, Subject: raw}, nil
 			}}
 		}
-		list := token.Issuers{
-			{Issuer: "https://a.example", Verifiers: []*token.Member{a.Cached(of("https://a.example", "a").Source()), keys.Cached(local{of(mcpResource, "key")}.Source())}},
-			{Issuer: "https://b.example", Verifiers: []*token.Member{b.Cached(of("https://b.example", "b").Source())}},
+		list := judge.Issuers{
+			{Issuer: "https://a.example", Verifiers: []*judge.Verifier{a.Cached(of("https://a.example", "a").Source()), keys.Cached(local{of(mcpResource, "key")}.Source())}},
+			{Issuer: "https://b.example", Verifiers: []*judge.Verifier{b.Cached(of("https://b.example", "b").Source())}},
 		}
 		ended := make(map[string]*atomic.Bool)
 		for _, raw := range []string{"a", "b", "key"} {
@@ -184,7 +185,7 @@ func TestWatchWhose(t *testing.T) {
 			defer list.Watch(raw, "", tok, 0, func(error) { over.Store(true) })()
 		}
 		for _, step := range []struct {
-			forget *token.Cache
+			forget *judge.Cache
 			want   string
 		}{{a, "a"}, {keys, "a key"}, {b, "a b key"}} {
 			step.forget.Forget()

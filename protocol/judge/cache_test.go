@@ -1,4 +1,4 @@
-package token_test
+package judge_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -68,9 +69,9 @@ func failing(err error) *counted {
 // source is a verifier that says how it is to be asked.
 type source interface{ Source() token.Source }
 
-func newCache(t *testing.T, config token.CacheConfig) *token.Cache {
+func newCache(t *testing.T, config judge.CacheConfig) *judge.Cache {
 	t.Helper()
-	c, err := token.NewCache(config)
+	c, err := judge.NewCache(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +87,7 @@ func checkCalls(t *testing.T, step string, got *atomic.Int64, want int64) {
 
 func checkOutcome(t *testing.T, step string, v token.Verifier, raw, want string) {
 	t.Helper()
-	tok, err := judge(t.Context(), v, raw)
+	tok, err := verify(t.Context(), v, raw)
 	if got := outcome(tok, err); got != want {
 		t.Errorf("%s: got %s (%v), want %s", step, got, err, want)
 	}
@@ -140,7 +141,7 @@ func TestCacheKeeps(t *testing.T) {
 			if tc.token == known {
 				verifier = local{v}
 			}
-			cached := newCache(t, token.CacheConfig{TTL: tc.ttl, Now: clk.Now}).Cached(verifier.Source())
+			cached := newCache(t, judge.CacheConfig{TTL: tc.ttl, Now: clk.Now}).Cached(verifier.Source())
 			checkOutcome(t, "first sight", cached, tc.token, "verified")
 			checkCalls(t, "first sight", &v.calls, 1)
 			if tc.want > 0 {
@@ -185,7 +186,7 @@ func TestCacheOfRefusals(t *testing.T) {
 	for _, tc := range tests { // not parallel: they share the counters
 		t.Run(tc.name, func(t *testing.T) {
 			clk := testkit.NewClock()
-			cached := newCache(t, token.CacheConfig{TTL: tc.ttl, Now: clk.Now}).Cached(tc.v.Source())
+			cached := newCache(t, judge.CacheConfig{TTL: tc.ttl, Now: clk.Now}).Cached(tc.v.Source())
 			for _, step := range []struct {
 				name    string
 				advance time.Duration
@@ -211,23 +212,23 @@ func TestCacheOfRefusals(t *testing.T) {
 func TestCacheKey(t *testing.T) {
 	t.Parallel()
 	v := vouching(time.Time{})
-	cached := newCache(t, token.CacheConfig{}).Cached(v.Source())
+	cached := newCache(t, judge.CacheConfig{}).Cached(v.Source())
 	long := fmt.Sprintf("%03000d", 1) // longer than what is hashed on the stack
 	for range 2 {
 		for _, raw := range []string{"", "a", "A", "b", "ab", long, long + "2"} {
-			if tok, err := judge(t.Context(), cached, raw); err != nil || tok.Subject != raw {
+			if tok, err := verify(t.Context(), cached, raw); err != nil || tok.Subject != raw {
 				t.Errorf("token %.10q: got %+v (%v), want its own subject", raw, tok, err)
 			}
 		}
 	}
 	checkCalls(t, "seven tokens twice", &v.calls, 7)
-	checkOutcome(t, "another cache", newCache(t, token.CacheConfig{}).Cached(v.Source()), "a", "verified")
+	checkOutcome(t, "another cache", newCache(t, judge.CacheConfig{}).Cached(v.Source()), "a", "verified")
 	checkCalls(t, "another cache", &v.calls, 8)
 }
 
 func TestCacheConfig(t *testing.T) {
 	t.Parallel()
-	if _, err := token.NewCache(token.CacheConfig{MaxEntries: -1}); err == nil {
+	if _, err := judge.NewCache(judge.CacheConfig{MaxEntries: -1}); err == nil {
 		t.Error("a negative number of entries: got no error")
 	}
 }
@@ -243,13 +244,13 @@ func TestCacheBound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCache(t, token.CacheConfig{MaxEntries: bound, TTL: time.Hour})
+			c := newCache(t, judge.CacheConfig{MaxEntries: bound, TTL: time.Hour})
 			cached := c.Cached(v.Source())
 			var wg sync.WaitGroup
 			for worker := range 4 {
 				wg.Go(func() {
 					for i := range 10 * bound / 4 {
-						_, _ = judge(t.Context(), cached, strconv.Itoa(worker)+"-"+strconv.Itoa(i))
+						_, _ = verify(t.Context(), cached, strconv.Itoa(worker)+"-"+strconv.Itoa(i))
 					}
 				})
 			}
@@ -269,7 +270,7 @@ func TestCacheAndKeys(t *testing.T) {
 	clk := testkit.NewClock()
 	srv := oauthtest.New(t, oauthtest.Options{Algorithm: "ES256", Now: clk.Now})
 	v := &countedJWT{JWT: newJWT(t, srv, clk.Now, nil)}
-	cached := newCache(t, token.CacheConfig{Now: clk.Now}).Cached(v.Source())
+	cached := newCache(t, judge.CacheConfig{Now: clk.Now}).Cached(v.Source())
 	first := srv.CurrentKey()
 	old := srv.Mint(nil)
 	refetch := func() {
@@ -307,15 +308,15 @@ func TestCacheAndKeys(t *testing.T) {
 func TestCacheClaims(t *testing.T) {
 	t.Parallel()
 	srv := oauthtest.New(t, oauthtest.Options{Algorithm: "ES256"})
-	list := func(v source) token.Issuers {
-		cached := newCache(t, token.CacheConfig{}).Cached(v.Source())
-		return token.Issuers{{Issuer: srv.Issuer(), Verifiers: []*token.Member{cached}}}
+	list := func(v source) judge.Issuers {
+		cached := newCache(t, judge.CacheConfig{}).Cached(v.Source())
+		return judge.Issuers{{Issuer: srv.Issuer(), Verifiers: []*judge.Verifier{cached}}}
 	}
 	remembering := func(_ context.Context, raw string) (*token.Token, error) {
 		return token.New(token.Token{Subject: raw}, []byte(`{"sub":"`+raw+`","team":["a","b"]}`)), nil
 	}
 	for name, test := range map[string]struct {
-		issuers token.Issuers
+		issuers judge.Issuers
 		tokens  []string
 	}{
 		"jwt": {list(newJWT(t, srv, nil, nil)), []string{

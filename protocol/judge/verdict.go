@@ -1,25 +1,27 @@
-package token
+package judge
 
 import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 // verdict is what a verifier said of a token: one of refusal, token and slim.
 type verdict struct {
-	until   int64         // in milliseconds since the epoch
-	refusal *InvalidError // nil if the token is good
+	until   int64               // in milliseconds since the epoch
+	refusal *token.InvalidError // nil if the token is good
 	// token is there for a verifier that has it in its memory anyway.
-	token *Token
-	slim  Slim
+	token *token.Token
+	slim  token.Slim
 
 	spellings spellings
 }
 
 // goodVerdict returns the verdict on the good token t, presented as p.
-func (c *Cache) goodVerdict(p *Presented, t *Token, noNetwork bool) *verdict {
+func (c *Cache) goodVerdict(p *token.Presented, t *token.Token, noNetwork bool) *verdict {
 	v := &verdict{until: c.until(t, noNetwork).UnixMilli(), spellings: spellingsOf(p)}
 	if noNetwork && !t.Signed() {
 		v.token = t
@@ -30,7 +32,7 @@ func (c *Cache) goodVerdict(p *Presented, t *Token, noNetwork bool) *verdict {
 }
 
 // result returns what a verifier would say of raw, the token of the verdict.
-func (v *verdict) result(raw string) (*Token, error) {
+func (v *verdict) result(raw string) (*token.Token, error) {
 	switch {
 	case v.refusal != nil:
 		return nil, v.refusal
@@ -55,7 +57,7 @@ func (v *verdict) subject() (string, bool) {
 
 // until returns how long the verdict on a good token is kept. One that was got by
 // asking is for a short time: the answer may change.
-func (c *Cache) until(t *Token, noNetwork bool) time.Time {
+func (c *Cache) until(t *token.Token, noNetwork bool) time.Time {
 	ttl := c.config.TTL
 	if ttl == 0 && (!noNetwork || t.Expiry.IsZero()) {
 		ttl = DefaultTTL
@@ -72,7 +74,7 @@ func (c *Cache) until(t *Token, noNetwork bool) time.Time {
 type spellings [2]uint64
 
 // spellingsOf returns the other spellings of p.
-func spellingsOf(p *Presented) (list spellings) {
+func spellingsOf(p *token.Presented) (list spellings) {
 	for i, other := range p.Spellings() {
 		if i < len(list) {
 			list[i] = spelling(cacheKey(other))

@@ -1,4 +1,4 @@
-package token
+package judge
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 const (
@@ -51,7 +53,7 @@ type CacheConfig struct {
 type Cache struct {
 	config   CacheConfig
 	verdicts *otter.Cache[[sha256.Size]byte, *verdict]
-	slimmer  Slimmer
+	slimmer  token.Slimmer
 	breaker  breaker
 
 	mu      sync.Mutex
@@ -94,35 +96,35 @@ func NewCache(config CacheConfig) (*Cache, error) {
 
 // Cached returns v with its verdicts remembered in c, which must not be used with a
 // verifier that judges differently.
-func (c *Cache) Cached(v Source) *Member { return &Member{Source: v, Cache: c} }
+func (c *Cache) Cached(v token.Source) *Verifier { return &Verifier{Source: v, Cache: c} }
 
-// Verify implements [Verifier].
-func (m *Member) Verify(ctx context.Context, p *Presented) (*Token, error) {
-	return m.judge(ctx, cacheKey(p.Raw), p)
+// Verify implements [token.Verifier].
+func (v *Verifier) Verify(ctx context.Context, p *token.Presented) (*token.Token, error) {
+	return v.judge(ctx, cacheKey(p.Raw), p)
 }
 
 // judge is Verify for a token whose key is known.
-func (m *Member) judge(ctx context.Context, key [sha256.Size]byte, p *Presented) (*Token, error) {
-	c := m.Cache
+func (v *Verifier) judge(ctx context.Context, key [sha256.Size]byte, p *token.Presented) (*token.Token, error) {
+	c := v.Cache
 	if c == nil {
-		return m.Source.Verify(ctx, p)
+		return v.Source.Verify(ctx, p)
 	}
-	if t, err := m.remembered(ctx, key, p.Raw); t != nil || err != nil {
+	if t, err := v.remembered(ctx, key, p.Raw); t != nil || err != nil {
 		return t, err
 	}
-	if m.NoNetwork {
+	if v.NoNetwork {
 		began := c.forgotten.Load()
-		t, err := m.Source.Verify(ctx, p)
+		t, err := v.Source.Verify(ctx, p)
 		if err == nil && t != nil {
 			c.keep(key, c.goodVerdict(p, t, true), began)
 		}
 		return t, err
 	}
-	f := m.join(ctx, key, p)
+	f := v.join(ctx, key, p)
 	select {
 	case <-f.done:
 	case <-ctx.Done():
-		return nil, &UnavailableError{Err: context.Cause(ctx)}
+		return nil, &token.UnavailableError{Err: context.Cause(ctx)}
 	}
 	if f.err != nil {
 		return nil, f.err
@@ -132,16 +134,16 @@ func (m *Member) judge(ctx context.Context, key [sha256.Size]byte, p *Presented)
 
 // remembered returns what the cache has of raw, whose key is key: a token, a refusal,
 // or neither if nothing there stands.
-func (m *Member) remembered(ctx context.Context, key [sha256.Size]byte, raw string) (*Token, error) {
-	if m.Cache == nil {
+func (v *Verifier) remembered(ctx context.Context, key [sha256.Size]byte, raw string) (*token.Token, error) {
+	if v.Cache == nil {
 		return nil, nil
 	}
-	hit, ok := m.Cache.verdicts.GetIfPresent(key)
-	if !ok || m.Cache.config.Now().UnixMilli() >= hit.until {
+	hit, ok := v.Cache.verdicts.GetIfPresent(key)
+	if !ok || v.Cache.config.Now().UnixMilli() >= hit.until {
 		return nil, nil
 	}
 	t, err := hit.result(raw)
-	if t != nil && m.StillGood != nil && !m.StillGood(ctx, t) {
+	if t != nil && v.StillGood != nil && !v.StillGood(ctx, t) {
 		return nil, nil
 	}
 	return t, err
@@ -169,4 +171,4 @@ func (c *Cache) keep(key [sha256.Size]byte, v *verdict, began int64) {
 }
 
 // Interface guard
-var _ Verifier = (*Member)(nil)
+var _ token.Verifier = (*Verifier)(nil)

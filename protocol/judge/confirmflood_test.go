@@ -1,4 +1,4 @@
-package token_test
+package judge_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -28,7 +29,7 @@ func TestConfirmedJWTAndStrangers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cached := newCache(t, token.CacheConfig{Now: clk.Now}).Cached(v.Source())
+	cached := newCache(t, judge.CacheConfig{Now: clk.Now}).Cached(v.Source())
 	checkOutcome(t, "before", cached, srv.Mint(nil), "verified")
 	clk.Advance(10 * time.Second)
 	srv.SetFault(oauthtest.JWKS, oauthtest.Status(500))

@@ -1,4 +1,4 @@
-package token
+package judge
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 const (
@@ -38,8 +40,8 @@ type flight struct {
 
 // join returns the call for key, which it begins if none is under way. The call
 // has a context of its own: it goes on for the others when this caller leaves.
-func (m *Member) join(ctx context.Context, key [sha256.Size]byte, p *Presented) *flight {
-	c := m.Cache
+func (v *Verifier) join(ctx context.Context, key [sha256.Size]byte, p *token.Presented) *flight {
+	c := v.Cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f := c.flights[key]; f != nil {
@@ -53,7 +55,7 @@ func (m *Member) join(ctx context.Context, key [sha256.Size]byte, p *Presented) 
 		defer func() {
 			// Outside of the request's goroutine a panic would end the process.
 			if p := recover(); p != nil {
-				f.verdict, f.err = nil, &UnavailableError{Err: fmt.Errorf("verifier panicked: %v", p)}
+				f.verdict, f.err = nil, &token.UnavailableError{Err: fmt.Errorf("verifier panicked: %v", p)}
 			}
 			c.mu.Lock()
 			if c.flights[key] == f {
@@ -62,7 +64,7 @@ func (m *Member) join(ctx context.Context, key [sha256.Size]byte, p *Presented) 
 			c.mu.Unlock()
 			close(f.done)
 		}()
-		f.verdict, f.err = m.ask(ctx, p)
+		f.verdict, f.err = v.ask(ctx, p)
 		if f.err == nil {
 			c.keep(key, f.verdict, began)
 		}
@@ -71,41 +73,41 @@ func (m *Member) join(ctx context.Context, key [sha256.Size]byte, p *Presented) 
 }
 
 // ask has the verifier judge p, unless its issuer is away.
-func (m *Member) ask(ctx context.Context, p *Presented) (*verdict, error) {
-	c := m.Cache
-	verify := Ask(m.Source.Verify)
-	if m.Prepare != nil {
+func (v *Verifier) ask(ctx context.Context, p *token.Presented) (*verdict, error) {
+	c := v.Cache
+	verify := token.Ask(v.Source.Verify)
+	if v.Prepare != nil {
 		var err error
-		if verify, err = m.prepare(ctx, p); err != nil {
-			return m.verdict(p, nil, err)
+		if verify, err = v.prepare(ctx, p); err != nil {
+			return v.verdict(p, nil, err)
 		}
 	}
-	call, err := c.breaker.allow(ctx, m.Probe)
+	call, err := c.breaker.allow(ctx, v.Probe)
 	if err != nil {
 		return nil, err
 	}
 	defer call.leave()
 	release, err := c.turn(ctx, p.Client)
 	if err != nil {
-		return nil, &UnavailableError{RetryAfter: busyRetryAfter, Err: fmt.Errorf("too many requests to the issuer: %w", err)}
+		return nil, &token.UnavailableError{RetryAfter: busyRetryAfter, Err: fmt.Errorf("too many requests to the issuer: %w", err)}
 	}
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
 	t, err := verify(ctx, p)
-	verdict, err := m.verdict(p, t, err)
+	verdict, err := v.verdict(p, t, err)
 	if err != nil {
-		call.failed(err, m.Probe)
+		call.failed(err, v.Probe)
 		return nil, err
 	}
 	call.succeeded()
 	return verdict, nil
 }
 
-func (m *Member) prepare(ctx context.Context, p *Presented) (Ask, error) {
+func (v *Verifier) prepare(ctx context.Context, p *token.Presented) (token.Ask, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
-	return m.Prepare(ctx, p)
+	return v.Prepare(ctx, p)
 }
 
 // turn waits for a turn to ask the issuer.
@@ -119,24 +121,24 @@ func (c *Cache) turn(ctx context.Context, client string) (release func(), err er
 }
 
 // verdict turns what a verifier returned into a verdict, or into an
-// [*UnavailableError].
-func (m *Member) verdict(p *Presented, t *Token, err error) (*verdict, error) {
-	c := m.Cache
-	if refusal, ok := errors.AsType[*InvalidError](err); ok {
+// [*token.UnavailableError].
+func (v *Verifier) verdict(p *token.Presented, t *token.Token, err error) (*verdict, error) {
+	c := v.Cache
+	if refusal, ok := errors.AsType[*token.InvalidError](err); ok {
 		until := c.config.Now()
-		if p.JWS == nil || refusal.Reason == Inactive {
+		if p.JWS == nil || refusal.Reason == token.Inactive {
 			until = until.Add(refusalTTL)
 		} // what keys said isn't kept, they may be about to change
 		return &verdict{refusal: refusal, until: until.UnixMilli(), spellings: spellingsOf(p)}, nil
 	}
-	if unavailable, ok := errors.AsType[*UnavailableError](err); ok {
+	if unavailable, ok := errors.AsType[*token.UnavailableError](err); ok {
 		return nil, unavailable
 	}
 	switch {
 	case err != nil:
-		return nil, &UnavailableError{Err: err}
+		return nil, &token.UnavailableError{Err: err}
 	case t == nil:
-		return nil, &UnavailableError{Err: errors.New("verifier returned neither a token nor an error")}
+		return nil, &token.UnavailableError{Err: errors.New("verifier returned neither a token nor an error")}
 	}
 	return c.goodVerdict(p, t, false), nil
 }

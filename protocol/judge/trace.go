@@ -1,14 +1,18 @@
-package token
+package judge
 
-import "context"
+import (
+	"context"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+)
 
 // Trace is a set of hooks that are called while [Issuers] judge a token, as
 // [net/http/httptrace.ClientTrace] is for an HTTP request. Any of them may be nil.
 // They are called one after the other, by the goroutine that judges. For a token
 // that is remembered as good none is called: see [Cache.ForgetToken].
 type Trace struct {
-	// Presented is called with what [Present] returned.
-	Presented func(p *Presented, err error)
+	// Presented is called with what [token.Present] returned.
+	Presented func(p *token.Presented, err error)
 
 	// Answered is called with what a verifier said, whether it found that out or
 	// remembered it.
@@ -20,8 +24,8 @@ type Answer struct {
 	// Issuer and Verifier are the positions of the verifier in [Issuers].
 	Issuer, Verifier int
 	// Token is the verdict on a good token, nil otherwise.
-	Token *Token
-	// Err is why there is none, see [Verifier].
+	Token *token.Token
+	// Err is why there is none, see [token.Verifier].
 	Err error
 }
 
@@ -38,7 +42,7 @@ func traceOf(ctx context.Context) *Trace {
 	return trace
 }
 
-func (trace *Trace) presented(p *Presented, err error) {
+func (trace *Trace) presented(p *token.Presented, err error) {
 	if trace != nil && trace.Presented != nil {
 		trace.Presented(p, err)
 	}

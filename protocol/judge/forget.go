@@ -1,4 +1,4 @@
-package token
+package judge
 
 import (
 	"crypto/sha256"

@@ -1,12 +1,12 @@
-package token_test
+package judge_test
 
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -88,11 +88,11 @@ func TestIssuers(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			var asked []string
-			list := token.Issuers{{Issuer: "https://a.example"}, {Issuer: "https://b.example"}}
+			list := judge.Issuers{{Issuer: "https://a.example"}, {Issuer: "https://b.example"}}
 			for i, makers := range [][]v{tc.a, tc.b} {
 				for j, mk := range makers {
 					name := string("ab"[i]) + string("01"[j])
-					list[i].Verifiers = append(list[i].Verifiers, &token.Member{Source: token.Source{Verifier: mk(name, &asked)}})
+					list[i].Verifiers = append(list[i].Verifiers, &judge.Verifier{Source: token.Source{Verifier: mk(name, &asked)}})
 				}
 			}
 			tok, err := list.Judge(t.Context(), tc.token)
@@ -112,74 +112,8 @@ func TestNoIssuers(t *testing.T) {
 		"opaque": "opaque",
 		compact(`{"alg":"RS256"}`, `{"iss":"https://a.example"}`): "unknown_issuer",
 	} {
-		if got := outcome(token.Issuers(nil).Judge(t.Context(), raw)); got != want {
+		if got := outcome(judge.Issuers(nil).Judge(t.Context(), raw)); got != want {
 			t.Errorf("Issuers(nil), token %.10s: got %s, want %s", raw, got, want)
 		}
-	}
-}
-
-func TestScopeHierarchy(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name    string
-		implies map[string][]string
-		granted string
-		needed  string
-		want    bool
-	}{
-		{"nothing needed", nil, "", "", true},
-		{"exact", nil, "read", "read", true},
-		{"missing", nil, "read", "write", false},
-		{"one of two", nil, "read", "read write", false},
-		{"other case", nil, "Read", "read", false},
-		{"prefix", nil, "read:all", "read", false},
-		{"implied", map[string][]string{"admin": {"read", "write"}}, "admin", "read write", true},
-		{"not the other way", map[string][]string{"admin": {"read", "write"}}, "read write", "admin", false},
-		{"transitive", map[string][]string{"admin": {"write"}, "write": {"read"}}, "admin", "read", true},
-		{"over three steps", map[string][]string{"a": {"b"}, "b": {"c"}, "c": {"d"}}, "a", "d", true},
-		{"over three steps, not back", map[string][]string{"a": {"b"}, "b": {"c"}, "c": {"d"}}, "d", "a", false},
-		{"siblings", map[string][]string{"admin": {"read", "write"}}, "write", "read", false},
-		{"cycle", map[string][]string{"a": {"b"}, "b": {"a"}}, "a", "b", true},
-		{"cycle, other way", map[string][]string{"a": {"b"}, "b": {"a"}}, "b", "a", true},
-		{"cycle, outside it", map[string][]string{"a": {"b"}, "b": {"a", "c"}}, "c", "a", false},
-		{"itself", map[string][]string{"a": {"a"}}, "a", "a", true},
-		{"itself does not grant it", map[string][]string{"a": {"a"}}, "b", "a", false},
-		{"diamond", map[string][]string{"a": {"b", "c"}, "b": {"d"}, "c": {"d"}}, "c", "d", true},
-		{"nothing granted", map[string][]string{"admin": {"read"}}, "", "read", false},
-	}
-	for _, tc := range tests {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			h := token.NewScopeHierarchy(tc.implies)
-			if got := h.Satisfied(strings.Fields(tc.granted), strings.Fields(tc.needed)); got != tc.want {
-				t.Errorf("granted %q, needed %q: got %t, want %t", tc.granted, tc.needed, got, tc.want)
-			}
-		})
-	}
-}
-
-func TestCheckScope(t *testing.T) {
-	t.Parallel()
-	for _, good := range []string{"read", "mcp:tools", "https://api.example/.default", "a!#$%&'()*+,-./:;<=>?@[]^_`{|}~", "0"} {
-		if err := token.CheckScope(good); err != nil {
-			t.Errorf("CheckScope(%q): got %v, want no error", good, err)
-		}
-	}
-	for _, bad := range []string{"", " ", "a b", "a\tb", "a\nb", `a"b`, `a\b`, "a\x7f", "é", "a\x00", "read,", ","} {
-		if err := token.CheckScope(bad); err == nil {
-			t.Errorf("CheckScope(%q): got no error, want one", bad)
-		}
-	}
-}
-
-func TestContext(t *testing.T) {
-	t.Parallel()
-	if tok, ok := token.FromContext(t.Context()); ok || tok != nil {
-		t.Errorf("empty context: got %v, %t, want nil, false", tok, ok)
-	}
-	want := &token.Token{Scopes: []string{"read"}}
-	got, ok := token.FromContext(token.NewContext(t.Context(), want))
-	if !ok || got != want || !slices.Equal(got.Scopes, want.Scopes) {
-		t.Errorf("got %v, %t, want the token, true", got, ok)
 	}
 }

@@ -1,9 +1,11 @@
-package token
+package judge
 
 import (
 	"context"
 	"slices"
 	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 // Meant reports whether raw is meant for the resource whose issuers these are, as
@@ -12,7 +14,7 @@ import (
 // found good, or has a prefix that is configured for theirs. It says nothing
 // about whether the token is good, so it may only be used to withhold one.
 func (list Issuers) Meant(ctx context.Context, raw string, audience func(i int) []string) bool {
-	p, err := Present(raw)
+	p, err := token.Present(raw)
 	if err != nil {
 		return false
 	}

@@ -1,0 +1,91 @@
+package judge_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+)
+
+const mcpResource = "https://mcp.example.com/mcp"
+
+// newJWT returns a verifier for the tokens of srv, with srv's keys fetched over
+// HTTP.
+func newJWT(t *testing.T, srv *oauthtest.Server, now func() time.Time, change func(*token.JWTConfig)) *token.JWT {
+	t.Helper()
+	issuer, err := discovery.New(discovery.Config{Issuer: srv.Issuer(), Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(issuer.Close)
+	config := token.JWTConfig{
+		Issuer:   srv.Issuer(),
+		Keys:     issuer,
+		Audience: []string{mcpResource},
+		Now:      now,
+	}
+	if change != nil {
+		change(&config)
+	}
+	v, err := token.NewJWT(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// verify does with raw what the front door does.
+func verify(ctx context.Context, v token.Verifier, raw string) (*token.Token, error) {
+	p, err := token.Present(raw)
+	if err != nil {
+		return nil, err
+	}
+	return v.Verify(ctx, p)
+}
+
+// outcome names the three outcomes of a [token.Verifier], the reason included.
+func outcome(tok *token.Token, err error) string {
+	var inv *token.InvalidError
+	var una *token.UnavailableError
+	switch {
+	case tok != nil && err == nil:
+		return "verified"
+	case tok != nil:
+		return "both a token and an error"
+	case errors.As(err, &inv) && errors.As(err, &una):
+		return "both invalid and unavailable"
+	case errors.As(err, &inv):
+		return string(inv.Reason)
+	case errors.As(err, &una):
+		return "unavailable"
+	case err != nil:
+		return "another error: " + err.Error()
+	default:
+		return "neither a token nor an error"
+	}
+}
+
+// compact puts a token together that nobody has signed.
+func compact(header, payload string) string {
+	b64 := base64.RawURLEncoding.EncodeToString
+	return b64([]byte(header)) + "." + b64([]byte(payload)) + "." + b64([]byte("signature"))
+}
+
+// newUserinfo returns a verifier that asks srv.
+func newUserinfo(t testing.TB, srv *oauthtest.Server, change func(*token.UserinfoConfig)) *token.Userinfo {
+	t.Helper()
+	config := token.UserinfoConfig{Issuer: srv.Issuer(), Endpoint: srv.Endpoint(oauthtest.Userinfo), Client: discovery.NewClient()}
+	if change != nil {
+		change(&config)
+	}
+	v, err := token.NewUserinfo(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
