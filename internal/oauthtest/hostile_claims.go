@@ -45,7 +45,7 @@ func (m *matrix) issuerClaim() {
 		"other issuer": "https://other.example", "path added": iss + "/tenant", "query added": iss + "?a=b", "fragment added": iss + "#a",
 		"shortened": iss[:len(iss)-1], "lengthened": iss + "0", "suffix": iss + ".evil.example",
 		"userinfo":      strings.Replace(iss, "http://", "http://user@", 1),
-		"host spelling": strings.Replace(iss, "127.0.0.1", "127.1", 1),
+		"host spelling": strings.Replace(iss, "://127.", "://0177.", 1),
 		"leading space": " " + iss, "trailing space": iss + " ", "trailing NUL": iss + "\x00", "trailing newline": iss + "\n",
 		"empty path segment": iss + "//", "percent-encoded": strings.Replace(iss, ".", "%2e", 1), "wildcard": "*",
 	} {

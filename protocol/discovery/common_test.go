@@ -1,10 +1,10 @@
 package discovery_test
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
@@ -17,9 +17,7 @@ import (
 // newServer starts an issuer with keys that are cheap to make.
 func newServer(t testing.TB, opts oauthtest.Options) *oauthtest.Server {
 	t.Helper()
-	if opts.Algorithm == "" {
-		opts.Algorithm = "ES256"
-	}
+	opts.Algorithm = cmp.Or(opts.Algorithm, "ES256")
 	return oauthtest.New(t, opts)
 }
 
@@ -27,10 +25,9 @@ func newServer(t testing.TB, opts oauthtest.Options) *oauthtest.Server {
 // same network.
 func bubble(t *testing.T, opts oauthtest.Options, f func(t *testing.T, srv *oauthtest.Server, config discovery.Config)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		opts.Network = testkit.NewNetwork()
-		srv := newServer(t, opts)
-		f(t, srv, discovery.Config{Issuer: srv.Issuer(), Client: opts.Network.Through(t, discovery.NewClient())})
+	opts.Algorithm = cmp.Or(opts.Algorithm, "ES256")
+	oauthtest.Bubble(t, opts, func(t *testing.T, srv *oauthtest.Server, network *testkit.Network) {
+		f(t, srv, discovery.Config{Issuer: srv.Issuer(), Client: network.Through(t, discovery.NewClient())})
 	})
 }
 

@@ -13,18 +13,23 @@ import (
 
 const mcpResource = "https://mcp.example.com/mcp"
 
-// newJWT returns a verifier for the tokens of srv, with srv's keys fetched over
-// HTTP.
-func newJWT(t *testing.T, srv *oauthtest.Server, now func() time.Time, change func(*token.JWTConfig)) *token.JWT {
+// newKeys returns the keys of config's issuer, fetched over HTTP.
+func newKeys(t *testing.T, config discovery.Config) *discovery.Issuer {
 	t.Helper()
-	issuer, err := discovery.New(discovery.Config{Issuer: srv.Issuer(), Now: now})
+	issuer, err := discovery.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(issuer.Close)
+	return issuer
+}
+
+// newJWT returns a verifier for the tokens of srv, with srv's keys.
+func newJWT(t *testing.T, srv *oauthtest.Server, now func() time.Time, change func(*token.JWTConfig)) *token.JWT {
+	t.Helper()
 	config := token.JWTConfig{
 		Issuer:   srv.Issuer(),
-		Keys:     issuer,
+		Keys:     newKeys(t, discovery.Config{Issuer: srv.Issuer(), Now: now}),
 		Audience: []string{mcpResource},
 		Now:      now,
 	}

@@ -1,7 +1,6 @@
 package token_test
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -201,7 +200,7 @@ func TestGitHubOutcomes(t *testing.T) {
 			srv := newGitHubServer(t)
 			srv.SetFault(tc.at, tc.fault)
 			raw := ours(srv)
-			tok, err := judge(soon(t), newGitHub(t, srv, nil), raw)
+			tok, err := judge(t.Context(), newGitHub(t, srv, nil), raw)
 			if got := outcome(tok, err); got != tc.want {
 				t.Errorf("got %s (%v), want %s", got, err, tc.want)
 			}
@@ -278,14 +277,8 @@ func TestGitHubRateLimit(t *testing.T) {
 func TestGitHubGivesUp(t *testing.T) {
 	t.Parallel()
 	for _, at := range []oauthtest.Endpoint{oauthtest.Introspection, oauthtest.Userinfo} {
-		for _, fault := range []oauthtest.Fault{oauthtest.Hang(), oauthtest.HangBody(), oauthtest.Drip(50 * time.Millisecond)} {
-			srv := newGitHubServer(t)
-			srv.SetFault(at, fault)
-			ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
-			defer cancel()
-			if got := outcome(judge(ctx, newGitHub(t, srv, nil), ours(srv))); got != "unavailable" {
-				t.Errorf("%s: got %s, want unavailable", at, got)
-			}
-		}
+		checkGivesUp(t, oauthtest.Options{Personality: oauthtest.GitHub}, at, func(t *testing.T, srv *oauthtest.Server, client *http.Client) (token.Verifier, string) {
+			return newGitHub(t, srv, func(c *token.GitHubConfig) { c.Client = client }), ours(srv)
+		})
 	}
 }

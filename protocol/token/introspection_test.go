@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -158,7 +159,7 @@ func TestIntrospectionOutcomes(t *testing.T) {
 			srv := oauthtest.New(t, oauthtest.Options{})
 			srv.SetFault(oauthtest.Introspection, tc.fault)
 			raw := srv.Opaque(nil)
-			tok, err := judge(soon(t), newIntrospection(t, srv, nil), raw)
+			tok, err := judge(t.Context(), newIntrospection(t, srv, nil), raw)
 			if got := outcome(tok, err); got != tc.want {
 				t.Errorf("got %s (%v), want %s", got, err, tc.want)
 			}
@@ -175,6 +176,13 @@ func TestIntrospectionOutcomes(t *testing.T) {
 	if got := elsewhere.Count(oauthtest.Any); got != 0 {
 		t.Errorf("%d requests followed a redirect", got)
 	}
+}
+
+func TestIntrospectionGivesUp(t *testing.T) {
+	t.Parallel()
+	checkGivesUp(t, oauthtest.Options{}, oauthtest.Introspection, func(t *testing.T, srv *oauthtest.Server, client *http.Client) (token.Verifier, string) {
+		return newIntrospection(t, srv, func(c *token.IntrospectionConfig) { c.Client = client }), srv.Opaque(nil)
+	})
 }
 
 // A server that repeats the token doesn't get it into claims.

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -57,12 +60,33 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// soon is more than an answer takes, and less than a test may.
-func soon(t *testing.T) context.Context {
+// checkGivesUp checks that the verifier that make returns, asked about raw, gives up
+// with its context while an endpoint takes its time, on a fake clock.
+func checkGivesUp(t *testing.T, opts oauthtest.Options, endpoint oauthtest.Endpoint, make func(t *testing.T, srv *oauthtest.Server, client *http.Client) (v token.Verifier, raw string)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	t.Cleanup(cancel)
-	return ctx
+	for name, fault := range map[string]oauthtest.Fault{
+		"hangs": oauthtest.Hang(), "hangs in the body": oauthtest.HangBody(), "drips": oauthtest.Drip(time.Second / 2),
+	} {
+		t.Run(string(endpoint)+" "+name, func(t *testing.T) {
+			t.Parallel()
+			oauthtest.Bubble(t, opts, func(t *testing.T, srv *oauthtest.Server, network *testkit.Network) {
+				srv.SetFault(endpoint, fault)
+				v, raw := make(t, srv, network.Through(t, discovery.NewClient()))
+				const limit = 2300 * time.Millisecond
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				began := time.Now()
+				tok, err := judge(ctx, v, raw)
+				if got := outcome(tok, err); got != "unavailable" {
+					t.Errorf("got %s (%v), want unavailable", got, err)
+				}
+				if got := time.Since(began); got != limit {
+					t.Errorf("gave up after %v, want %v", got, limit)
+				}
+				checkQuiet(t, raw, tok, err)
+			})
+		})
+	}
 }
 
 // roundTrip is an [http.RoundTripper] made of a function.

@@ -1,7 +1,6 @@
 package token_test
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -120,7 +119,7 @@ func TestUserinfoOutcomes(t *testing.T) {
 			srv := oauthtest.New(t, oauthtest.Options{})
 			srv.SetFault(oauthtest.Userinfo, tc.fault)
 			raw := srv.Opaque(nil)
-			tok, err := judge(soon(t), newUserinfo(t, srv, nil), raw)
+			tok, err := judge(t.Context(), newUserinfo(t, srv, nil), raw)
 			if got := outcome(tok, err); got != tc.want {
 				t.Errorf("got %s (%v), want %s", got, err, tc.want)
 			}
@@ -166,28 +165,11 @@ func TestUserinfoRetryAfter(t *testing.T) {
 	}
 }
 
-// A verifier gives up with its context, wherever the endpoint stands.
 func TestUserinfoGivesUp(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]oauthtest.Fault{
-		"hang": oauthtest.Hang(), "hang in the body": oauthtest.HangBody(), "drip": oauthtest.Drip(50 * time.Millisecond),
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			srv := oauthtest.New(t, oauthtest.Options{})
-			srv.SetFault(oauthtest.Userinfo, fault)
-			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-			defer cancel()
-			began := time.Now()
-			tok, err := judge(ctx, newUserinfo(t, srv, nil), srv.Opaque(nil))
-			if got := outcome(tok, err); got != "unavailable" {
-				t.Errorf("got %s (%v), want unavailable", got, err)
-			}
-			if took := time.Since(began); took > 2*time.Second {
-				t.Errorf("took %v", took)
-			}
-		})
-	}
+	checkGivesUp(t, oauthtest.Options{}, oauthtest.Userinfo, func(t *testing.T, srv *oauthtest.Server, client *http.Client) (token.Verifier, string) {
+		return newUserinfo(t, srv, func(c *token.UserinfoConfig) { c.Client = client }), srv.Opaque(nil)
+	})
 }
 
 // A JWT is for another verifier, even if this one is asked directly.
