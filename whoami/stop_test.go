@@ -11,6 +11,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -89,11 +90,7 @@ func (h *sseHandler) count() int {
 // waitForNone waits until h holds no session.
 func waitForNone(t *testing.T, h *sseHandler) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); h.count() > 0; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d sessions remain", h.count())
-		}
-	}
+	testkit.Eventually(t, "the end of all sessions", func() bool { return h.count() == 0 })
 }
 
 // A session leaves nothing behind.

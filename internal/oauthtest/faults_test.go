@@ -9,15 +9,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // get makes a request that follows no redirect, and reads the whole answer.
-func get(ctx context.Context, url string) (*http.Response, string, error) {
+func get(ctx context.Context, transport http.RoundTripper, url string) (*http.Response, string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, "", err
 	}
-	answer, err := http.DefaultTransport.RoundTrip(r)
+	answer, err := transport.RoundTrip(r)
 	if err != nil {
 		return nil, "", err
 	}
@@ -26,17 +28,22 @@ func get(ctx context.Context, url string) (*http.Response, string, error) {
 	return answer, string(body), err
 }
 
+// through returns a transport that dials in network.
+func through(t *testing.T, network *testkit.Network) http.RoundTripper {
+	t.Helper()
+	return network.Through(t, &http.Client{Transport: &http.Transport{}}).Transport
+}
+
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	srv := New(t, Options{})
-	honest := string(srv.JWKSDocument())
+	const honest = "the key set"
 	tests := []struct {
 		name   string
 		fault  Fault
 		status int
 		body   string // wanted as a part
 		err    bool
-		slow   bool // gives no complete answer in time
+		slow   bool // gives no complete answer within an hour
 	}{
 		{name: "none", status: 200, body: honest},
 		{name: "status", fault: Status(500), status: 500, body: "upstream-secret"},
@@ -49,34 +56,35 @@ func TestFaults(t *testing.T) {
 		{name: "truncate", fault: Truncate(), err: true},
 		{name: "hang", fault: Hang(), slow: true},
 		{name: "hang in the body", fault: HangBody(), slow: true},
-		{name: "hold", fault: Hold(make(chan struct{})), slow: true},
+		{name: "hold", fault: Hold(nil), slow: true},
 		{name: "drip", fault: Drip(time.Minute), slow: true},
-		{name: "drip, fast", fault: Drip(time.Microsecond), status: 200, body: honest},
-		{name: "delay", fault: Delay(time.Millisecond), status: 200, body: honest},
+		{name: "drip, fast", fault: Drip(time.Second), status: 200, body: honest},
+		{name: "delay", fault: Delay(time.Minute), status: 200, body: honest},
 		{name: "rewrite", fault: Rewrite(map[string]any{"keys": Absent, "a": 1}), status: 200, body: `{"a":1}`},
 		{name: "no more times", fault: Times(0, Close()), status: 200, body: honest},
 		{name: "once", fault: Times(1, Close()), err: true},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { // one after the other: they share the fault
-			srv.SetFault(JWKS, tt.fault)
-			limit := 10 * time.Second
-			if tt.slow {
-				limit = 100 * time.Millisecond
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), limit)
-			defer cancel()
-			before := srv.Count(JWKS)
-			answer, body, err := get(ctx, srv.Endpoint(JWKS))
-			switch {
-			case tt.slow != errors.Is(err, context.DeadlineExceeded), (tt.err || tt.slow) != (err != nil):
-				t.Fatalf("got error %v, want slow: %v, failed: %v", err, tt.slow, tt.err)
-			case err == nil && (answer.StatusCode != tt.status || !strings.Contains(body, tt.body)):
-				t.Errorf("got %d %q, want %d %q", answer.StatusCode, body, tt.status, tt.body)
-			}
-			if n := srv.Count(JWKS) - before; n != 1 {
-				t.Errorf("got %d requests counted, want 1", n)
-			}
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			Bubble(t, Options{}, func(t *testing.T, srv *Server, network *testkit.Network) {
+				srv.SetFault(JWKS, tt.fault)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				answer, body, err := get(ctx, through(t, network), srv.Endpoint(JWKS))
+				switch {
+				case tt.slow != errors.Is(err, context.DeadlineExceeded), (tt.err || tt.slow) != (err != nil):
+					t.Fatalf("got error %v, want slow: %v, failed: %v", err, tt.slow, tt.err)
+				case err != nil:
+				case tt.body == honest && body != string(srv.JWKSDocument()):
+					t.Errorf("got %q, want the key set", body)
+				case answer.StatusCode != tt.status, tt.body != honest && !strings.Contains(body, tt.body):
+					t.Errorf("got %d %q, want %d %q", answer.StatusCode, body, tt.status, tt.body)
+				}
+				if n := srv.Count(JWKS); n != 1 {
+					t.Errorf("got %d requests counted, want 1", n)
+				}
+			})
 		})
 	}
 }
@@ -85,7 +93,7 @@ func TestHugeIsGood(t *testing.T) {
 	t.Parallel()
 	srv := New(t, Options{})
 	srv.SetFault(Any, Huge(3))
-	_, body, err := get(t.Context(), srv.Endpoint(JWKS))
+	_, body, err := get(t.Context(), http.DefaultTransport, srv.Endpoint(JWKS))
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
@@ -101,7 +109,7 @@ func TestWrongIssuer(t *testing.T) {
 	t.Parallel()
 	srv := New(t, Options{})
 	srv.SetFault(Metadata, WrongIssuer("https://evil.example"))
-	_, body, err := get(t.Context(), srv.Issuer()+"/.well-known/openid-configuration")
+	_, body, err := get(t.Context(), http.DefaultTransport, srv.Issuer()+"/.well-known/openid-configuration")
 	if err != nil || !strings.Contains(body, `"issuer":"https://evil.example"`) {
 		t.Errorf("got %s, %v, want the wrong issuer", body, err)
 	}
@@ -109,13 +117,18 @@ func TestWrongIssuer(t *testing.T) {
 
 func TestHoldReleases(t *testing.T) {
 	t.Parallel()
-	srv := New(t, Options{})
-	release := make(chan struct{})
-	srv.SetFault(JWKS, Hold(release))
-	time.AfterFunc(10*time.Millisecond, func() { close(release) })
-	if answer, _, err := get(t.Context(), srv.Endpoint(JWKS)); err != nil || answer.StatusCode != http.StatusOK {
-		t.Errorf("got error %v, want the honest answer", err)
-	}
+	Bubble(t, Options{}, func(t *testing.T, srv *Server, network *testkit.Network) {
+		release := make(chan struct{})
+		srv.SetFault(JWKS, Hold(release))
+		time.AfterFunc(time.Hour, func() { close(release) })
+		began := time.Now()
+		if answer, _, err := get(t.Context(), through(t, network), srv.Endpoint(JWKS)); err != nil || answer.StatusCode != http.StatusOK {
+			t.Errorf("got error %v, want the honest answer", err)
+		}
+		if got := time.Since(began); got != time.Hour {
+			t.Errorf("got the answer after %v, want an hour", got)
+		}
+	})
 }
 
 // TestHangEndsWithTheTest would time out if a hanging handler outlived its test.
@@ -127,20 +140,13 @@ func TestHangEndsWithTheTest(t *testing.T) {
 			srv := New(t, Options{})
 			srv.SetFault(Any, fault)
 			go func() {
-				_, _, err := get(context.Background(), srv.Endpoint(JWKS))
+				_, _, err := get(context.Background(), http.DefaultTransport, srv.Endpoint(JWKS))
 				failed <- err
 			}()
-			for srv.Count(JWKS) == 0 {
-				time.Sleep(time.Millisecond)
-			}
+			testkit.Eventually(t, "the request", func() bool { return srv.Count(JWKS) > 0 })
 		})
-		select {
-		case err := <-failed:
-			if err == nil {
-				t.Errorf("%s: got a complete answer", name)
-			}
-		case <-time.After(10 * time.Second):
-			t.Errorf("%s: the client still waits", name)
+		if err := testkit.Receive(t, name+": the client's error", failed); err == nil {
+			t.Errorf("%s: got a complete answer", name)
 		}
 	}
 }
