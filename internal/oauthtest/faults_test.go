@@ -67,7 +67,7 @@ func TestFaults(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			Bubble(t, Options{}, func(t *testing.T, srv *Server, network *testkit.Network) {
+			Bubble(t, Options{Algorithm: "ES256"}, func(t *testing.T, srv *Server, network *testkit.Network) {
 				srv.SetFault(JWKS, tt.fault)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 				defer cancel()
@@ -117,7 +117,7 @@ func TestWrongIssuer(t *testing.T) {
 
 func TestHoldReleases(t *testing.T) {
 	t.Parallel()
-	Bubble(t, Options{}, func(t *testing.T, srv *Server, network *testkit.Network) {
+	Bubble(t, Options{Algorithm: "ES256"}, func(t *testing.T, srv *Server, network *testkit.Network) {
 		release := make(chan struct{})
 		srv.SetFault(JWKS, Hold(release))
 		time.AfterFunc(time.Hour, func() { close(release) })
