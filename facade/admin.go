@@ -36,8 +36,8 @@ func (adminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{{Pattern: "/mcp_auth_facade/sweep", Handler: caddy.AdminHandlerFunc(serveSweep)}}
 }
 
-// minUnused is the least time after which a client counts as unused: its use is
-// known by the day.
+// minUnused is the shortest time after which a client may count as unused. The
+// last use is only known to the day.
 const minUnused = 2 * useResolution
 
 func serveSweep(w http.ResponseWriter, r *http.Request) error {
@@ -74,7 +74,7 @@ func serveSweep(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, map[string]any{"removed": removed})
 }
 
-// sweepers are the registrars of the running configurations, the latest last.
+// sweepers are the registrars of the running configurations, the newest last.
 var sweepers = struct {
 	sync.Mutex
 	byIssuer map[string][]*Sweeper

@@ -18,19 +18,20 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
-// authorization is a request to the authorization endpoint as it was read. It is
-// judged, sealed and handed on in this form alone.
+// authorization is a request to the authorization endpoint as it was read. Only
+// this form of it is judged, sealed and passed on.
 type authorization struct {
 	endpoint *guarded
-	// query and form are the parameters by where they were. Servers' own pages
-	// repeat those of the query in their forms (RFC 6749, section 3.1).
+	// query and form are the parameters by where they were sent. Servers' own
+	// pages repeat the query's parameters in their forms (RFC 6749, section 3.1).
 	query, form url.Values
-	// judged are the parameters of both, which agree.
+	// judged are the parameters of both, which must agree.
 	judged  url.Values
 	repairs []string
 }
 
-// authorize looks at an authorization request before the server does.
+// authorize inspects an authorization request before the authorization server
+// gets it.
 func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, g *guarded, next caddyhttp.Handler) error {
 	a, err := h.readAuthorization(r, g)
 	if err != nil {
@@ -73,7 +74,7 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, g *guarded, 
 	return next.ServeHTTP(h.onAnswer(v, a), r)
 }
 
-// readAuthorization reads and repairs a request, or refuses one that could be
+// readAuthorization reads and repairs a request. It refuses one that could be
 // read in two ways.
 func (h *Handler) readAuthorization(r *http.Request, g *guarded) (*authorization, error) {
 	if err := reading.CheckHeaders(r.Header); err != nil {
@@ -98,7 +99,8 @@ func (h *Handler) readAuthorization(r *http.Request, g *guarded) (*authorization
 	if err != nil {
 		return nil, err
 	}
-	// Repairs come first: a server's form repeats what it got, after repairs.
+	// Repairs come first: a server's form repeats the parameters that the server
+	// got, which were repaired.
 	switch {
 	case reading.IsAuthorization(a.query):
 		a.repairs = append(a.repairs, h.repairs.Apply(a.query)...)
@@ -115,8 +117,9 @@ func (h *Handler) readAuthorization(r *http.Request, g *guarded) (*authorization
 	return a, err
 }
 
-// readForm reads the form of a server's own page. That of a refusal may stand for
-// DELETE, as Rails and Laravel have it: nobody gets a code by that.
+// readForm reads the form of a server's own page. The form for refusing may stand
+// for DELETE, as in Rails and Laravel. That is allowed, because it gives nobody a
+// code.
 func (h *Handler) readForm(r *http.Request) (url.Values, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
@@ -131,13 +134,14 @@ func (h *Handler) readForm(r *http.Request) (url.Values, error) {
 	return form, nil
 }
 
-// decisive are parameters that must be the same, also empty, wherever they are.
+// decisive are parameters that must be the same in query and form, even if one is
+// empty.
 var decisive = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "code_challenge", "code_challenge_method", "state", "scope", "resource", "prompt",
 }
 
-// merge returns the parameters of a query and a form. Which of two values a
-// server takes nobody knows.
+// merge returns the parameters of a query and a form. It refuses differing
+// values, because servers differ in which one they use.
 func (h *Handler) merge(query, form url.Values) (url.Values, error) {
 	merged := make(url.Values, len(query)+len(form))
 	for name, values := range query {
@@ -156,8 +160,8 @@ func (h *Handler) merge(query, form url.Values) (url.Values, error) {
 	return merged, nil
 }
 
-// checkAuthorization returns an error if the server behind must not see an
-// authorization request with the parameters.
+// checkAuthorization returns an error if the authorization server must not see a
+// request with these parameters.
 func (h *Handler) checkAuthorization(parameters url.Values) error {
 	if err := repair.CheckAuthorization(parameters); err != nil {
 		return err
@@ -177,8 +181,8 @@ func (h *Handler) checkAuthorization(parameters url.Values) error {
 	return nil
 }
 
-// checkClientID refuses what a server might take for the identifier that clients
-// share.
+// checkClientID refuses an identifier that a server might take for the one that
+// clients share.
 func (h *Handler) checkClientID(id string) error {
 	if h.shared != nil && id != h.shared.SharedClientID() && reading.SameIdentifier(h.shared.SharedClientID(), id) {
 		return errors.New("the client_id is not exactly the registered one")
@@ -186,18 +190,19 @@ func (h *Handler) checkClientID(id string) error {
 	return nil
 }
 
-// isShared reports whether a request is of the client that is many.
+// isShared reports whether a request has the client identifier that clients
+// share.
 func (h *Handler) isShared(parameters url.Values) bool {
 	return h.shared != nil && parameters.Get("client_id") == h.shared.SharedClientID()
 }
 
-// asking is who has to ask the user before a client gets a code.
+// asking says who must ask the user before a client gets a code.
 type asking int
 
 const (
 	noQuestion    asking = iota
 	ourQuestion          // the façade
-	theirQuestion        // the server behind, whatever it remembers
+	theirQuestion        // the authorization server, even if it remembers an answer
 )
 
 func (h *Handler) asking(v *browser.Visit, a *authorization) (asking, error) {
@@ -212,19 +217,21 @@ func (h *Handler) asking(v *browser.Visit, a *authorization) (asking, error) {
 		}
 		return ourQuestion, nil
 	case alike && h.mayBeAnyProgram(a.judged.Get("redirect_uri")):
-		// Any program can register with the same words, and gets the identifier
-		// of the one that the user has allowed (RFC 8252, section 8.6).
+		// Any program can register with the same metadata, and gets the
+		// identifier of the program that the user has allowed (RFC 8252, section
+		// 8.6).
 		return theirQuestion, nil
 	}
 	return noQuestion, nil
 }
 
-// mayBeAnyProgram reports whether a redirect URI may lead to a program on the user's
-// computer that registered here. The server behind need not compare it exactly: one
-// that parses addresses takes HTTP://LOCALHOST and http://127.1 for loopback, and
-// none at all for the only one that the client has. So all of them may, save for
-// those that nobody could have registered, however they are read: plain http on a
-// web site, and the private schemes of the operator's own applications.
+// mayBeAnyProgram reports whether a redirect URI may lead to a program on the
+// user's computer that registered here. The authorization server may not compare
+// it exactly: one that parses URIs takes HTTP://LOCALHOST and http://127.1 for
+// loopback, and a missing one for the client's only redirect URI. So the answer
+// is yes, except for URIs that can't have been registered, however they are read:
+// plain http to a web site, and private schemes of the operator's own
+// applications.
 func (h *Handler) mayBeAnyProgram(redirect string) bool {
 	u, err := url.Parse(redirect)
 	switch {
@@ -239,8 +246,8 @@ func (h *Handler) mayBeAnyProgram(redirect string) bool {
 	return slices.Contains(h.policy.PrivateSchemes, u.Scheme)
 }
 
-// askForConsent has the server behind ask, whatever it remembers (OpenID Connect
-// Core 1.0, section 3.1.2.1).
+// askForConsent tells the authorization server to ask the user, even if it
+// remembers an answer (OpenID Connect Core 1.0, section 3.1.2.1).
 func (a *authorization) askForConsent() {
 	prompts := strings.Fields(a.judged.Get("prompt"))
 	if slices.Contains(prompts, "consent") {
@@ -255,7 +262,7 @@ func (a *authorization) askForConsent() {
 	a.repairs = append(a.repairs, "asked for consent")
 }
 
-// repaired says what was done to a request.
+// repaired counts a request that is passed on, and logs what was repaired.
 func (h *Handler) repaired(r *http.Request, endpoint string, done []string) {
 	if len(done) == 0 {
 		h.count(endpoint, "ok")
@@ -266,14 +273,15 @@ func (h *Handler) repaired(r *http.Request, endpoint string, done []string) {
 	logField(r.Context(), "mcp_auth_facade_repairs", strings.Join(slices.Compact(done), ", "))
 }
 
-// isTooLong reports whether err is about a body that is longer than its bound.
+// isTooLong reports whether err is about a body that exceeds its limit.
 func isTooLong(err error) bool {
 	_, ok := errors.AsType[*http.MaxBytesError](err)
 	return ok
 }
 
-// refusePage refuses an authorization request on a page: whether its redirect
-// URI is the client's only the server behind knows, so nobody is sent there.
+// refusePage refuses an authorization request on a page. The browser is not sent
+// to the redirect URI, because only the authorization server knows whether that
+// is the client's.
 func (h *Handler) refusePage(w http.ResponseWriter, r *http.Request, endpoint string, cause error) error {
 	unread.Answer(w, r)
 	h.count(endpoint, "invalid_request")

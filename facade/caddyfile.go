@@ -16,13 +16,13 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterDirective("mcp_auth_facade", parseCaddyfile)
-	// Where mcp_auth_server stands, and for the same reason: before anything
+	// At the place of mcp_auth_server, for the same reason: before any handler
 	// that asks for credentials.
 	httpcaddyfile.RegisterDirectiveOrder("mcp_auth_facade", httpcaddyfile.After, "try_files")
 }
 
-// parseCaddyfile sets up the handler for every request of the site: it takes no
-// matcher, and says so.
+// parseCaddyfile sets up the handler for every request of the site. It refuses a
+// matcher.
 func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	handler := new(Handler)
 	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {

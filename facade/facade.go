@@ -1,6 +1,6 @@
 // Package facade makes an existing authorization server usable for MCP clients,
-// without becoming one: complete metadata, a registration endpoint, and repairs
-// of requests that the server would not understand.
+// without becoming one. It provides complete metadata and a registration
+// endpoint, and repairs requests that the server would not understand.
 package facade
 
 import (
@@ -51,46 +51,49 @@ type Handler struct {
 	// Required.
 	Issuer string `json:"issuer"`
 
-	// A known kind of server: the settings that it needs. Settings given here
-	// override them. One of django-oauth-toolkit, logto, keycloak, auth0, entra,
-	// cognito, google. Default: none.
+	// A known kind of server, whose settings are used where none are given here.
+	// One of django-oauth-toolkit, logto, keycloak, auth0, entra, cognito,
+	// google. Default: none.
 	Preset string `json:"preset,omitempty"`
 
-	// Where the server is reached, if not at the issuer: its metadata is fetched
-	// from there, and its URLs begin with this address.
+	// The address of the server, if it can't be reached at the issuer: its
+	// metadata is fetched from there, and its URLs begin with this address.
+	// Default: the issuer.
 	Upstream string `json:"upstream,omitempty"`
 
-	// Where the metadata is: the URL of a document, or `off` if there is none.
-	// Default: where clients look, below the upstream or the issuer.
+	// The URL of the metadata document, or `off` if there is none. Default: where
+	// clients look, below the upstream or the issuer.
 	Discovery string `json:"discovery,omitempty"`
 
-	// Metadata fields to set or correct.
+	// Metadata fields to set or correct (RFC 8414, section 2). Default: none.
 	Metadata map[string]any `json:"metadata,omitempty"`
 
-	// Metadata fields to remove.
+	// Metadata fields to remove. Default: none.
 	Remove []string `json:"remove,omitempty"`
 
 	// How clients are registered. Default: not by this handler; the registration
-	// endpoint of the server's own metadata remains.
+	// endpoint in the server's own metadata remains.
 	RegistrarRaw json.RawMessage `json:"register,omitempty" caddy:"namespace=http.mcp_auth.registrars inline_key=registrar"`
 
-	// Schemes of native applications that are allowed in redirect URIs beside
-	// https and loopback.
+	// Schemes of native applications that are allowed in redirect URIs, in
+	// addition to https and loopback. Default: none.
 	PrivateSchemes []string `json:"private_schemes,omitempty"`
 
 	// Parameters to remove from authorization and token requests, such as
-	// `resource`.
+	// `resource`. Default: none.
 	Strip []string `json:"strip,omitempty"`
 
 	// Parameters to set in authorization and token requests, such as `audience`.
+	// Default: none.
 	Add map[string]string `json:"add,omitempty"`
 
-	// Maps the scopes that clients use to the server's names for them.
+	// Maps the scopes that clients use to the server's names for them. Default:
+	// none.
 	Scopes map[string]string `json:"scopes,omitempty"`
 
-	// `upstream` says that the server asks its users for consent per client
-	// itself. Default: where clients share one client identifier, users are
-	// asked here, once per redirect URI.
+	// `upstream` says that the server itself asks its users for consent for each
+	// client. Default: if clients share one client identifier, the façade asks,
+	// once per redirect URI.
 	Consent string `json:"consent,omitempty"`
 
 	logger    *zap.Logger
@@ -161,8 +164,8 @@ func (h *Handler) Cleanup() error {
 	return nil
 }
 
-// unavailable says that nobody knows yet what the server looks like: to people on
-// a page, to programs in JSON.
+// unavailable reports that the server's metadata is not available: to people on a
+// page, to programs in JSON.
 func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, endpoint string, err error) error {
 	unread.Answer(w, r)
 	h.count(endpoint, "temporarily_unavailable")
@@ -179,7 +182,7 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, endpoint s
 	}
 	pages.Message{
 		Site:   h.site,
-		Title:  "This doesn't work just now",
+		Title:  "This doesn't work right now",
 		Text:   "The server that signs you in did not respond.",
 		Cure:   "Try again in a minute.",
 		Detail: "temporarily_unavailable: " + says,
@@ -187,8 +190,8 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, endpoint s
 	return nil
 }
 
-// unavailableAnywhere answers while nobody knows which address is which: people
-// with a browser on a page, programs in JSON.
+// unavailableAnywhere answers a request while the endpoints are unknown: people
+// with a browser get a page, programs JSON.
 func (h *Handler) unavailableAnywhere(w http.ResponseWriter, r *http.Request, err error) error {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -214,7 +217,7 @@ func logField(ctx context.Context, name, value string) {
 
 // writeError answers with an OAuth error in JSON.
 func writeError(w http.ResponseWriter, status int, code, description string) {
-	// Nobody is left to tell about a failed write.
+	// Nothing can be done about a failed write.
 	_ = writeJSON(w, status, map[string]any{"error": code, "error_description": description})
 }
 

@@ -24,8 +24,8 @@ func init() {
 }
 
 // Forward passes registrations on to the server's own endpoint, and adds what
-// that lacks: the check of redirect URIs, a limit, CORS. The server gets what was
-// judged, and nothing else of the request.
+// that lacks: a check of the redirect URIs, a limit, CORS. The server gets what
+// was judged, and nothing else of the request.
 type Forward struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -87,11 +87,12 @@ func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[strin
 	return nil, fmt.Errorf("%w: the registration endpoint answered %d", ErrUnavailable, resp.StatusCode)
 }
 
-// maxRegistrationAnswer bounds the answer of a registration endpoint, in bytes.
+// maxRegistrationAnswer bounds the response of a registration endpoint, in bytes.
 const maxRegistrationAnswer = 4 * registration.MaxBody
 
-// refusedBy returns what a client is told whom the server refuses: the server's
-// words, for they say which policy it was, and trying again doesn't help.
+// refusedBy returns the error for a client that the server refuses. It has the
+// server's words, because they say which policy it was, and trying again doesn't
+// help.
 func refusedBy(status int, answer map[string]any) error {
 	refused := &RefusedError{Code: "invalid_client_metadata", Description: "The authorization server refuses the registration."}
 	code, _ := answer["error"].(string)
@@ -124,12 +125,12 @@ func refusedBy(status int, answer map[string]any) error {
 	return refused
 }
 
-// request returns what is sent: what was parsed and judged, and no other member
-// of the client's request. Grants that need no user at the authorization endpoint
-// are left out (RFC 7591, section 2, lets a server replace what it doesn't
-// support), and so is what a server would fetch. Scopes are as the server knows
-// them: clients register with those that they will ask for, and servers refuse
-// unknown ones.
+// request returns the request for the server: what was parsed and judged, and no
+// other member of the client's request. Grants that don't use the authorization
+// endpoint are left out (RFC 7591, section 2, lets a server replace what it
+// doesn't support), and so are URLs that a server would fetch. Scopes have the
+// server's names: clients register with those that they will request, and servers
+// refuse unknown ones.
 func (f *forwarding) request(m *ClientMetadata) ([]byte, error) {
 	metadata := map[string]any{
 		"redirect_uris":  m.RedirectURIs,

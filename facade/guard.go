@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
-// requestKind is what a request is to the façade.
+// requestKind is how the façade handles a request.
 type requestKind int
 
 const (
@@ -19,23 +19,23 @@ const (
 	authorizationRequest
 	consentRequest
 	registrationRequest
-	tokenRequest   // also to revoke tokens, and to ask about them
-	refusedRequest // what the façade can't look into
+	tokenRequest   // also for revocation and introspection
+	refusedRequest // what the façade can't inspect
 )
 
 // guarded is an endpoint on the issuer's origin.
 type guarded struct {
 	kind requestKind
-	// address is where it is, without a query.
+	// address is its URL, without a query.
 	address string
 	// path is its escaped path.
 	path string
-	// label names it in the metrics.
+	// label is its name in the metrics.
 	label string
 }
 
-// guardedEndpoints are those of the server behind, by their fields in the
-// metadata, which the façade looks at if they are on its origin.
+// guardedEndpoints are the endpoints of the authorization server, by their
+// metadata fields. The façade inspects requests to those on the issuer's origin.
 var guardedEndpoints = []struct {
 	field string
 	kind  requestKind
@@ -64,13 +64,13 @@ func (h *Handler) ownGuards() []guarded {
 	return list
 }
 
-// serverGuards returns the endpoints of the server behind. fields are the
-// metadata that clients get, discovered is what the server says.
+// serverGuards returns the endpoints of the authorization server. fields is the
+// metadata that clients get, discovered is the server's own.
 func (h *Handler) serverGuards(fields, discovered map[string]any) (list []guarded) {
 	for _, endpoint := range guardedEndpoints {
 		address, ok := fields[endpoint.field].(string)
 		if !ok {
-			// Not for clients, but it is there.
+			// Clients aren't told about it, but the endpoint exists.
 			address, _ = discovered[endpoint.field].(string)
 			address = h.corrected.Public(address)
 		}
@@ -83,10 +83,10 @@ func (h *Handler) serverGuards(fields, discovered map[string]any) (list []guarde
 	return list
 }
 
-// guard returns the endpoint that a request is for, and nil if it is for none.
-// Which these are may have to be discovered first: the error says that it can't
-// be had. A path that only might be read as an endpoint's has an error of the
-// type *misread.
+// guard returns the endpoint that a request is for, or nil if it is for none. The
+// endpoints may have to be discovered first; the error says that this failed. A
+// path that a server might read as an endpoint's has an error of the type
+// *misread.
 func (h *Handler) guard(r *http.Request) (*guarded, error) {
 	path := r.URL.EscapedPath()
 	g, err := find(h.own, path)
@@ -118,15 +118,15 @@ func find(list []guarded, path string) (*guarded, error) {
 	return nil, nil
 }
 
-// misread is the error of a path that some servers take for an endpoint's.
+// misread is the error of a path that some servers might read as an endpoint's.
 type misread struct{ endpoint string }
 
 func (e *misread) Error() string {
 	return fmt.Sprintf("the path is not exactly that of the endpoint in the metadata, %s, but could be taken for it", e.endpoint)
 }
 
-// mayBeGuarded reports whether a request could be for an endpoint while nobody
-// knows which these are.
+// mayBeGuarded reports whether a request could be for an endpoint while the
+// endpoints are unknown.
 func (h *Handler) mayBeGuarded(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
@@ -135,7 +135,8 @@ func (h *Handler) mayBeGuarded(r *http.Request) bool {
 	return true
 }
 
-// refuseMisread refuses a request whose path could be taken for an endpoint's.
+// refuseMisread refuses a request whose path a server might read as an
+// endpoint's.
 func (h *Handler) refuseMisread(w http.ResponseWriter, r *http.Request, g *guarded, cause error) error {
 	if g.kind == authorizationRequest || g.kind == consentRequest {
 		return h.refusePage(w, r, g.label, cause)
@@ -144,7 +145,8 @@ func (h *Handler) refuseMisread(w http.ResponseWriter, r *http.Request, g *guard
 	return nil
 }
 
-// guards returns the endpoints of the server behind, once they are known.
+// guards returns the endpoints of the authorization server. The error says that
+// they can't be discovered.
 func (h *Handler) guards(ctx context.Context) ([]guarded, error) {
 	if _, err := h.fields(ctx); err != nil {
 		return nil, err

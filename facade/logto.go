@@ -28,15 +28,15 @@ func init() {
 }
 
 // Logto registers clients as third-party applications of a Logto tenant, through
-// its Management API: users are asked for consent. A public client that registers
-// again with the same metadata gets the same application; where any program could
-// be that client, users are asked each time. A client with a secret always gets an
-// application of its own.
+// its Management API, so that users are asked for consent. A public client that
+// registers again with the same metadata gets the same application; where any
+// program could be that client, users are asked each time. A client with a secret
+// always gets an application of its own.
 type Logto struct {
 	// The tenant's endpoint, such as https://tenant.logto.app. Required.
 	Endpoint string `json:"endpoint"`
 
-	// Where the access token for the Management API is obtained. Default:
+	// The token endpoint for the Management API's access token. Default:
 	// /oidc/token below the endpoint, which is right for Logto Cloud and for
 	// self-hosted Logto.
 	TokenEndpoint string `json:"token_endpoint,omitempty"`
@@ -53,11 +53,12 @@ type Logto struct {
 	// Logto.
 	Resource string `json:"resource,omitempty"`
 
-	// User scopes that users may consent to, such as profile and email.
+	// User scopes that users may consent to, such as profile and email. Default:
+	// none.
 	UserScopes []string `json:"user_scopes,omitempty"`
 
 	// The ids of permissions that users may consent to, of the API resource that
-	// represents the MCP server.
+	// represents the MCP server. Default: none.
 	ResourceScopes []string `json:"resource_scopes,omitempty"`
 }
 
@@ -98,7 +99,8 @@ func (l *Logto) ClientRegistrar(info RegistrarInfo) (ClientRegistrar, error) {
 	}, nil
 }
 
-// applications are those that were made for clients, as the storage knows them.
+// applications are the applications made for clients, with their records in the
+// storage.
 type applications struct {
 	api     *logto.API
 	records Records
@@ -106,17 +108,18 @@ type applications struct {
 
 	mu     sync.Mutex
 	used   map[string]time.Time // when the use of a client was last stored
-	noting chan struct{}        // a place for each that is being stored
+	noting chan struct{}        // one slot for each use that is being stored
 }
 
-// maxNoting bounds how many uses are stored at once: strangers name clients too.
+// maxNoting bounds how many uses are stored at the same time, because anyone can
+// send requests with a client's identifier.
 const maxNoting = 4
 
 // ReusesIdentifiers implements [Reuser].
 func (*applications) ReusesIdentifiers() {}
 
-// application is the record of one. Its key is the hash of what the client
-// registered with.
+// application is the record of an application. Its key is a hash of the metadata
+// that the client registered with.
 type application struct {
 	ID      string    `json:"id"`
 	Name    string    `json:"name"`
@@ -125,16 +128,16 @@ type application struct {
 	Used    time.Time `json:"used"`
 }
 
-// Where the records are.
+// The prefixes of the records.
 const (
 	clientsPrefix = "logto/clients/"
 	idsPrefix     = "logto/ids/"
 )
 
-// useResolution is how exactly the use of a client is known.
+// useResolution is how precisely the last use of a client is known.
 const useResolution = 24 * time.Hour
 
-// applicationFor returns the application that fits what a client says of itself.
+// applicationFor returns the application for a client's metadata.
 func applicationFor(m *ClientMetadata) logto.Application {
 	app := logto.Application{Name: m.ClientName, Type: logto.Traditional}
 	if app.Name == "" {
@@ -182,9 +185,9 @@ func (a *applications) Register(ctx context.Context, m *ClientMetadata) (map[str
 	return answer, nil
 }
 
-// key returns where the record of an application is. Public clients with the same
-// metadata have the same. Who has a secret is to be told from all others, so such
-// a client never gets what another one has.
+// key returns the key of an application's record. Public clients with the same
+// metadata have the same key. A confidential client must be distinguishable from
+// all others, so it never gets the application of another one.
 func (a *applications) key(app logto.Application) (string, error) {
 	if app.Type == logto.Traditional {
 		return clientsPrefix + strings.ToLower(rand.Text()), nil
@@ -197,13 +200,13 @@ func (a *applications) key(app logto.Application) (string, error) {
 	return clientsPrefix + hex.EncodeToString(sum[:]), nil
 }
 
-// acquire returns the application, made now or before.
+// acquire returns the application, which may exist already.
 func (a *applications) acquire(ctx context.Context, app logto.Application) (logto.Application, error) {
 	key, err := a.key(app)
 	if err != nil {
 		return app, err
 	}
-	// Clients that begin at once get one application.
+	// Clients that register at the same time get one application.
 	unlock, err := a.records.Lock(ctx, key)
 	if err != nil {
 		return app, err
@@ -219,7 +222,7 @@ func (a *applications) acquire(ctx context.Context, app logto.Application) (logt
 		if exists || err != nil {
 			return renewed, err
 		}
-		// It was removed at Logto.
+		// It was deleted at Logto.
 		if err := a.records.Delete(ctx, idsPrefix+record.ID); err != nil {
 			return app, err
 		}
@@ -230,7 +233,7 @@ func (a *applications) acquire(ctx context.Context, app logto.Application) (logt
 	now := a.now()
 	record = &application{ID: app.ID, Name: app.Name, Type: app.Type, Created: now, Used: now}
 	if err := a.store(ctx, key, record); err != nil {
-		// Nobody would find it again.
+		// Without a record, it would never be found again.
 		return app, errors.Join(err, a.api.Delete(context.WithoutCancel(ctx), app.ID))
 	}
 	return app, a.store(ctx, idsPrefix+app.ID, key)
@@ -259,12 +262,12 @@ func (a *applications) store(ctx context.Context, key string, record any) error 
 	return a.records.Store(ctx, key, b)
 }
 
-// Used implements [Sweeper]. It doesn't keep the request waiting.
+// Used implements [Sweeper]. It doesn't delay the request.
 func (a *applications) Used(ctx context.Context, id string) {
 	if strings.ContainsFunc(id, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
 	}) || len(id) > 100 {
-		return // not one of Logto's: it is part of a storage key
+		return // not an identifier of Logto's; it becomes part of a storage key
 	}
 	a.mu.Lock()
 	recent := a.now().Sub(a.used[id]) < useResolution
@@ -275,7 +278,7 @@ func (a *applications) Used(ctx context.Context, id string) {
 	select {
 	case a.noting <- struct{}{}:
 	default:
-		return // the next time
+		return // the next use is stored
 	}
 	a.mu.Lock()
 	if len(a.used) > 10_000 {
@@ -289,11 +292,11 @@ func (a *applications) Used(ctx context.Context, id string) {
 		defer cancel()
 		var key string
 		if b, err := a.records.Load(ctx, idsPrefix+id); err != nil || json.Unmarshal(b, &key) != nil {
-			return // not one that was registered here
+			return // not registered here
 		}
 		unlock, err := a.records.Lock(ctx, key)
 		if err != nil {
-			return // another time
+			return // the next use tries again
 		}
 		defer unlock()
 		if record, err := a.load(ctx, key); err == nil && record != nil && record.ID == id {

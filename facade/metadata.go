@@ -16,9 +16,9 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 )
 
-// metadataPaths returns where clients look for the metadata: by RFC 8414 and
-// OpenID Connect, with the issuer's path and, as clients of 2025-03-26 do and
-// some others in the end, without.
+// metadataPaths returns where clients look for the metadata: the paths of RFC
+// 8414 and OpenID Connect Discovery, with the issuer's path, and without it, as
+// clients of 2025-03-26 do, and some others after that.
 func (h *Handler) metadataPaths() []string {
 	paths := []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
 	if h.base != "" {
@@ -35,17 +35,17 @@ func (h *Handler) metadataPaths() []string {
 func (h *Handler) isMetadata(path string) bool { return slices.Contains(h.metadataPaths(), path) }
 
 // ServesPath implements [inprocess.Server]: the front door in the same Caddy
-// reads the metadata here without a network.
+// reads the metadata without the network.
 func (h *Handler) ServesPath(path string) bool { return h.isMetadata(path) }
 
-// inside is the handler as the front door in the same Caddy sees it.
-type inside struct{ *Handler }
+// inProcessServer is the handler as the front door in the same Caddy sees it.
+type inProcessServer struct{ *Handler }
 
-func (h inside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	_ = h.serveMetadata(w, r) // it has answered
+func (h inProcessServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_ = h.serveMetadata(w, r) // an error was answered
 }
 
-// applied is the metadata as clients get it, made of what was discovered.
+// applied is the metadata that clients get, derived from what was discovered.
 type applied struct {
 	mu     sync.Mutex
 	from   *discovery.Metadata
@@ -54,7 +54,7 @@ type applied struct {
 	err    error
 }
 
-// fields returns the metadata as clients get it. It must not be changed.
+// fields returns the metadata that clients get. It must not be modified.
 func (h *Handler) fields(ctx context.Context) (map[string]any, error) {
 	if h.Discovery == "off" {
 		return h.applied.fields, nil // checked at provision
@@ -76,8 +76,8 @@ func (h *Handler) fields(ctx context.Context) (map[string]any, error) {
 	return a.fields, a.err
 }
 
-// serveMetadata serves the metadata (RFC 8414, section 3). Of a server that is
-// away it serves what was known last.
+// serveMetadata serves the metadata (RFC 8414, section 3). While the server is
+// unavailable, it serves the last known metadata.
 func (h *Handler) serveMetadata(w http.ResponseWriter, r *http.Request) error {
 	w = unread.Track(w, r)
 	header := w.Header()
@@ -101,8 +101,8 @@ func (h *Handler) serveMetadata(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, fields)
 }
 
-// preflight answers a CORS preflight for any web page: nothing here goes by
-// cookies.
+// preflight answers a CORS preflight. Every web page is allowed, because no
+// cookies are used.
 func preflight(w http.ResponseWriter, methods string) {
 	h := w.Header()
 	h.Set("Allow", methods+", OPTIONS")
@@ -112,8 +112,9 @@ func preflight(w http.ResponseWriter, methods string) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// observer says what an operator should fix. It looks up the logger each time,
-// because discovery outlives the configuration that began it.
+// observer returns a function that logs what an operator should fix. It looks up
+// the logger each time, because discovery outlives the configuration that started
+// it.
 func observer(issuer string) func(string, error) {
 	return func(_ string, err error) {
 		if err == nil {

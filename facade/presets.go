@@ -7,19 +7,20 @@ import (
 	"strings"
 )
 
-// preset is what a known kind of server needs: settings that could also be written
-// by hand. ISSUER in a value is the issuer.
+// preset has the settings for a known kind of server. All of them could also be
+// written by hand. ISSUER in a value stands for the issuer.
 type preset struct {
 	discovery string
 	metadata  map[string]any
 	strip     []string
-	// consents says that the server asks its users for consent per client.
+	// consents says that the server asks its users for consent for each client.
 	consents bool
 }
 
 var presets = map[string]preset{
-	// 1.x and later; no metadata unless OIDC is switched on, and then without
-	// code_challenge_methods_supported. It honors PKCE when a client sends it.
+	// Version 1.x and later. It has no metadata unless OIDC is enabled, and then
+	// without code_challenge_methods_supported. It honors PKCE if a client uses
+	// it.
 	"django-oauth-toolkit": {
 		discovery: "off",
 		metadata: map[string]any{
@@ -33,14 +34,14 @@ var presets = map[string]preset{
 			"token_endpoint_auth_methods_supported": []any{"client_secret_basic", "client_secret_post"},
 		},
 	},
-	// Users of a third-party application are asked for consent by Logto.
+	// Logto asks users of third-party applications for consent.
 	"logto": {
 		consents: true,
 	},
-	// Its registration answers browsers without CORS: `register forward`.
+	// Its registration endpoint has no CORS for browsers: use `register forward`.
 	"keycloak": {consents: true},
-	// `resource` is understood in compatibility mode only; otherwise write
-	// `add audience <api identifier>` and `strip resource`.
+	// `resource` is supported in compatibility mode only; otherwise write `add
+	// audience <api identifier>` and `strip resource`.
 	"auth0": {consents: true},
 	// Requests with `resource` are refused; scopes are api://<id>/<name>.
 	"entra": {
@@ -56,7 +57,7 @@ var presets = map[string]preset{
 	},
 }
 
-// applyPreset puts in the preset's settings where nothing else is said.
+// applyPreset sets the preset's settings where none are given.
 func (h *Handler) applyPreset() error {
 	if h.Preset == "" {
 		return nil

@@ -24,7 +24,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
-// Provision sets up the façade. It asks no server anything.
+// Provision sets up the façade. It does no network I/O.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.now = time.Now
@@ -97,7 +97,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		h.applied.guards = h.serverGuards(h.applied.fields, nil)
 	}
-	h.release = append(h.release, inprocess.Register(h.Issuer, inside{h}))
+	h.release = append(h.release, inprocess.Register(h.Issuer, inProcessServer{h}))
 	return nil
 }
 
@@ -123,7 +123,7 @@ func (h *Handler) provisionIssuer() error {
 	return nil
 }
 
-// pooled is what is known of a server, which outlives a configuration.
+// pooled is the discovered metadata of a server, which outlives a configuration.
 type pooled struct{ *discovery.Issuer }
 
 // Destruct implements [caddy.Destructor].
@@ -161,7 +161,7 @@ func (h *Handler) provisionDiscovery() error {
 	config := discovery.Config{
 		Issuer:    h.Issuer,
 		Upstream:  h.Upstream,
-		AnyIssuer: true, // repair.Metadata judges it
+		AnyIssuer: true, // checked by repair.Metadata
 		Location:  h.Discovery,
 		OnFetch:   observer(h.Issuer),
 	}
@@ -198,7 +198,7 @@ func (h *Handler) provisionRegistrar(ctx caddy.Context, records *storage.Records
 	}
 	h.shared, _ = h.registrar.(SharedClient)
 	if static, ok := module.(*Static); ok {
-		// The operator has listed what is allowed.
+		// The operator has allowed these by listing them.
 		for _, uri := range static.RedirectURIs {
 			if scheme, _, _ := strings.Cut(uri, ":"); scheme != "https" && scheme != "http" {
 				h.policy.PrivateSchemes = append(h.policy.PrivateSchemes, scheme)
@@ -211,7 +211,8 @@ func (h *Handler) provisionRegistrar(ctx caddy.Context, records *storage.Records
 	return nil
 }
 
-// upstreamEndpoint returns an endpoint of the server as it is reached from here.
+// upstreamEndpoint returns the address of a server's endpoint, as reached from
+// here.
 func (h *Handler) upstreamEndpoint(ctx context.Context, name string) (string, error) {
 	if byHand, _ := h.Metadata[name].(string); byHand != "" {
 		return byHand, nil
@@ -230,7 +231,7 @@ func (h *Handler) upstreamEndpoint(ctx context.Context, name string) (string, er
 	if address == h.corrected.RegistrationEndpoint {
 		return "", fmt.Errorf("the server's %s is this facade's own", name)
 	}
-	// Servers name themselves as clients see them; the way there may be through
-	// this very site, or need its certificate.
+	// The metadata has the addresses that clients use. From here, those may lead
+	// to this very site, or need its certificate.
 	return h.corrected.Inside(address), nil
 }

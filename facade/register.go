@@ -74,7 +74,7 @@ func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) erro
 	return nil
 }
 
-// register checks the request before any other server sees it.
+// register checks the request before the authorization server gets it.
 func (h *Handler) register(r *http.Request) (map[string]any, error) {
 	invalid := func(description string) error {
 		return &RefusedError{Code: "invalid_client_metadata", Description: description}
@@ -122,21 +122,21 @@ func (h *Handler) register(r *http.Request) (map[string]any, error) {
 }
 
 const (
-	// registrationBurst is how many clients an address may register at once,
-	// registrationEvery how often one more: a person has some, and connects
-	// them again and again.
+	// registrationBurst is how many clients an address may register at once, and
+	// registrationEvery is the interval after which it may register another. A
+	// person has several clients, and connects them again and again.
 	registrationBurst = 20
 	registrationEvery = 3 * time.Second
 
-	// maxRegistrations is how many clients are being registered at the server at
-	// a time, and registrationQueue how many wait for that, for registrationWait
-	// at most. Networks take turns.
+	// maxRegistrations is how many registrations are sent to the server at the
+	// same time. registrationQueue is how many more may wait, for
+	// registrationWait at most. Networks take turns.
 	maxRegistrations  = 8
 	registrationQueue = 64
 	registrationWait  = 10 * time.Second
 )
 
-// limits slow down those who register many clients.
+// limits throttle clients that register often.
 type limits struct {
 	registrations *throttle.Buckets
 	atServer      *throttle.Slots

@@ -9,33 +9,34 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
-// Registrar is what guest modules in the namespace http.mcp_auth.registrars
-// implement: a way to register clients at an authorization server.
+// Registrar is implemented by the guest modules in the namespace
+// http.mcp_auth.registrars: a way to register clients at an authorization server.
 type Registrar interface {
 	// ClientRegistrar returns the registrar for the server that info describes.
 	// It does no network I/O.
 	ClientRegistrar(info RegistrarInfo) (ClientRegistrar, error)
 }
 
-// RegistrarInfo is what a registrar is told.
+// RegistrarInfo describes the façade and its authorization server to a registrar.
 type RegistrarInfo struct {
 	// Issuer is the identifier that clients see.
 	Issuer string
-	// Endpoint returns the server's own endpoint of that name in the metadata,
+	// Endpoint returns the URL of the server's endpoint, by its metadata field,
 	// such as registration_endpoint, as reached from here.
 	Endpoint func(ctx context.Context, name string) (string, error)
-	// Scopes maps scopes as clients know them to those of the server.
+	// Scopes maps the scopes that clients use to the server's names for them. May
+	// be nil.
 	Scopes map[string]string
-	// Records is for what has to outlive the process.
+	// Records keeps what must survive a restart.
 	Records Records
-	// Client talks to the server.
+	// Client sends requests to the server.
 	Client *http.Client
 }
 
-// Records are the façade's in Caddy's storage: those of one issuer, shared by all
-// Caddys on the storage. They are JSON.
+// Records are the façade's records in Caddy's storage, in JSON. They belong to
+// one issuer, and are shared by all Caddys on the storage.
 type Records interface {
-	// Load returns the record at key. Its error is [fs.ErrNotExist] if there is
+	// Load returns the record at key. The error is [fs.ErrNotExist] if there is
 	// none.
 	Load(ctx context.Context, key string) ([]byte, error)
 	Store(ctx context.Context, key string, record []byte) error
@@ -43,17 +44,17 @@ type Records interface {
 	Delete(ctx context.Context, key string) error
 	// List returns the keys of all records below prefix, which may be none.
 	List(ctx context.Context, prefix string) ([]string, error)
-	// Lock waits until no other caller, in no process, holds the lock name. One
-	// caller must not take it twice.
+	// Lock waits until no other caller, in any process, holds the lock name. A
+	// caller must not take the same lock twice.
 	Lock(ctx context.Context, name string) (unlock func(), err error)
 }
 
-// ClientRegistrar registers clients. What else it may implement: [SharedClient],
-// [Sweeper].
+// ClientRegistrar registers clients. It may also implement [SharedClient],
+// [Reuser] or [Sweeper].
 type ClientRegistrar interface {
-	// Register returns the client information response (RFC 7591, section
-	// 3.2.1) for a client whose redirect URIs have been judged. Its error is
-	// [ErrUnavailable] if the server can't be asked, or a [*RefusedError].
+	// Register returns the client information response (RFC 7591, section 3.2.1)
+	// for a client whose redirect URIs were judged. The error is [ErrUnavailable]
+	// if the server is unavailable, or a [*RefusedError].
 	Register(ctx context.Context, m *ClientMetadata) (map[string]any, error)
 }
 
@@ -66,11 +67,11 @@ type ClientMetadata struct {
 	TokenEndpointAuthMethod string `json:"token_endpoint_auth_method,omitempty"`
 	// GrantTypes are authorization_code and, possibly, refresh_token.
 	GrantTypes []string `json:"grant_types,omitempty"`
-	// ResponseTypes has code only.
+	// ResponseTypes is code only.
 	ResponseTypes []string `json:"response_types,omitempty"`
 	// ApplicationType is native or web (OpenID Connect Registration), or empty.
 	ApplicationType string `json:"application_type,omitempty"`
-	// ClientName is the name that the client gave itself. It proves nothing.
+	// ClientName is the name that the client gave itself. It is not verified.
 	ClientName string `json:"client_name,omitempty"`
 	// ClientURI is the client's web site.
 	ClientURI string `json:"client_uri,omitempty"`
@@ -78,20 +79,19 @@ type ClientMetadata struct {
 	Scope string `json:"scope,omitempty"`
 }
 
-// ErrUnavailable means that a client can't be registered right now.
+// ErrUnavailable means that clients can't be registered right now.
 var ErrUnavailable = errors.New("the authorization server can't be asked")
 
-// RefusedError is an error of RFC 7591, section 3.2.2, for the client: a Code,
-// which is invalid_redirect_uri or invalid_client_metadata, a Description, and a
-// Cause for the log alone.
+// RefusedError is the error that a client gets (RFC 7591, section 3.2.2). Code is
+// invalid_redirect_uri or invalid_client_metadata. Cause is only for the log.
 type RefusedError = registration.Error
 
-// OperatorError is the cause of a [RefusedError] that an operator can do something
-// about: it is a warning in the log.
+// OperatorError is the cause of a [RefusedError] that an operator can fix. It is
+// logged as a warning.
 type OperatorError struct {
-	// Says what the server answered.
+	// Says is the server's answer.
 	Says string
-	// Cure is what may help.
+	// Cure says what may help.
 	Cure string
 }
 
@@ -100,14 +100,13 @@ func (e *OperatorError) Error() string { return e.Says + ": " + e.Cure }
 // SharedClient is a registrar that gives all clients the same identifier.
 type SharedClient interface {
 	SharedClientID() string
-	// AllowsRedirect reports whether the redirect URI is one of those that are
-	// registered for it.
+	// AllowsRedirect reports whether the redirect URI is registered for it.
 	AllowsRedirect(uri string) bool
 }
 
 // Reuser is a registrar that gives clients with the same metadata the same
-// identifier. Where any program could pose as the client, the server behind is
-// told to ask its users each time.
+// identifier. Where any program could pose as the client, the authorization
+// server is told to ask its users each time.
 type Reuser interface{ ReusesIdentifiers() }
 
 // Sweeper is a registrar whose clients pile up.

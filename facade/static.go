@@ -18,15 +18,15 @@ func init() {
 	caddy.RegisterModule(Static{})
 }
 
-// Static gives the same client identifier, which was registered at the server by
-// hand, to every client whose redirect URIs are all registered with it. It is a
-// public client, with PKCE.
+// Static gives the same client identifier to every client whose redirect URIs are
+// all registered with it. It is the identifier of a public client with PKCE,
+// which the operator has registered at the server.
 type Static struct {
 	// The client identifier. Required.
 	ClientID string `json:"client_id"`
 
 	// The redirect URIs that are registered for it at the server, exactly as
-	// there. A loopback URI without a port stands for any port: only use that if
+	// there. A loopback URI without a port stands for any port; only use that if
 	// the server does the same (RFC 8252, section 7.3). Required.
 	RedirectURIs []string `json:"redirect_uris"`
 }
@@ -61,8 +61,8 @@ func (s *Static) ClientRegistrar(RegistrarInfo) (ClientRegistrar, error) {
 
 // Register implements [ClientRegistrar].
 func (s *Static) Register(_ context.Context, m *ClientMetadata) (map[string]any, error) {
-	// Whatever it asked for, it gets no secret: every client would have it
-	// (section 2 lets a server replace what it doesn't have).
+	// The client gets no secret, even if it requested one: every client would
+	// have the same (section 2 lets a server replace what it doesn't support).
 	answer := response(m, s.ClientID)
 	answer["token_endpoint_auth_method"] = "none"
 	return answer, nil
@@ -78,8 +78,8 @@ func (s *Static) AllowsRedirect(uri string) bool {
 	})
 }
 
-// response begins a client information response: what the client asked for, as
-// far as there is such a thing.
+// response returns the beginning of a client information response: what the
+// client requested, as far as it is supported.
 func response(m *ClientMetadata, id string) map[string]any {
 	answer := map[string]any{
 		"client_id":      id,

@@ -14,8 +14,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
-// token looks at the requests that programs send: for tokens, to revoke them, to
-// ask about them. Their parameters are in the body (RFC 6749, section 3.2).
+// token inspects the requests that programs send, for tokens, revocation and
+// introspection. Their parameters are in the body (RFC 6749, section 3.2).
 func (h *Handler) token(w http.ResponseWriter, r *http.Request, g *guarded, next caddyhttp.Handler) error {
 	switch r.Method {
 	case http.MethodPost:
@@ -24,7 +24,7 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request, g *guarded, next
 			h.refuseProgram(w, r, g.label, http.StatusBadRequest, err)
 			return nil
 		}
-		return next.ServeHTTP(w, r) // a preflight is the server's to answer
+		return next.ServeHTTP(w, r) // the server answers preflights
 	default:
 		w.Header().Set("Allow", "POST, OPTIONS")
 		h.refuseProgram(w, r, g.label, http.StatusMethodNotAllowed, errMethod)
@@ -52,7 +52,7 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request, g *guarded, next
 	return next.ServeHTTP(w, r)
 }
 
-// readToken reads a request, or refuses one that could be read in two ways.
+// readToken reads a request. It refuses one that could be read in two ways.
 func (h *Handler) readToken(r *http.Request) (query, form url.Values, err error) {
 	if err := reading.CheckHeaders(r.Header); err != nil {
 		return nil, nil, err
@@ -61,7 +61,7 @@ func (h *Handler) readToken(r *http.Request) (query, form url.Values, err error)
 		return nil, nil, fmt.Errorf("the query can't be read: %w", err)
 	}
 	for name := range query {
-		// Others, such as a tenant's name, may be part of the endpoint.
+		// Other parameters may be part of the endpoint, such as a tenant's name.
 		if h.tokens.Knows(name) {
 			return nil, nil, fmt.Errorf("%s is in the query: parameters go into the body", name)
 		}
@@ -83,8 +83,8 @@ func (h *Handler) readToken(r *http.Request) (query, form url.Values, err error)
 	return query, form, errors.Join(h.checkClientID(form.Get("client_id")), h.checkClientID(clientOf(r, nil)))
 }
 
-// clientOf returns the client that a request is of: what the form says, or the
-// user name of HTTP Basic (RFC 6749, section 2.3.1).
+// clientOf returns the client identifier of a request: the one in the form, or
+// the user name of HTTP Basic (RFC 6749, section 2.3.1).
 func clientOf(r *http.Request, form url.Values) string {
 	if id := form.Get("client_id"); id != "" {
 		return id
@@ -97,7 +97,7 @@ func clientOf(r *http.Request, form url.Values) string {
 	return id
 }
 
-// noteUse tells the registrar that a client of its is in use.
+// noteUse tells the registrar that one of its clients is in use.
 func (h *Handler) noteUse(ctx context.Context, clientID string) {
 	if sweeper, ok := h.registrar.(Sweeper); ok && clientID != "" {
 		sweeper.Used(ctx, clientID)

@@ -17,30 +17,31 @@ import (
 
 // GitHubConfig describes GitHub, or a GitHub Enterprise Server.
 type GitHubConfig struct {
-	// ClientID and ClientSecret are those of the OAuth app. Required.
+	// ClientID and ClientSecret are the credentials of the OAuth app. Required.
 	ClientID, ClientSecret string
-	// Label is what users call it. Default: GitHub.
+	// Label is the name on the sign-in page. Default: GitHub.
 	Label string
-	// Scopes are asked for. Default: read:user and user:email, and read:org if
+	// Scopes are requested. Default: read:user and user:email, and read:org if
 	// NeedOrgs.
 	Scopes []string
-	// NeedOrgs says that the user's organizations are needed.
+	// NeedOrgs says that the rules need the user's organizations. Default: false.
 	NeedOrgs bool
-	// BaseURL and APIURL are where it is. Default: https://github.com and
-	// https://api.github.com.
+	// BaseURL and APIURL are the addresses of the web site and the API. Default:
+	// https://github.com and https://api.github.com.
 	BaseURL, APIURL string
-	// Client talks to it. Nil means that of package discovery.
+	// Client sends the requests. Nil means the client of package discovery.
 	Client *http.Client
 }
 
-// GitHub is GitHub's web application flow: OAuth 2.0 without ID tokens.
+// GitHub signs users in with GitHub's web application flow, which is OAuth 2.0
+// without ID tokens.
 type GitHub struct {
 	config GitHubConfig
-	client *http.Client // for the code
+	client *http.Client // for redeeming the code
 	api    *github.Client
 }
 
-// NewGitHub returns the GitHub of config.
+// NewGitHub returns a provider for config. It sends no request.
 func NewGitHub(config GitHubConfig) (*GitHub, error) {
 	if config.ClientID == "" || config.ClientSecret == "" {
 		return nil, errors.New("client_id and client_secret are needed")
@@ -70,7 +71,8 @@ func NewGitHub(config GitHubConfig) (*GitHub, error) {
 // Label implements [Provider].
 func (g *GitHub) Label() string { return g.config.Label }
 
-// Source implements [Provider]. Who a user is, the API says.
+// Source implements [Provider]. It names the API, because the API identifies the
+// users.
 func (g *GitHub) Source() []string {
 	return []string{"github", g.config.BaseURL, g.config.APIURL, g.config.ClientID}
 }
@@ -93,7 +95,7 @@ func (g *GitHub) oauth(redirectURI string) *oauth2.Config {
 func (g *GitHub) Begin(_ context.Context, redirectURI string, wish Wish) (string, Pending, error) {
 	p, challenge := begin()
 	if wish.Prompt != "" {
-		wish.Prompt = "select_account" // the only one that GitHub knows
+		wish.Prompt = "select_account" // the only value that GitHub supports
 	}
 	return g.oauth(redirectURI).AuthCodeURL(p.State, append(wish.options("login"), challenge)...), p, nil
 }
@@ -102,7 +104,8 @@ func (g *GitHub) Begin(_ context.Context, redirectURI string, wish Wish) (string
 func (g *GitHub) Finish(ctx context.Context, redirectURI string, p Pending, callback url.Values) (Identity, error) {
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, g.client), timeout)
 	defer cancel()
-	// GitHub sends this iss since April 2026, a GitHub Enterprise Server may not.
+	// GitHub has sent this iss since April 2026. GitHub Enterprise Server may
+	// not.
 	code, err := checkCallback(p, callback, g.config.BaseURL+"/login/oauth", false)
 	if err != nil {
 		return Identity{}, err
@@ -127,12 +130,12 @@ func (g *GitHub) Finish(ctx context.Context, redirectURI string, p Pending, call
 	return id, nil
 }
 
-// addEmail adds the user's primary verified address at GitHub. The one in the
+// addEmail adds the user's primary verified address. The address in the public
 // profile may belong to anyone.
 func (g *GitHub) addEmail(ctx context.Context, token *oauth2.Token, id *Identity) error {
 	emails, err := g.api.Emails(ctx, token.AccessToken)
 	if status, ok := errors.AsType[*github.StatusError](err); ok && status.Forbidden() {
-		return nil // not among the scopes
+		return nil // the scope was not granted
 	}
 	for _, e := range emails {
 		if e.Primary && e.Verified {
@@ -142,7 +145,8 @@ func (g *GitHub) addEmail(ctx context.Context, token *oauth2.Token, id *Identity
 	return err
 }
 
-// apiError tells an answer that there is no going on with from none.
+// apiError returns an [*InvalidError] for an answer that can't be used, and an
+// [*UnavailableError] if there was none.
 func apiError(err error) error {
 	if status, ok := errors.AsType[*github.StatusError](err); ok && !status.Limited && status.Status < http.StatusInternalServerError {
 		return &InvalidError{fmt.Errorf("the API: %w", err)}

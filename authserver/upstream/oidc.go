@@ -20,21 +20,24 @@ import (
 
 // OIDCConfig describes an OpenID provider.
 type OIDCConfig struct {
-	// Issuer is its identifier, https, or http on loopback. Required.
+	// Issuer is the provider's issuer identifier: an https URL, or http on
+	// loopback. Required.
 	Issuer string
-	// ClientID and ClientSecret are this server's there. Required.
+	// ClientID and ClientSecret are this server's credentials at the provider.
+	// Required.
 	ClientID, ClientSecret string
-	// Label is what users call it. Default: the issuer's host.
+	// Label is the name on the sign-in page. Default: the issuer's host.
 	Label string
-	// Scopes are asked for. Default: openid, profile, email.
+	// Scopes are requested. Default: openid, profile, email.
 	Scopes []string
-	// Client talks to the provider. Nil means that of package discovery.
+	// Client sends the requests. Nil means the client of package discovery.
 	Client *http.Client
 	// Now returns the time. Nil means [time.Now].
 	Now func() time.Time
 }
 
-// OIDC is an OpenID provider (OpenID Connect Core 1.0, the code flow).
+// OIDC signs users in at an OpenID provider (OpenID Connect Core 1.0, the code
+// flow).
 type OIDC struct {
 	config OIDCConfig
 	client *http.Client
@@ -42,12 +45,13 @@ type OIDC struct {
 
 	mu       sync.Mutex
 	provider *provider
-	// failed is why the last discovery failed, at failedAt; nil if it didn't.
+	// failed is the error of the last discovery, at failedAt; nil if it
+	// succeeded.
 	failed   error
 	failedAt time.Time
 }
 
-// provider is what the provider says of itself.
+// provider is the provider's metadata.
 type provider struct {
 	*oidc.Provider
 	asOf  time.Time
@@ -59,8 +63,8 @@ type provider struct {
 	}
 }
 
-// check returns an error if the metadata leads to where the client secret, a
-// code, or the browser must not go. go-oidc takes it as it is.
+// check returns an error if the metadata has an address that the client secret, a
+// code, or the browser must not be sent to. go-oidc doesn't check this.
 func (p *provider) check() error {
 	for _, endpoint := range []struct{ name, address string }{
 		{"authorization_endpoint", p.Endpoint().AuthURL},
@@ -78,8 +82,8 @@ func (p *provider) check() error {
 	return nil
 }
 
-// discoveryError returns what may be said of an error of go-oidc's discovery,
-// which may carry the body.
+// discoveryError returns the part of an error of go-oidc's discovery that may be
+// logged. The error itself may contain the body.
 func discoveryError(err error) error {
 	if _, ok := errors.AsType[*url.Error](err); ok {
 		return err
@@ -95,14 +99,15 @@ func discoveryError(err error) error {
 }
 
 const (
-	// metadataFresh is how long a provider's metadata is believed.
+	// metadataFresh is how long a provider's metadata is used before it is
+	// fetched again.
 	metadataFresh = time.Hour
-	// failureFresh is how long one that could not be asked isn't asked again: it
-	// may be one that hangs, and people would wait for it one after the other.
+	// failureFresh is how long a provider is not asked again after a failure. It
+	// may hang, and users would wait for it one after another.
 	failureFresh = 5 * time.Second
 )
 
-// NewOIDC returns the provider of config without asking it anything yet.
+// NewOIDC returns a provider for config. It sends no request.
 func NewOIDC(config OIDCConfig) (*OIDC, error) {
 	if err := web.CheckAddress(config.Issuer); err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
@@ -135,8 +140,8 @@ func (o *OIDC) Label() string { return o.config.Label }
 // Source implements [Provider].
 func (o *OIDC) Source() []string { return []string{"oidc", o.config.Issuer, o.config.ClientID} }
 
-// discover returns what the provider says of itself, asked at first need. While
-// it can't be asked, what was known of it goes on serving: who else could say.
+// discover returns the provider's metadata, fetched when it is first needed. If
+// it can't be fetched again, the previous metadata is used.
 func (o *OIDC) discover(ctx context.Context) (*provider, error) {
 	o.mu.Lock()
 	known, failed, now := o.provider, o.failed, o.config.Now()
@@ -149,7 +154,7 @@ func (o *OIDC) discover(ctx context.Context) (*provider, error) {
 		return nil, &UnavailableError{failed}
 	}
 	flight := o.flight.DoChan("", func() (any, error) {
-		p, err := o.ask()
+		p, err := o.fetch()
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if o.failed = err; err != nil {
@@ -174,11 +179,11 @@ func (o *OIDC) discover(ctx context.Context) (*provider, error) {
 	return nil, &UnavailableError{err}
 }
 
-// ask asks the provider what it says of itself.
-func (o *OIDC) ask() (*provider, error) {
+// fetch fetches the provider's metadata.
+func (o *OIDC) fetch() (*provider, error) {
 	p := &provider{asOf: o.config.Now()}
 	var err error
-	// go-oidc keeps the context for fetching keys, so it must not end; the client
+	// go-oidc keeps the context for fetching keys, so it must not end. The client
 	// has a timeout.
 	p.Provider, err = oidc.NewProvider(oidc.ClientContext(context.Background(), o.client), o.config.Issuer)
 	if err != nil {
@@ -192,7 +197,8 @@ func (o *OIDC) ask() (*provider, error) {
 
 func (o *OIDC) oauth(p *provider, redirectURI string) *oauth2.Config {
 	endpoint := p.Endpoint()
-	// Chosen, rather than tried out with the user's code.
+	// The style is chosen by the metadata. By default, x/oauth2 would find it out
+	// by trying, with the user's code.
 	endpoint.AuthStyle = oauth2.AuthStyleInHeader
 	if methods := p.extra.AuthMethods; len(methods) > 0 && !slices.Contains(methods, "client_secret_basic") && slices.Contains(methods, "client_secret_post") {
 		endpoint.AuthStyle = oauth2.AuthStyleInParams
@@ -256,14 +262,14 @@ func (o *OIDC) Finish(ctx context.Context, redirectURI string, p Pending, callba
 	if err := id.Claims(&claims); err != nil {
 		return Identity{}, &InvalidError{fmt.Errorf("reading the ID token: %w", err)}
 	}
-	o.askUserInfo(ctx, provider, tokens, claims)
+	o.addUserInfo(ctx, provider, tokens, claims)
 	return identity(id.Subject, claims), nil
 }
 
-// askUserInfo adds what the ID token doesn't say. Many providers say it only at
-// the userinfo endpoint (OpenID Connect Core, section 5.4). If that fails the
-// user is who they are all the same, and rules about the rest don't match.
-func (o *OIDC) askUserInfo(ctx context.Context, p *provider, tokens *oauth2.Token, claims map[string]any) {
+// addUserInfo adds claims that the ID token doesn't have. Many providers return
+// them only at the userinfo endpoint (OpenID Connect Core, section 5.4). If that
+// fails, the sign-in still succeeds, but rules about these claims don't match.
+func (o *OIDC) addUserInfo(ctx context.Context, p *provider, tokens *oauth2.Token, claims map[string]any) {
 	if p.extra.UserInfo == "" || claims["email"] != nil && claims["name"] != nil {
 		return
 	}
@@ -275,8 +281,8 @@ func (o *OIDC) askUserInfo(ctx context.Context, p *provider, tokens *oauth2.Toke
 	if info.Claims(&more) != nil {
 		return
 	}
-	// Whether an address is verified is said of the address beside it, and not of
-	// one that the other document has.
+	// email_verified is about the email in the same document, not about one in
+	// the other document.
 	mine, _ := claims["email"].(string)
 	theirs, _ := more["email"].(string)
 	if claims["email"] == nil {
@@ -299,7 +305,7 @@ func identity(subject string, claims map[string]any) Identity {
 		Username: text("preferred_username"),
 		Name:     text("name"),
 		Email:    text("email"),
-		// Some write it as a text.
+		// Some providers send a string.
 		EmailVerified: claims["email_verified"] == true || claims["email_verified"] == "true",
 		Claims:        claims,
 	}

@@ -7,21 +7,23 @@ import (
 	"strings"
 )
 
-// Rule lets users in.
+// Rule lets users sign in.
 type Rule struct {
-	// Kind is what to match: email, org or group, user (GitHub's name), subject,
-	// claim, or anybody.
+	// Kind says what to match: email, org or group, user (GitHub's user name),
+	// subject, claim, or anybody. Required.
 	Kind string
-	// Claim is the name of the claim, for that kind.
+	// Claim is the name of the claim, for the kind claim; empty for the others.
 	Claim string
-	// Values are those of which one must match.
+	// Values are the allowed values. One of them must match. Empty for anybody,
+	// required for the others.
 	Values []string
 }
 
-// Rules let in users that match at least one of them. Without rules, nobody gets in.
+// Rules let in users that match at least one of them. Without rules, no user gets
+// in.
 type Rules []Rule
 
-// Check returns an error if a rule makes no sense.
+// Check returns an error if a rule is incomplete or contradictory.
 func (r Rules) Check() error {
 	for _, rule := range r {
 		if err := rule.check(); err != nil {
@@ -90,8 +92,8 @@ func (r Rule) allows(id Identity) bool {
 	})
 }
 
-// Needed returns what the rules look at of the user's groups and claims: enough
-// to judge them again later, and no more, for it has to be kept.
+// Needed returns those of the user's groups and claims that the rules look at.
+// They are stored, so that the rules can be judged again later.
 func (r Rules) Needed(id Identity) (groups []string, claims map[string]any) {
 	for _, rule := range r {
 		switch rule.Kind {
@@ -118,8 +120,8 @@ func (r Rules) Needed(id Identity) (groups []string, claims map[string]any) {
 	return groups, claims
 }
 
-// sameEmail compares an address with a pattern. Upper case in an address means
-// nothing to any provider there is.
+// sameEmail compares an address with a pattern. Case is ignored, because no known
+// provider distinguishes addresses by it.
 func sameEmail(pattern, email string) bool {
 	at := strings.LastIndexByte(email, '@')
 	if at <= 0 || strings.Count(email, "@") != 1 {
@@ -152,7 +154,7 @@ func lower(c byte) byte {
 	return c
 }
 
-// claimHas reports whether a claim is value, or a list that has it.
+// claimHas reports whether a claim equals value, or is a list that contains it.
 func claimHas(claim any, value string) bool {
 	switch c := claim.(type) {
 	case string:

@@ -1,9 +1,8 @@
-// Package upstream signs users in somewhere else: at an OpenID provider, or at
-// GitHub. The client side of OAuth is golang.org/x/oauth2's, ID tokens are
-// verified by go-oidc. It knows nothing of Caddy.
+// Package upstream signs users in at another provider: an OpenID provider, or
+// GitHub. golang.org/x/oauth2 is the OAuth client, go-oidc verifies ID tokens.
+// This package doesn't know Caddy.
 //
-// Nothing of what an upstream issues is kept: its tokens are used to find out
-// who the user is, and thrown away.
+// The upstream's tokens are used to find out who the user is, and then discarded.
 package upstream
 
 import (
@@ -24,41 +23,43 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 )
 
-// Identity is who an upstream says the user is.
+// Identity is what an upstream says about a user.
 type Identity struct {
-	// Subject is unique and stable at this upstream. Never empty.
+	// Subject identifies the user at this upstream. It is never empty and never
+	// changes.
 	Subject string
 
 	Username, Name, Email string
-	// EmailVerified says whether the upstream vouches for Email.
+	// EmailVerified says whether the upstream has verified Email.
 	EmailVerified bool
-	// Groups are the organizations of a GitHub user, or the claim groups.
+	// Groups are the organizations of a GitHub user, or the values of the claim
+	// groups.
 	Groups []string
-	// Claims are those of the ID token and of userinfo; nil at GitHub.
+	// Claims are the claims of the ID token and of userinfo; nil for GitHub.
 	Claims map[string]any
 }
 
-// Pending is the state of a sign-in between its start and its end. It must be kept
-// secret.
+// Pending is the state of a sign-in between [Provider.Begin] and
+// [Provider.Finish]. It must be kept secret, and be available only to the browser
+// that began.
 type Pending struct {
 	State    string `json:"s"`
 	Nonce    string `json:"n,omitempty"`
 	Verifier string `json:"v"`
 }
 
-// Wish is what the upstream is asked for beside who the user is. It may do
-// otherwise.
+// Wish is what else is requested of the upstream. The upstream may ignore it.
 type Wish struct {
-	// LoginHint is who the user probably is (OpenID Connect Core 1.0, section
-	// 3.1.2.1); it may be empty.
+	// LoginHint is the expected user (OpenID Connect Core 1.0, section 3.1.2.1).
+	// May be empty.
 	LoginHint string
-	// Prompt is login or select_account, for the user to be asked in any case; or
-	// empty.
+	// Prompt is login or select_account, so that the upstream asks the user in
+	// any case. May be empty.
 	Prompt string
 }
 
-// options are the parameters that say so; hint is what the upstream calls the
-// first.
+// options returns the parameters for w. hint is the upstream's name for
+// login_hint.
 func (w Wish) options(hint string) []oauth2.AuthCodeOption {
 	var options []oauth2.AuthCodeOption
 	if w.LoginHint != "" {
@@ -70,39 +71,39 @@ func (w Wish) options(hint string) []oauth2.AuthCodeOption {
 	return options
 }
 
-// Provider is somewhere that users sign in.
+// Provider is an upstream where users sign in.
 type Provider interface {
-	// Label is what users call it.
+	// Label returns the name on the sign-in page.
 	Label() string
-	// Source tells its users from those of every other provider: its kind, where it
-	// is, and which client this server is there, for an OpenID provider may give
-	// each client other subjects (OpenID Connect Core 1.0, section 8.1).
+	// Source distinguishes the users of this provider from those of every other.
+	// It returns the kind, the address, and this server's client identifier
+	// there, because an OpenID provider may give each client different subjects
+	// (OpenID Connect Core 1.0, section 8.1).
 	Source() []string
 	// Begin returns the URL to send the browser to.
 	Begin(ctx context.Context, redirectURI string, wish Wish) (authorizationURL string, p Pending, err error)
-	// Finish returns who the user is that the parameters of the callback speak
-	// of. Its error is a [*DeniedError], an [*UnavailableError] or an
-	// [*InvalidError].
+	// Finish returns the user that the parameters of the callback stand for. The
+	// error is a [*DeniedError], an [*UnavailableError] or an [*InvalidError].
 	Finish(ctx context.Context, redirectURI string, p Pending, callback url.Values) (Identity, error)
 }
 
-// DeniedError says that the user, or the upstream, refused.
+// DeniedError means that the user, or the upstream, refused.
 type DeniedError struct {
-	// Code is the OAuth error that the upstream answered.
+	// Code is the OAuth error code of the upstream's answer.
 	Code string
 }
 
 func (e *DeniedError) Error() string { return "the upstream answered " + e.Code }
 
-// UnavailableError says that the upstream could not be asked.
+// UnavailableError means that the upstream did not answer, or failed.
 type UnavailableError struct{ Err error }
 
 func (e *UnavailableError) Error() string { return fmt.Sprintf("asking the upstream: %v", e.Err) }
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// InvalidError says that an answer was not one to this sign-in, or not one to
-// believe.
+// InvalidError means that an answer doesn't belong to this sign-in, or is not
+// trustworthy.
 type InvalidError struct{ Err error }
 
 func (e *InvalidError) Error() string { return fmt.Sprintf("the upstream's answer: %v", e.Err) }
@@ -111,18 +112,18 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 
 func invalid(text string) error { return &InvalidError{errors.New(text)} }
 
-// timeout bounds everything that one step of a sign-in asks of an upstream.
+// timeout bounds all requests to an upstream in one step of a sign-in.
 const timeout = 15 * time.Second
 
-// begin makes the values that tie an answer to this sign-in and this browser.
+// begin makes the values that bind an answer to this sign-in and this browser.
 func begin() (Pending, oauth2.AuthCodeOption) {
 	p := Pending{State: rand.Text() + rand.Text(), Verifier: oauth2.GenerateVerifier()}
 	return p, oauth2.S256ChallengeOption(p.Verifier)
 }
 
-// checkCallback returns the code of a callback. issuer is what its iss, if it
-// has one, must be; promised says that it must have one (RFC 9207, section 2.4:
-// an answer of one server must not be taken to another).
+// checkCallback returns the code of a callback. If the callback has an iss, it
+// must be issuer. If promised is true, it must have one, so that the answer of
+// one server can't be passed off as another's (RFC 9207, section 2.4).
 func checkCallback(p Pending, callback url.Values, issuer string, promised bool) (string, error) {
 	for _, values := range callback {
 		if len(values) > 1 {
@@ -144,7 +145,7 @@ func checkCallback(p Pending, callback url.Values, issuer string, promised bool)
 	return callback.Get("code"), nil
 }
 
-// denied maps an OAuth error at the callback.
+// denied converts an OAuth error of the callback.
 func denied(code string) error {
 	switch code {
 	case "server_error", "temporarily_unavailable":
@@ -157,13 +158,14 @@ func denied(code string) error {
 	return invalid("the upstream refused the request without naming a reason")
 }
 
-// tokenErrors are those of RFC 6749, section 5.2, and GitHub's.
+// tokenErrors are the error codes of RFC 6749, section 5.2, and GitHub's.
 var tokenErrors = []string{
 	"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
 	"incorrect_client_credentials", "redirect_uri_mismatch", "bad_verification_code", "unverified_user_email",
 }
 
-// exchange redeems a code. Only an answer of the upstream's own is a refusal.
+// exchange redeems a code. Only an answer of the upstream itself counts as a
+// refusal.
 func exchange(ctx context.Context, config *oauth2.Config, p Pending, code string) (*oauth2.Token, error) {
 	token, err := config.Exchange(ctx, code, oauth2.VerifierOption(p.Verifier))
 	if err == nil {
@@ -171,8 +173,8 @@ func exchange(ctx context.Context, config *oauth2.Config, p Pending, code string
 	}
 	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok && answer.Response != nil && answer.Response.StatusCode < 500 &&
 		answer.Response.StatusCode != http.StatusTooManyRequests {
-		// Not %w: the error carries the body. What is no error code may be
-		// anything, too.
+		// The error isn't wrapped, because it contains the body. An unknown error
+		// code may contain anything, too.
 		code := answer.ErrorCode
 		if !slices.Contains(tokenErrors, code) {
 			code = "no known error code"
@@ -187,11 +189,11 @@ func exchange(ctx context.Context, config *oauth2.Config, p Pending, code string
 	return nil, invalid("the token endpoint's answer can't be read")
 }
 
-// maxBody bounds what is read of any answer, in bytes: neither go-oidc nor
-// x/oauth2 does everywhere.
+// maxBody bounds what is read of any response, in bytes. go-oidc and x/oauth2
+// don't bound all of them.
 const maxBody = 1 << 20
 
-// newClient returns the client for talking to an upstream.
+// newClient returns the client for requests to an upstream.
 func newClient(c *http.Client) *http.Client {
 	if c == nil {
 		c = discovery.NewClient()
@@ -216,8 +218,8 @@ func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	// Read here, so that an answer that breaks off is one that could not be had:
-	// x/oauth2 makes it look like one that makes no sense.
+	// The body is read here, so that a response that breaks off counts as
+	// unavailable. x/oauth2 would report it as an invalid one.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
 		return nil, err

@@ -1,7 +1,7 @@
 package reading
 
-// The parameters in IANA's registry of OAuth parameters and of OpenID Connect.
-// What only folds to one of them is refused where it could be taken for it.
+// The parameters in IANA's OAuth registry and of OpenID Connect. A name that only
+// folds to one of them is refused where a server could read it as that one.
 var (
 	authorizationParameters = []string{
 		// RFC 6749, 7636, 8707, 9396, 9449
@@ -22,6 +22,6 @@ var (
 	}, authorizationParameters...)
 )
 
-// overrideParameters are names, folded, by which servers take a request for one
-// of another method.
+// overrideParameters are the folded names of parameters that stand for another
+// method to some servers.
 var overrideParameters = map[string]bool{"xhttpmethodoverride": true, "httpmethodoverride": true, "xhttpmethod": true, "xmethodoverride": true}

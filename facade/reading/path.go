@@ -7,8 +7,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
-// Path is a path of a request, with all that servers could take it for. It is
-// made once for a request.
+// Path is the path of a request, with everything that servers could read it as.
+// It is made once for each request.
 type Path struct {
 	readings []string
 	tooMany  bool
@@ -21,8 +21,8 @@ func NewPath(escaped string) Path {
 }
 
 // MayBe reports whether a server might take the path for the endpoint's, which is
-// escaped: also with a slash at the end or without, and with an extension, which
-// some frameworks take for the format of the answer.
+// escaped: with or without a trailing slash, or with an extension, which some
+// frameworks take for the format of the response.
 func (p Path) MayBe(endpoint string) bool {
 	if p.tooMany {
 		return true

@@ -1,9 +1,9 @@
 // Package reading reads requests to OAuth endpoints in exactly one way, or
-// refuses them. A façade that compares `client_id` exactly is of no use in front
-// of a server that also reads `CLIENT_ID`, `client.id` or the first of two. What
-// was read is encoded again for the server behind, so that both see the same.
+// refuses them. Comparing `client_id` exactly is useless in front of a server
+// that also reads `CLIENT_ID`, `client.id` or the first of two. What was read is
+// encoded again for the server, so that both see the same.
 //
-// It knows nothing of Caddy.
+// This package doesn't know Caddy.
 package reading
 
 import (
@@ -15,32 +15,31 @@ import (
 	"unicode/utf8"
 )
 
-// repeatable are parameters that may come more than once: resource (RFC 8707,
-// section 2), audience (RFC 8693, section 2.1). No other may (RFC 6749, section
-// 3.1).
+// repeatable are the parameters that may be repeated: resource (RFC 8707, section
+// 2), audience (RFC 8693, section 2.1). No other may (RFC 6749, section 3.1).
 var repeatable = map[string]bool{"resource": true, "audience": true}
 
-// identifiers are parameters whose values are visible ASCII: a database may take
-// `client ` for `client`, and letters with accents for those without.
+// identifiers are parameters whose values must be visible ASCII. A database may
+// take `client ` for `client`, and ignore accents.
 var identifiers = map[string]bool{
 	"client_id": true, "redirect_uri": true, "response_type": true, "response_mode": true, "code_challenge": true, "code_challenge_method": true,
 	"code_verifier": true, "code": true, "grant_type": true, "refresh_token": true, "client_assertion_type": true,
 	"resource": true, "request_uri": true, "token": true, "token_type_hint": true,
 }
 
-// texts are parameters whose values may have blanks between words (RFC 6749,
-// appendix A: scope, state).
+// texts are parameters whose values may also contain spaces (RFC 6749, appendix
+// A: scope, state).
 var texts = map[string]bool{"scope": true, "state": true, "prompt": true}
 
 // Reader reads parameters.
 type Reader struct{ known map[string]string }
 
-// ForAuthorization returns a reader of authorization requests, which knows the
-// further parameters besides OAuth's.
+// ForAuthorization returns a reader of authorization requests. It knows the
+// parameters in further as well as those of OAuth.
 func ForAuthorization(further ...string) *Reader { return newReader(further, authorizationParameters) }
 
-// ForToken returns a reader of the requests that programs send: for tokens, to
-// revoke them, to ask about them.
+// ForToken returns a reader of the requests that programs send, for tokens,
+// revocation and introspection.
 func ForToken(further ...string) *Reader { return newReader(further, tokenParameters) }
 
 func newReader(further, parameters []string) *Reader {
@@ -51,12 +50,12 @@ func newReader(further, parameters []string) *Reader {
 	return r
 }
 
-// Knows reports whether the parameter is one that the reader knows.
+// Knows reports whether the reader knows the parameter.
 func (r *Reader) Knows(name string) bool { return r.known[fold(name)] == name }
 
-// fold returns what remains of a parameter's name for servers that care for
-// neither case nor punctuation. PHP and Perl turn dots and blanks into
-// underscores, frameworks bind `client-id` and `clientId` to client_id.
+// fold returns a parameter's name as servers see it that ignore case and
+// punctuation. PHP and Perl turn dots and spaces into underscores; frameworks
+// bind `client-id` and `clientId` to client_id.
 func fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -70,13 +69,14 @@ func fold(name string) string {
 }
 
 // Parse reads the parameters of a query or a form. It refuses what two servers
-// could read differently. Empty parameters are kept, for servers whose forms
-// have some.
+// could read differently. Empty parameters are kept, because some servers' forms
+// have them.
 func (r *Reader) Parse(encoded string) (url.Values, error) {
 	values := make(url.Values)
-	spelled := make(map[string]string) // folded name: as it is
+	spelled := make(map[string]string) // by folded name
 	if strings.Contains(encoded, ";") {
-		// Python before 3.9.2 and others separate parameters by it as well.
+		// Python before 3.9.2, and others, also separate parameters at a
+		// semicolon.
 		return nil, errors.New("it has an unencoded semicolon")
 	}
 	for piece := range strings.SplitSeq(encoded, "&") {
@@ -111,16 +111,16 @@ func (r *Reader) Parse(encoded string) (url.Values, error) {
 	return values, nil
 }
 
-// Suspicious reports whether a query has anything in it that a server might read
-// as a parameter of an authorization request. It is for the time when nobody
-// knows which address is the endpoint.
+// Suspicious reports whether a server might read any part of a query as a
+// parameter of an authorization request. It is used while the endpoints are
+// unknown.
 func (r *Reader) Suspicious(query string) bool {
 	values, err := r.Parse(query)
 	return err != nil || IsAuthorization(values)
 }
 
-// IsAuthorization reports whether parameters have something in them that makes
-// an authorization request.
+// IsAuthorization reports whether any of the parameters is specific to an
+// authorization request.
 func IsAuthorization(parameters url.Values) bool {
 	for _, name := range []string{
 		"client_id", "response_type", "redirect_uri", "code_challenge", "code_challenge_method", "request", "request_uri", "response_mode", "registration",
@@ -132,13 +132,13 @@ func IsAuthorization(parameters url.Values) bool {
 	return false
 }
 
-// Encode writes parameters so that every server reads them the same way: spaces as
-// %20, which no server takes for a plus sign.
+// Encode encodes parameters so that every server reads them the same way. Spaces
+// become %20, which no server takes for a plus sign.
 func Encode(parameters url.Values) string {
 	return strings.ReplaceAll(parameters.Encode(), "+", "%20")
 }
 
-// unescape is strict: the text is ASCII, and all that is encoded is UTF-8.
+// unescape is strict: the text must be ASCII, and must decode to UTF-8.
 func unescape(text string) (string, error) {
 	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", errors.New("has characters that must be encoded")
@@ -153,7 +153,7 @@ func unescape(text string) (string, error) {
 	return plain, nil
 }
 
-// isName reports whether a name is one by RFC 6749, section 8.2. `client_id[]`,
+// isName reports whether a name is valid by RFC 6749, section 8.2. `client_id[]`,
 // `client_id%00` and ` client_id` aren't.
 func isName(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
@@ -166,7 +166,7 @@ func (r *Reader) checkValue(name, value string) error {
 		if strings.Contains(value, "\x00") {
 			return errors.New("contains a NUL")
 		}
-		return nil // such as a text of several lines in a form of the server's
+		return nil // such as a multi-line text in a form of the server's own
 	}
 	for _, c := range value {
 		switch {
@@ -179,8 +179,8 @@ func (r *Reader) checkValue(name, value string) error {
 	return nil
 }
 
-// SameIdentifier reports whether a server might take the identifier for the one
-// that is known: whatever the case, and with escapes decoded once more.
+// SameIdentifier reports whether a server might take identifier for known: if it
+// ignores case, or decodes escapes more than once.
 func SameIdentifier(known, identifier string) bool {
 	for range 4 {
 		if strings.EqualFold(known, strings.TrimSpace(identifier)) {
@@ -195,7 +195,7 @@ func SameIdentifier(known, identifier string) bool {
 	return false
 }
 
-// quote shows what a stranger wrote.
+// quote returns text from a client in a form that can be shown.
 func quote(text string) string {
 	if len(text) > 60 {
 		text = text[:60] + "..."

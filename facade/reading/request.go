@@ -20,20 +20,20 @@ const (
 // ErrTooLarge says that a request has more than [MaxQuery] or [MaxForm] bytes.
 var ErrTooLarge = errors.New("the request is too large")
 
-// overrides are headers by which servers take a request for one of another
-// method or path. Underscores are dashes to CGI and WSGI.
+// overrides are headers that stand for another method or path to some servers.
+// CGI and WSGI turn dashes into underscores.
 var overrides = map[string]bool{
 	"x-http-method-override": true, "x-http-method": true, "x-method-override": true, "x-original-method": true,
 	"x-original-url": true, "x-rewrite-url": true, "x-http-path-override": true, "x-original-uri": true,
 }
 
-// pathOverrides are those that lead to another path.
+// pathOverrides are those that stand for another path.
 var pathOverrides = map[string]bool{"x-original-url": true, "x-rewrite-url": true, "x-http-path-override": true, "x-original-uri": true}
 
 func foldHeader(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
 
-// WithoutOtherPaths removes the headers by which a request for one path is one
-// for another to some servers.
+// WithoutOtherPaths removes the headers that stand for another path to some
+// servers.
 func WithoutOtherPaths(header http.Header) {
 	for name := range header {
 		if pathOverrides[foldHeader(name)] {
@@ -42,8 +42,7 @@ func WithoutOtherPaths(header http.Header) {
 	}
 }
 
-// CheckHeaders returns an error if what a request says of itself could be read in
-// two ways.
+// CheckHeaders returns an error if the headers could be read in two ways.
 func CheckHeaders(header http.Header) error {
 	for name, values := range header {
 		folded := foldHeader(name)
@@ -76,7 +75,7 @@ func (r *Reader) Query(req *http.Request) (url.Values, error) {
 }
 
 // NoBody returns an error if the request has a body: servers differ in whether
-// they look there when the method is GET.
+// they read it for GET.
 func NoBody(req *http.Request) error {
 	if req.ContentLength == 0 || req.Body == nil || req.Body == http.NoBody {
 		return nil
@@ -90,8 +89,9 @@ func NoBody(req *http.Request) error {
 	return nil
 }
 
-// Form reads the parameters in the body of r. There is one type of form (RFC
-// 6749, section 3.2): some servers also read multipart/form-data or JSON.
+// Form reads the parameters in the body of r. Only
+// application/x-www-form-urlencoded is accepted (RFC 6749, section 3.2), because
+// only some servers also read multipart/form-data or JSON.
 func (r *Reader) Form(req *http.Request) (url.Values, error) {
 	mediaType, parameters, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/x-www-form-urlencoded" {
@@ -113,8 +113,8 @@ func (r *Reader) Form(req *http.Request) (url.Values, error) {
 }
 
 // SetQuery replaces the query of req. It changes req itself, as Caddy's rewrite
-// handler does: placeholders such as {query} are read from that very request, and a
-// later handler must see nothing but what was judged.
+// handler does: placeholders such as {query} are read from that very request, and
+// later handlers must see nothing but what was judged.
 func SetQuery(req *http.Request, parameters url.Values) {
 	req.URL.RawQuery, req.URL.ForceQuery = Encode(parameters), false
 	req.RequestURI = req.URL.RequestURI()
@@ -131,7 +131,7 @@ func SetForm(req *http.Request, parameters url.Values) {
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 }
 
-// SetNoBody removes the body of req and what speaks of it.
+// SetNoBody removes the body of req and the headers that describe it.
 func SetNoBody(req *http.Request) {
 	for _, name := range []string{"Content-Type", "Content-Length", "Content-Encoding", "Trailer", "Expect"} {
 		req.Header.Del(name)

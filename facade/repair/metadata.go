@@ -1,5 +1,6 @@
-// Package repair makes an authorization server's metadata and the requests to it
-// into what MCP clients and that server can agree on. It knows nothing of Caddy.
+// Package repair changes an authorization server's metadata, and the requests to
+// it, so that MCP clients and the server understand each other. This package
+// doesn't know Caddy.
 package repair
 
 import (
@@ -12,34 +13,37 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
-// Metadata is what to correct about metadata (RFC 8414).
+// Metadata says how to correct metadata (RFC 8414).
 type Metadata struct {
 	// Issuer is the identifier that clients know. Required.
 	Issuer string
-	// Upstream is where the server's own URLs begin, if that is not the issuer.
+	// Upstream is the beginning of the server's own URLs. Empty means the issuer.
 	Upstream string
 	// Set has fields to set; they win over discovered ones.
 	Set map[string]any
-	// Remove are fields to leave out.
+	// Remove are fields to remove.
 	Remove []string
-	// RegistrationEndpoint is where clients register here; empty if they don't.
+	// RegistrationEndpoint is the façade's registration endpoint; empty if there
+	// is none.
 	RegistrationEndpoint string
-	// PublicClients says that clients which register here have no secret.
+	// PublicClients says that clients which register at the façade have no
+	// secret.
 	PublicClients bool
-	// OnlyQuery says that answers go into the query of the redirect URI: the
-	// façade gives some itself.
+	// OnlyQuery says that only the response mode query is supported, because the
+	// façade itself sends some of the responses.
 	OnlyQuery bool
-	// Scopes maps scopes as clients know them to those of the server.
+	// Scopes maps the scopes that clients use to the server's names for them.
 	Scopes map[string]string
 }
 
-// Unusable is the error of metadata that clients could do nothing with, as they
-// are. Only the operator can fix it.
+// Unusable is the error of metadata that clients can't use. Only the operator can
+// fix it.
 type Unusable struct {
-	// Says what is wrong, and how to fix it. Strangers may read it: it has
-	// nothing from the server.
+	// Says is what is wrong, and how to fix it. It is shown to anyone, and
+	// contains nothing from the server.
 	Says string
-	// Cure is what to write, in full; for the operator only. May be empty.
+	// Cure is the exact configuration to write. It is only for the operator. May
+	// be empty.
 	Cure string
 }
 
@@ -50,13 +54,13 @@ func (e Unusable) Error() string {
 	return e.Says + ": " + e.Cure
 }
 
-// Apply returns the metadata that clients get, made of what was discovered. The
-// error is an [Unusable].
+// Apply returns the metadata that clients get, derived from what was discovered.
+// The error is an [Unusable].
 func (m *Metadata) Apply(discovered map[string]any) (map[string]any, error) {
 	named, _ := discovered["issuer"].(string)
 	if named != "" && named != m.Issuer && discovered["authorization_response_iss_parameter_supported"] == true {
-		// Clients compare iss in the answer with the issuer they know (RFC 9207,
-		// section 2.4), and would refuse every answer.
+		// Clients compare iss in the response with the issuer that they know (RFC
+		// 9207, section 2.4), and would refuse every response.
 		return nil, m.otherName(named)
 	}
 	fields := maps.Clone(discovered)
@@ -90,14 +94,16 @@ func (m *Metadata) Apply(discovered map[string]any) (map[string]any, error) {
 	return fields, complete(fields)
 }
 
-// otherName is the error of a server that names itself otherwise in every answer.
+// otherName is the error for a server that names another issuer in every
+// response.
 func (m *Metadata) otherName(named string) Unusable {
 	const says = "the server names itself in every response (iss), and clients refuse a name other than the issuer's: "
 	u, err := url.Parse(named)
 	upstream, errUpstream := url.Parse(m.Upstream)
 	inside := err == nil && (u.Scheme != "https" || errUpstream == nil && web.Origin(u) == web.Origin(upstream))
 	if inside && strings.HasPrefix(m.Issuer, "https:") {
-		// Clients can't get there: the server doesn't know its public name.
+		// Clients can't reach this address: the server doesn't know its public
+		// name.
 		issuer, err := url.Parse(m.Issuer)
 		origin := m.Issuer
 		if err == nil {
@@ -114,9 +120,9 @@ func (m *Metadata) otherName(named string) Unusable {
 	}
 }
 
-// withdrawn are fields of what the façade refuses, or can't look into: request
-// objects (RFC 9101), pushed requests (RFC 9126), and grants that begin
-// elsewhere than at the authorization endpoint (RFC 8628, CIBA).
+// withdrawn are the fields of features that the façade refuses or can't inspect:
+// request objects (RFC 9101), pushed requests (RFC 9126), and grants that don't
+// begin at the authorization endpoint (RFC 8628, CIBA).
 var withdrawn = []string{
 	"pushed_authorization_request_endpoint", "require_pushed_authorization_requests",
 	"require_signed_request_object", "require_request_uri_registration",
@@ -130,8 +136,8 @@ var withdrawnGrants = []string{
 	"implicit", "password", "urn:ietf:params:oauth:grant-type:device_code", "urn:openid:params:grant-type:ciba",
 }
 
-// Check returns an error if fields are set that the façade would have to take
-// out again.
+// Check returns an error if Set has fields that the façade would have to remove
+// again.
 func (m *Metadata) Check() error {
 	for _, name := range slices.Sorted(maps.Keys(m.Set)) {
 		if slices.Contains(withdrawn, name) || (name == "request_parameter_supported" || name == "request_uri_parameter_supported") && m.Set[name] != false {
@@ -141,8 +147,8 @@ func (m *Metadata) Check() error {
 	return nil
 }
 
-// demands returns an error if the server takes only requests that the façade
-// can't look into.
+// demands returns an error if the server only accepts requests that the façade
+// can't inspect.
 func demands(fields map[string]any) error {
 	for _, name := range []string{"require_pushed_authorization_requests", "require_signed_request_object"} {
 		if fields[name] == true {
@@ -152,14 +158,14 @@ func demands(fields map[string]any) error {
 	return nil
 }
 
-// withdraw takes out what a client would be refused.
+// withdraw removes the features that a client would be refused.
 func (m *Metadata) withdraw(fields map[string]any) {
 	for _, name := range withdrawn {
 		delete(fields, name)
 	}
 	fields["request_parameter_supported"] = false
 	fields["request_uri_parameter_supported"] = false // without it: true (OpenID Connect Discovery 1.0, section 3)
-	// Required, and there is no other in OAuth 2.1.
+	// The field is required, and OAuth 2.1 has no other response type.
 	fields["response_types_supported"] = []string{"code"}
 	if m.OnlyQuery {
 		fields["response_modes_supported"] = []string{"query"}
@@ -176,7 +182,7 @@ func (m *Metadata) withdraw(fields map[string]any) {
 	}
 }
 
-// without returns a list of texts without some of them.
+// without returns a list of strings without some of them.
 func without(list any, out []string) any {
 	switch list := list.(type) {
 	case []any:
@@ -196,8 +202,8 @@ func (m *Metadata) Public(address string) string { return moved(address, m.Upstr
 // Inside returns a URL of the server as it is reached from here.
 func (m *Metadata) Inside(address string) string { return moved(address, m.Issuer, m.Upstream) }
 
-// moved returns an address below from, or at least on its origin, as it is below
-// to. Any other is returned as it is.
+// moved replaces the beginning from of an address, or at least its origin, with
+// that of to. Any other address is returned unchanged.
 func moved(address, from, to string) string {
 	if from == "" || to == "" {
 		return address
@@ -215,7 +221,8 @@ func moved(address, from, to string) string {
 	return u.String()
 }
 
-// renameScopes puts the names that clients know in the place of the server's.
+// renameScopes replaces the server's names of scopes with those that clients
+// know.
 func (m *Metadata) renameScopes(fields map[string]any) {
 	var names []string
 	list, _ := fields["scopes_supported"].([]any)
@@ -230,7 +237,8 @@ func (m *Metadata) renameScopes(fields map[string]any) {
 	fields["scopes_supported"] = slices.Compact(names)
 }
 
-// addText adds value to a list of texts, which without the field is fallback.
+// addText adds value to a list of strings. If the field is missing, the list is
+// fallback.
 func addText(fields map[string]any, name, fallback, value string) {
 	var list []any
 	switch present := fields[name].(type) {
@@ -249,7 +257,7 @@ func addText(fields map[string]any, name, fallback, value string) {
 	fields[name] = list
 }
 
-// complete returns an error if clients could do nothing with the metadata.
+// complete returns an error if clients can't use the metadata.
 func complete(fields map[string]any) error {
 	for _, name := range []string{"authorization_endpoint", "token_endpoint"} {
 		if text, _ := fields[name].(string); text == "" {
@@ -263,7 +271,7 @@ func complete(fields map[string]any) error {
 	return nil
 }
 
-// texts reports whether value is a list that has text.
+// texts reports whether value is a list that contains text.
 func texts(value any, text string) bool {
 	switch list := value.(type) {
 	case []any:

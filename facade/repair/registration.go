@@ -6,10 +6,10 @@ import (
 )
 
 // Registration returns a client information response (RFC 7591, section 3.2.1)
-// that clients can read, made of a server's. Members that are empty, null, or of
-// another type are left out: clients refuse the whole for them. So are unknown
-// ones, above all the address and the token to change the client with (RFC 7592):
-// what is changed there nobody here has judged.
+// that clients can read, made from a server's. Members that are empty, null, or
+// of the wrong type are left out, because clients would refuse the whole
+// response. So are unknown ones, above all the address and the token for changing
+// the client (RFC 7592): the façade would not see such a change.
 func Registration(answer map[string]any, redirectURIs []string) map[string]any {
 	repaired := make(map[string]any)
 	for _, name := range []string{
@@ -32,21 +32,21 @@ func Registration(answer map[string]any, redirectURIs []string) map[string]any {
 		repaired["client_id_issued_at"] = issued
 	}
 	if repaired["client_secret"] != nil {
-		// Required beside a secret; 0 is never.
+		// Required with a secret; 0 means never.
 		expires, ok := seconds(answer["client_secret_expires_at"])
 		if !ok {
 			expires = 0
 		}
 		repaired["client_secret_expires_at"] = expires
 	} else {
-		// Whatever it says, and without it client_secret_basic: there is nothing
-		// to authenticate with.
+		// This replaces any other value, and the default, client_secret_basic:
+		// the client has no secret to authenticate with.
 		repaired["token_endpoint_auth_method"] = "none"
 	}
 	return repaired
 }
 
-// textList returns a list of texts without empty ones; nil if it isn't one.
+// textList returns a list of strings without empty ones; nil if it isn't a list.
 func textList(value any) []string {
 	elems, _ := value.([]any)
 	list := make([]string, 0, len(elems))
@@ -60,7 +60,7 @@ func textList(value any) []string {
 	return slices.DeleteFunc(list, func(text string) bool { return text == "" })
 }
 
-// seconds reads a time, also one that is a text.
+// seconds reads a number of seconds, which may be a string.
 func seconds(value any) (int64, bool) {
 	switch value := value.(type) {
 	case float64:

@@ -12,19 +12,18 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
-// Requests is what to repair in requests to the authorization and the token
+// Requests says what to repair in requests to the authorization and the token
 // endpoint.
 type Requests struct {
-	// Strip are parameters to take out, such as resource.
+	// Strip are parameters to remove, such as resource.
 	Strip []string
 	// Add are parameters to set.
 	Add map[string]string
-	// Scopes maps scopes as clients know them to those of the server.
+	// Scopes maps the scopes that clients use to the server's names for them.
 	Scopes map[string]string
 }
 
-// Check returns an error if the repairs would break what keeps a sign-in
-// together.
+// Check returns an error if the repairs would break the sign-in.
 func (r *Requests) Check() error {
 	essential := []string{
 		"client_id", "client_secret", "redirect_uri", "response_type", "state", "code", "code_challenge", "code_challenge_method",
@@ -47,8 +46,8 @@ func (r *Requests) Check() error {
 		if err := errors.Join(token.CheckScope(from), token.CheckScope(to)); err != nil {
 			return err
 		}
-		// Requests pass here more than once on their way: each repair must leave
-		// its own result alone.
+		// The same request may pass here several times, so a repair must not
+		// change its own result.
 		if _, source := r.Scopes[to]; source && to != from {
 			return fmt.Errorf("scope map: %s is both what a scope is mapped to and mapped itself", to)
 		}
@@ -56,8 +55,7 @@ func (r *Requests) Check() error {
 	return nil
 }
 
-// Apply repairs the parameters of a request and returns what it did, in words
-// for a log.
+// Apply repairs the parameters of a request and returns what it did, for the log.
 func (r *Requests) Apply(parameters url.Values) (done []string) {
 	done = r.Translate(parameters)
 	for name, value := range r.Add {
@@ -70,7 +68,7 @@ func (r *Requests) Apply(parameters url.Values) (done []string) {
 	return done
 }
 
-// Translate repairs what is there, and adds nothing.
+// Translate repairs the parameters that are present, and adds none.
 func (r *Requests) Translate(parameters url.Values) (done []string) {
 	for _, name := range r.Strip {
 		if parameters.Has(name) {
@@ -94,10 +92,10 @@ func (r *Requests) Translate(parameters url.Values) (done []string) {
 	return done
 }
 
-// CheckAuthorization returns an error if the server behind must not see an
-// authorization request with the parameters. If PKCE is optional there, it would
-// accept a request without S256, and an intercepted code would work (RFC 9700,
-// section 2.1.1).
+// CheckAuthorization returns an error if the authorization server must not see a
+// request with these parameters. If PKCE is optional there, it would accept a
+// request without S256, and an intercepted code would work (RFC 9700, section
+// 2.1.1).
 func CheckAuthorization(parameters url.Values) error {
 	switch {
 	case parameters.Has("request") || parameters.Has("request_uri"):
@@ -116,8 +114,8 @@ func CheckAuthorization(parameters url.Values) error {
 	return nil
 }
 
-// isChallenge reports whether text can be a challenge of S256 (RFC 7636, section
-// 4.2): a server may cut or decode what is longer.
+// isChallenge reports whether text can be an S256 challenge (RFC 7636, section
+// 4.2). A server may truncate or decode a longer one.
 func isChallenge(text string) bool {
 	hash, err := base64.RawURLEncoding.DecodeString(text)
 	return err == nil && len(hash) == sha256.Size && len(text) == 43
