@@ -409,7 +409,7 @@ func (w *world) hold(c Claim, d time.Duration, done func(ok bool)) {
 		done = func(bool) {}
 	}
 	p := w.slots.join(c)
-	w.pending = append(w.pending, &pending{p, &Attempt{guesses: w.guesses, name: w.guesses.slot(0), networks: []network{}}, func() {
+	w.pending = append(w.pending, &pending{p, &Attempt{guesses: w.guesses, name: w.guesses.names.inventedName(0, w.Now()), networks: []network{}}, func() {
 		w.after(d, func() {
 			w.slots.release(p)
 			w.settle()

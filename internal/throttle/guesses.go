@@ -2,7 +2,6 @@ package throttle
 
 import (
 	"hash/maphash"
-	"strings"
 	"sync"
 	"time"
 )
@@ -26,15 +25,6 @@ const (
 	// names together.
 	forgetFailures = 6 * time.Hour
 	forgetAnywhere = time.Hour
-
-	// maxBrowsers is how many browsers that have signed in are remembered as
-	// failing, of a user's. Only the user can make more of them.
-	maxBrowsers = 64
-
-	// nameSlots is how many counters the names share, and maxAtName how many
-	// networks each remembers that is not a user's.
-	nameSlots = 1024
-	maxAtName = 256
 )
 
 var (
@@ -60,9 +50,8 @@ var (
 // A browser that the user has signed in with before is under none of this. It has
 // a counter of its own.
 //
-// Names are spread over a fixed number of counters, by a keyed hash, whether or
-// not there is such a user: nothing tells names that exist from others. No two
-// users share a counter, and of a user's nothing is evicted.
+// Every name has counters of its own, whether or not there is such a user: nothing
+// tells names that exist from others. Of a user's nothing is evicted.
 //
 // Guesses are safe for concurrent use.
 type Guesses struct {
@@ -70,22 +59,8 @@ type Guesses struct {
 	hash func(string) uint64
 
 	mu       sync.Mutex
-	names    []*name
-	users    map[string]*user
+	names    names
 	anywhere [65]*table[*standing] // by prefix length
-}
-
-// name is what is known of the guesses at some names.
-type name struct {
-	bucket *bucket
-	failed *table[*failures]
-	known  *table[*failures] // of browsers that the user has signed in with
-}
-
-// user is a name that exists, with a counter that no other user has.
-type user struct {
-	*name
-	configurations int // that name the user
 }
 
 // failures are those of a network.
@@ -108,72 +83,12 @@ func NewGuesses(now func() time.Time) *Guesses {
 	g := &Guesses{
 		now:   now,
 		hash:  func(s string) uint64 { return maphash.String(seed, s) },
-		names: make([]*name, nameSlots),
-		users: make(map[string]*user),
+		names: names{users: make(map[string]*user), invented: make(map[uint64]*name)},
 	}
 	for _, bits := range []int{0, 24, 32, 48, 56, 64} {
 		g.anywhere[bits] = newTable[*standing](maxRecords)
 	}
 	return g
-}
-
-// AddUsers tells names that exist, until release is called: several
-// configurations may name the same ones.
-func (g *Guesses) AddUsers(names []string) (release func()) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, n := range names {
-		u := g.users[fold(n)]
-		if u == nil {
-			u = &user{name: g.free(g.hash(fold(n)))}
-			u.failed.max = 0 // the user's guesses bound them
-			g.users[fold(n)] = u
-		}
-		u.configurations++
-	}
-	return sync.OnceFunc(func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		for _, n := range names {
-			u := g.users[fold(n)]
-			if u.configurations--; u.configurations == 0 {
-				u.failed.max = maxAtName
-				delete(g.users, fold(n))
-			}
-		}
-	})
-}
-
-// free returns the first counter from hash on that is no user's; a further one,
-// if all are.
-func (g *Guesses) free(hash uint64) *name {
-	for probe := range uint64(len(g.names)) {
-		n := g.slot(hash + probe)
-		if n.failed.max > 0 {
-			return n
-		}
-	}
-	return g.newName()
-}
-
-func (g *Guesses) newName() *name {
-	return &name{
-		bucket: newBucket(userRate, g.now()),
-		failed: newTable[*failures](maxAtName),
-		known:  newTable[*failures](maxBrowsers),
-	}
-}
-
-// fold returns the name that failures are counted under: users type theirs in
-// either case.
-func fold(username string) string { return strings.ToLower(username) }
-
-func (g *Guesses) slot(hash uint64) *name {
-	i := int(hash % uint64(len(g.names)))
-	if g.names[i] == nil {
-		g.names[i] = g.newName()
-	}
-	return g.names[i]
 }
 
 // Attempt is a sign-in that may be tried. It counts as failed until it is said
@@ -197,10 +112,11 @@ func (g *Guesses) Try(address, username, browser string) (*Attempt, time.Duratio
 	defer g.mu.Unlock()
 	now := g.now()
 	var n *name
-	if u := g.users[fold(username)]; u != nil {
+	u := g.names.users[fold(username)]
+	if u != nil {
 		n = u.name
 	} else {
-		n, browser = g.slot(g.hash(fold(username))), ""
+		n, browser = g.names.inventedName(g.hash(fold(username)), now), ""
 	}
 	var own time.Duration // the browser's pause
 	if browser != "" {
@@ -253,6 +169,10 @@ func (g *Guesses) Try(address, username, browser string) (*Attempt, time.Duratio
 		}
 	}
 	n.bucket.take()
+	n.last = now
+	if u == nil {
+		g.names.guessed(n, now)
+	}
 	return &Attempt{Rank: 1 + min(anywhere, freeAnywhere), guesses: g, name: n, networks: list}, 0
 }
 
@@ -308,6 +228,7 @@ func (a *Attempt) takeBack(failed int) {
 		}
 	}
 	a.name.bucket.giveBack()
+	g.names.takenBack(a.name)
 }
 
 func count(t *table[*failures], of network, forget time.Duration, now time.Time) {

@@ -147,18 +147,20 @@ func TestWithdraw(t *testing.T) {
 	}
 }
 
+func inventedRecords(g *Guesses) (n int) {
+	for _, name := range g.names.invented {
+		n += len(name.failed.records)
+	}
+	return n
+}
+
 func remembered(g *Guesses) (n int) {
 	for _, t := range g.anywhere {
 		if t != nil {
 			n += len(t.records)
 		}
 	}
-	for _, name := range g.names {
-		if name != nil {
-			n += len(name.failed.records)
-		}
-	}
-	return n
+	return n + len(g.names.invented) + inventedRecords(g)
 }
 
 // A browser that the user has signed in with has a lane of its own.
@@ -228,13 +230,16 @@ func TestInventedNames(t *testing.T) {
 	}
 	for round := range 20 {
 		for i := range 10_000 {
-			try(g, fmt.Sprintf("10.%d.%d.%d", round, i/250, i%250), fmt.Sprint("user", i))
+			try(g, fmt.Sprintf("10.%d.%d.%d", round, i/250, i%250), fmt.Sprint("user", round, i))
 		}
 		if try(g, "192.0.2.1", "ada") == 0 {
 			t.Fatal("the flood has made ada's counter forgotten")
 		}
 	}
-	if n, most := remembered(g), nameSlots*maxAtName; n > most {
+	if n := len(g.names.invented); n > maxInvented {
+		t.Errorf("%d names, want at most %d", n, maxInvented)
+	}
+	if n, most := inventedRecords(g), 2*maxInventedRecords; n > most {
 		t.Errorf("%d records, want at most %d", n, most)
 	}
 	for bits, table := range g.anywhere {
@@ -255,54 +260,144 @@ func TestUserRecords(t *testing.T) {
 			try(g, fmt.Sprintf("2001:db8:%x:%x::1", i&0xffff, j), "ada")
 		}
 		c.Advance(5 * time.Second)
-		most = max(most, len(g.users["ada"].failed.records))
+		most = max(most, len(g.names.users["ada"].failed.records))
 	}
 	if limit := 2 * 3 * (userRate.Burst + int(forgetFailures/userRate.Every)); most > limit {
 		t.Errorf("%d records, want at most %d", most, limit)
 	}
 }
 
+// An attempt at an invented name whose password was not looked at leaves no name.
+func TestWithdrawnNames(t *testing.T) {
+	t.Parallel()
+	g := newGuesses(testkit.NewClock(), "ada")
+	for i := range 1000 {
+		a, _ := g.Try("192.0.2.1", fmt.Sprint("user", i), "")
+		a.Withdraw()
+	}
+	if n := remembered(g); n != 0 {
+		t.Errorf("%d records are left", n)
+	}
+}
+
+// A few names with guesses from everywhere don't fill the memory either.
+func TestRecordsOfInventedNames(t *testing.T) {
+	t.Parallel()
+	g := newGuesses(testkit.NewClock(), "ada")
+	for i := range 300 {
+		for j := range 1000 {
+			try(g, fmt.Sprintf("10.%d.%d.1", j>>8, j&255), fmt.Sprint("user", i))
+			try(g, fmt.Sprintf("2001:db8:%x:%x::1", j, i), fmt.Sprint("user", i))
+		}
+	}
+	if n, most := inventedRecords(g), 2*maxInventedRecords; n > most {
+		t.Errorf("%d records, want at most %d", n, most)
+	}
+}
+
+// Whatever a stranger does, names that exist and names that don't make them wait
+// for the same time.
+func TestNamesTellNothing(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		do   func(c *testkit.Clock, try func(address, username string))
+	}{
+		{"after many invented names", func(c *testkit.Clock, try func(string, string)) {
+			for i := range 10_000 {
+				try(fmt.Sprintf("10.0.%d.1", i/20&255), fmt.Sprint("user", i))
+				c.Advance(time.Second)
+			}
+			for i := range 20 {
+				try(fmt.Sprintf("10.1.%d.1", i/10), "ada")
+			}
+		}},
+		{"from the networks of a home, and again from the first", func(c *testkit.Clock, try func(string, string)) {
+			for i := range 256 {
+				try(fmt.Sprintf("2001:db8:0:%x::1", i), "ada")
+				c.Advance(31 * time.Second)
+			}
+			for range 10 {
+				try("2001:db8::1", "ada")
+			}
+		}},
+		{"from a thousand networks, and again from the first", func(c *testkit.Clock, try func(string, string)) {
+			for i := range 1000 {
+				try(fmt.Sprintf("10.%d.%d.1", i>>8, i&255), "ada")
+				c.Advance(10 * time.Second)
+			}
+			for i := range 100 {
+				try(fmt.Sprintf("10.0.%d.1", i/10), "ada")
+			}
+		}},
+		{"from a network that guessed at everything", func(c *testkit.Clock, try func(string, string)) {
+			for i := range 2000 {
+				try(fmt.Sprintf("10.0.0.%d", i&255), []string{"ada", fmt.Sprint("user", i), "user"}[i%3])
+				c.Advance(2 * time.Second)
+			}
+		}},
+		{"spelt in another case", func(_ *testkit.Clock, try func(string, string)) {
+			for i := range 20 {
+				try("192.0.2.1", []string{"ada", "ADA"}[i&1])
+			}
+		}},
+	} {
+		var waits [2][]time.Duration
+		for i, users := range [][]string{{"ada", "bob"}, {"bob"}} {
+			c := testkit.NewClock()
+			g := newGuesses(c, users...)
+			tt.do(c, func(address, username string) { waits[i] = append(waits[i], try(g, address, username)) })
+		}
+		for i, wait := range waits[0] {
+			if wait != waits[1][i] {
+				t.Errorf("%s: attempt %d waits %s at a name that exists, and %s at one that doesn't", tt.name, i, wait, waits[1][i])
+				break
+			}
+		}
+	}
+}
+
+// With more invented names than fit, those with the fewest failures go first: one
+// has to guess a lot to have a name forgotten.
+func TestHeaviestNamesStay(t *testing.T) {
+	t.Parallel()
+	g := newGuesses(testkit.NewClock())
+	for range freeFailures {
+		try(g, "192.0.2.1", "nobody")
+	}
+	for i := range 3 * maxInvented {
+		try(g, fmt.Sprintf("10.%d.%d.1", i/20>>8&255, i/20&255), fmt.Sprint("user", i))
+	}
+	if try(g, "192.0.2.1", "nobody") == 0 {
+		t.Error("the flood has made the failures forgotten")
+	}
+}
+
 func TestAddUsers(t *testing.T) {
 	t.Parallel()
 	g := newGuesses(testkit.NewClock())
-	g.hash = func(string) uint64 { return 7 } // all the same
-	release := g.AddUsers([]string{"ada", "bob"})
-	if g.users["ada"].name == g.users["bob"].name {
-		t.Error("two users share a counter")
-	}
-	bob := g.users["bob"].name
 	for range freeFailures {
 		try(g, "192.0.2.1", "bob")
 	}
+	release := g.AddUsers([]string{"ada", "bob"})
+	if try(g, "192.0.2.1", "bob") == 0 {
+		t.Error("the failures from before there was bob are forgotten, which tells that there is one now")
+	}
+	bob := g.names.users["bob"].name
 	// A reload.
 	g.AddUsers([]string{"carol", "Bob"})
 	release()
 	release() // once is what counts
-	if g.users["bob"].name != bob || g.users["carol"].name == bob || bob.failed.max != 0 {
+	if g.names.users["bob"].name != bob || g.names.users["carol"].name == bob {
 		t.Error("a user's counter is not kept when the users change")
 	}
 	if try(g, "192.0.2.1", "bob") == 0 {
 		t.Error("a reload has made bob's failures forgotten")
 	}
-	if g.users["ada"] != nil {
+	if g.names.users["ada"] != nil {
 		t.Error("a user who is gone still has a counter")
 	}
-	var many []string
-	for i := range 2 * nameSlots {
-		many = append(many, fmt.Sprint("user", i))
-	}
-	release = g.AddUsers(many) // more than there are counters
-	seen := make(map[*name]bool)
-	for _, u := range g.users {
-		if seen[u.name] {
-			t.Fatal("two users share a counter")
-		}
-		seen[u.name] = true
-	}
-	release()
-	for i, n := range g.names {
-		if owned := n == g.users["bob"].name || n == g.users["carol"].name; n != nil && (n.failed.max == 0) != owned {
-			t.Errorf("counter %d: a user's %t", i, !owned)
-		}
+	if len(g.names.invented) != 1 {
+		t.Errorf("%d names without a user, want ada's", len(g.names.invented))
 	}
 }
