@@ -78,7 +78,7 @@ func (h *Handler) decide(r *http.Request) decision {
 		return d.refuse(stepBearer, ref.about(h.Scopes))
 	}
 	d.raw = raw
-	t, err := h.issuers.JudgeFor(r.Context(), raw, clientAddress(r))
+	t, err := h.issuers.JudgeFor(r.Context(), raw, h.client(r))
 	if err != nil {
 		return d.refuse(stepVerify, refuseToken(err).about(h.Scopes))
 	}

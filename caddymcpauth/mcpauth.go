@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/clientip"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
@@ -119,8 +120,12 @@ type Handler struct {
 	allowedOrigins  []string
 	headerNames     guard.Headers
 	streams         streams.Closer
-	unregister      []func()           // from the authorization servers beside this one
-	accepted        prometheus.Counter // looked up once: it counts nearly every request
+	// proxy warns of clients that can't be told apart. Nil if no questions about
+	// tokens are shared by their networks.
+	proxy      *clientip.ProxyWarning
+	logger     *zap.Logger
+	unregister []func()           // from the authorization servers beside this one
+	accepted   prometheus.Counter // looked up once: it counts nearly every request
 }
 
 // CaddyModule returns the Caddy module information.
@@ -160,6 +165,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.tokenCharacters = tokenCharacters(h.issuers)
+	if h.issuers.TakeOpaque() {
+		h.proxy = new(clientip.ProxyWarning)
+	}
+	h.logger = ctx.Logger()
 	if err := h.provisionMetadata(); err != nil {
 		return err
 	}
@@ -246,16 +255,18 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next
 		return next.ServeHTTP(w, r)
 	}
 	// A stream that goes on for days must not outlive what let it in.
-	client := clientAddress(r)
+	client := clientip.Of(r.Context())
 	return h.streams.Serve(w, r, func(end func(error)) (stop func()) {
 		return h.issuers.Watch(d.raw, client, d.token, token.DefaultLeeway, end)
 	}, next)
 }
 
-// clientAddress returns the address of the client, as Caddy's trusted_proxies have it.
-func clientAddress(r *http.Request) string {
-	address, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	return address
+// client returns the address of the client, as Caddy's trusted_proxies have it.
+func (h *Handler) client(r *http.Request) string {
+	if h.proxy != nil {
+		h.proxy.Check(r, h.logger)
+	}
+	return clientip.Of(r.Context())
 }
 
 // setHeaders tells the next handler who the user is.

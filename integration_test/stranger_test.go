@@ -116,6 +116,35 @@ func TestInventedTokensAtOnce(t *testing.T) {
 	}
 }
 
+// Behind a proxy that isn't trusted all clients share one network's part: whatever
+// goes by networks warns of it, and nothing else does.
+func TestProxyThatIsNotTrusted(t *testing.T) {
+	t.Parallel()
+	const warning, header = "requests come through a proxy that isn't trusted", "X-Forwarded-For"
+	for _, k := range []kind{introspectionKind, userinfoKind, jwtKind} {
+		c, doors := startDoors(t, k)
+		d := doors[0]
+		d.check(t, k.name, d.try(d.token(nil)), 200)
+		if c.log.contains(warning) {
+			t.Errorf("%s: a warning without a proxy", k.name)
+		}
+		if got := c.do("GET", d.path+"/", "", "Authorization", "Bearer "+d.token(nil), header, "192.0.2.1"); got.status != 200 {
+			t.Fatalf("%s: got %d %s", k.name, got.status, got.body)
+		}
+		if k.name == jwtKind.name {
+			c.do("GET", d.path+"/", "", header, "192.0.2.1")
+			if c.log.contains(warning) {
+				t.Errorf("%s: a warning, though no question goes by networks", k.name)
+			}
+			continue
+		}
+		c.logs(warning)
+	}
+	server := startEmbedded(t, embedded)
+	server.do("POST", "/oauth/register", "{}", header, "192.0.2.1")
+	server.logs(warning)
+}
+
 // A client that never sends the body it announced gets the refusal all the same:
 // from the door, the authorization server and the façade.
 func TestRefusedBeforeTheBody(t *testing.T) {
