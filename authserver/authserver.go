@@ -195,6 +195,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if h.server.ServesPath(r.URL.Path) {
+		h.state.proxy.Check(r, h.logger)
 		h.server.ServeHTTP(unread.Track(w, r), r)
 		return nil
 	}

@@ -63,6 +63,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		CheckUser:            h.checkUser,
 		Doors:                h.doors,
 		Observe:              h.observe,
+		LimitRegistration:    func(ctx context.Context) time.Duration { return h.state.register(ctx) },
 		Now:                  h.now,
 	}
 	if documents != nil {

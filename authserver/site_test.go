@@ -71,7 +71,7 @@ func newTestSite(t *testing.T, change ...func(*Handler)) *site {
 	t.Cleanup(s.state.guesses.AddUsers(slices.Collect(maps.Keys(s.users))))
 	config := oauth.Config{
 		Secret: siteSecret{},
-		Issuer: s.Issuer, Resources: s.Resources, Store: s.store, Now: s.now, CheckUser: s.checkUser, Registration: registration.Policy(*s.Registration),
+		Issuer: s.Issuer, Resources: s.Resources, Store: s.store, Now: s.now, CheckUser: s.checkUser, LimitRegistration: s.state.register, Registration: registration.Policy(*s.Registration),
 		Clients: []oauth.Client{{ID: "desk", Name: "The desk", RedirectURIs: []string{"https://desk.example/callback", "http://127.0.0.1/callback"}}},
 	}
 	for _, scope := range s.Scopes {

@@ -27,6 +27,12 @@ const (
 	maxWaitingAtUpstreams = 64
 	upstreamWait          = 10 * time.Second
 
+	// registrationBurst is how many clients one address may register at once, and
+	// registrationEvery how often one more. Nothing is stored for them, so the limit
+	// is high enough for an office, or the machines of a CI, behind one address.
+	registrationBurst = 1000
+	registrationEvery = 200 * time.Millisecond
+
 	// busyPause is how long clients are told to wait when too many requests are
 	// waiting.
 	busyPause = 5 * time.Second
@@ -45,6 +51,8 @@ type serverState struct {
 	returns   *throttle.Buckets
 	upstreams *throttle.Slots
 
+	registrations *throttle.Buckets
+
 	proxy clientip.ProxyWarning
 }
 
@@ -54,6 +62,8 @@ func newServerState(now func() time.Time) *serverState {
 		passwords: throttle.NewSlots(max(1, runtime.GOMAXPROCS(0)-1), maxWaitingPasswords, 0),
 		returns:   throttle.NewBuckets(throttle.Rate{Burst: 60, Every: time.Second}, now),
 		upstreams: throttle.NewSlots(maxAtUpstreams, maxWaitingAtUpstreams, 0),
+
+		registrations: throttle.NewBuckets(throttle.Rate{Burst: registrationBurst, Every: registrationEvery}, now),
 	}
 }
 
@@ -126,4 +136,10 @@ func (s *serverState) waitForUpstream(ctx context.Context) (release func(), err 
 		return nil, busy(err)
 	}
 	return release, nil
+}
+
+// register takes a registration from the share of the client's networks. If none is
+// left, it returns how long the client has to wait.
+func (s *serverState) register(ctx context.Context) (wait time.Duration) {
+	return s.registrations.Take(clientip.Of(ctx))
 }

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/upstream"
 )
 
@@ -147,5 +150,53 @@ func TestUpstreamIsAskedSoOften(t *testing.T) {
 	}
 	if provider.finished != 60 || got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" {
 		t.Errorf("asked %d times, want 60; then %d %s", provider.finished, got.status, got.text())
+	}
+}
+
+// Honest bursts register, floods wait, and other networks notice nothing of it.
+func TestRegistrationIsThrottled(t *testing.T) {
+	t.Parallel()
+	s := newTestSite(t)
+	const good = `{"redirect_uris":["https://app.example/callback"],"token_endpoint_auth_method":"none"}`
+	register := func(address, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(from(t.Context(), address), "POST", testIssuer+oauth.RegisterPath, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		if err := s.ServeHTTP(w, r, nil); err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	for i := range 1000 { // a farm of machines behind one address
+		if w := register("192.0.2.1", good); w.Code != http.StatusCreated {
+			t.Fatalf("registration %d of a burst: got %d %s", i, w.Code, w.Body)
+		}
+	}
+	for _, body := range []string{good, "not read"} {
+		w := register("192.0.2.1", body)
+		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), `"temporarily_unavailable"`) {
+			t.Errorf("one more: got %d, Retry-After %q, %s", w.Code, w.Header().Get("Retry-After"), w.Body)
+		}
+	}
+	for _, other := range []string{"192.0.2.2", "198.51.100.1", "2001:db8::1"} {
+		if w := register(other, good); w.Code != http.StatusCreated {
+			t.Errorf("%s: got %d %s", other, w.Code, w.Body)
+		}
+	}
+	s.clock = s.clock.Add(time.Second)
+	for i := range 6 {
+		if w := register("192.0.2.1", good); (w.Code == http.StatusCreated) != (i < 5) {
+			t.Errorf("a second later, registration %d: got %d", i, w.Code)
+		}
+	}
+	// A /24 has four times as much, however many addresses it has.
+	passed := 0
+	for i := range 10_000 {
+		if register(fmt.Sprintf("203.0.113.%d", i&255), good).Code == http.StatusCreated {
+			passed++
+		}
+	}
+	if passed != 4000 {
+		t.Errorf("%d registrations of a /24 pass at once, want 4000", passed)
 	}
 }

@@ -70,6 +70,18 @@ func unavailable(cause error) *Error {
 	}
 }
 
+// tooMany is the error for a client that asks for too much. It says when to try
+// again.
+func tooMany(description string, wait time.Duration) *Error {
+	return &Error{
+		Code:        "temporarily_unavailable",
+		Description: description,
+		Status:      http.StatusTooManyRequests,
+		// Retry-After is in whole seconds.
+		retryAfter: (wait + time.Second - 1).Truncate(time.Second),
+	}
+}
+
 // asError returns err as an OAuth error. Any other error is a failure of the
 // store.
 func asError(err error) *Error {

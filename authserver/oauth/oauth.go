@@ -89,6 +89,12 @@ type Config struct {
 	// allows all whose redirect URIs are https or on loopback.
 	Registration registration.Policy
 
+	// LimitRegistration is called before a client registers itself. It returns how
+	// long the client has to wait, zero if it may register now. Nothing is stored
+	// for a client; the limit is for the work of a flood and its log. Nil means no
+	// limit.
+	LimitRegistration func(ctx context.Context) (wait time.Duration)
+
 	// Clients are the clients that the operator configured.
 	Clients []Client
 

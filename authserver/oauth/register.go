@@ -48,6 +48,11 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (*Event, error
 	if s.config.Registration.Off {
 		return event, &Error{Code: "access_denied", Description: "This server doesn't register clients dynamically.", Status: http.StatusForbidden}
 	}
+	if s.config.LimitRegistration != nil {
+		if wait := s.config.LimitRegistration(r.Context()); wait > 0 {
+			return event, tooMany("Too many registrations from this network: try again later.", wait)
+		}
+	}
 	if !isMediaType(r, "application/json") {
 		return event, badRequest("invalid_client_metadata", "The request must be application/json.")
 	}
