@@ -86,7 +86,10 @@ func (p *Policy) Admit(c *Caller) Decision {
 		return d
 	}
 	for _, r := range p.require {
-		d = d.and(r.decide(c))
+		// A line that is met decides nothing: what is asked for may have one of its own.
+		if got := r.decide(c); got.Outcome != Allowed {
+			d = d.and(got)
+		}
 	}
 	return d
 }

@@ -73,7 +73,7 @@ func quoteAll(words []string) []string {
 // quote returns the word as a Caddyfile has it: in quotes if it would be read as
 // something else without.
 func quote(word string) string {
-	plain := word != "" && !isKeyword(word) && word != "import" && word[0] != '#' && !strings.HasPrefix(word, "<<") &&
+	plain := checkWords([]Word{{Text: word}}) == nil && !isKeyword(word) && word != "import" && word[0] != '#' && !strings.HasPrefix(word, "<<") &&
 		!strings.ContainsFunc(word, func(r rune) bool {
 			return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == '"' || r == '`' || r == '\\' || r == '{' || r == '}'
 		})
