@@ -43,6 +43,13 @@ func init() {
 //	    origins          <origins...>
 //	    header           <name> <value>
 //	    forward_token
+//	    require          <conditions>
+//	    tools            <names...> [need <conditions>] [when <expression>] | nobody | anonymous
+//	    prompts          ...
+//	    resources        ...
+//	    methods          ...
+//	    refuse           challenge | error
+//	    max_body         <size>
 //	}
 //
 // It expands to one route with two matcher sets: the given one, and the
@@ -168,7 +175,10 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 	case "forward_token":
 		return option.Flag(d, &h.ForwardToken)
 	default:
-		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, scope_implies, metadata, legacy_metadata, origins, header, forward_token)", d.Val())
+		if known, err := h.policyOption(d); known {
+			return err
+		}
+		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, scope_implies, metadata, legacy_metadata, origins, header, forward_token, require, tools, prompts, resources, methods, refuse, max_body)", d.Val())
 	}
 }
 

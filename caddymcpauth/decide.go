@@ -26,6 +26,7 @@ const (
 	stepBearer
 	stepVerify
 	stepScopes
+	stepOperation
 )
 
 // decision is what the front door makes of a request.
@@ -42,6 +43,18 @@ type decision struct {
 	// Without a good token, token is nil.
 	raw   string
 	token *token.Token
+	// judged is what the rules made of the request; nil if there are none, or if it
+	// didn't get that far.
+	judged *judgedMessage
+}
+
+// reader returns what reads the token: once per request, however many claims are
+// used.
+func (d decision) reader() *token.Reader {
+	if d.judged != nil {
+		return d.judged.reader
+	}
+	return token.NewReader(d.token)
 }
 
 // refuse returns d with the outcome that the request is refused at a step.
@@ -52,10 +65,10 @@ func (d decision) refuse(at step, ref *refusal) decision {
 
 // decide decides about r and writes nothing. Both ServeHTTP and the explain command
 // go by it. Each step may refuse, so that the next one can rely on it: what is
-// served without a token, origin, bearer, verify, scopes.
+// served without a token, origin, bearer, verify, scopes, operation.
 //
-// What judges the message in a request's body goes after the scopes: a body is read
-// only behind a good token.
+// What judges the message in a request's body comes last: a body is read only behind
+// a good token.
 func (h *Handler) decide(r *http.Request) decision {
 	if h.isMetadata(r) {
 		return decision{outcome: metadataRequest}
@@ -85,6 +98,11 @@ func (h *Handler) decide(r *http.Request) decision {
 	d.token = t
 	if !h.hierarchy.Satisfied(t.Scopes, h.Scopes) {
 		return d.refuse(stepScopes, refuseScope().about(h.Scopes))
+	}
+	if h.policy != nil {
+		if ref := h.judge(r, &d); ref != nil {
+			return d.refuse(stepOperation, ref)
+		}
 	}
 	d.outcome = accepted
 	return d

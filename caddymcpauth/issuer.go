@@ -49,6 +49,7 @@ type Issuer struct {
 
 	discovery *discovery.Issuer
 
+	keys   []string // names of API keys
 	state  pooled[issuerState]
 	caches []*pooled[cacheState]
 }
@@ -93,6 +94,13 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (judge.Issuer, 
 	out := judge.Issuer{Issuer: iss.Issuer}
 	for i, module := range modules.([]any) {
 		name := caddy.GetModuleName(module)
+		if static, ok := module.(*Static); ok {
+			for _, k := range static.Keys {
+				if k != nil {
+					iss.keys = append(iss.keys, k.Name)
+				}
+			}
+		}
 		v, err := module.(Verifier).TokenVerifier(info)
 		if err != nil {
 			return none, fmt.Errorf("%s: %w", name, err)

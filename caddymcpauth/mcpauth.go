@@ -49,6 +49,13 @@ func init() {
 //	the token can't be checked right now       503, Retry-After
 //	a web page from an origin not allowed      403
 //
+// With rules (require, tools, prompts, resources, methods), the message in a
+// request is judged as well:
+//
+//	a message that can be read in two ways     400, 413, 415, with a JSON-RPC error
+//	a rule needs a scope that is missing       403 insufficient_scope, with a JSON-RPC error
+//	a rule says no                             200 with a JSON-RPC error; GET and DELETE 403
+//
 // When it accepts a request, it sets these placeholders for later handlers and
 // access logs:
 //
@@ -62,7 +69,8 @@ func init() {
 // Handlers written in Go get the verified token from caddymcpauth.FromContext.
 //
 // A refused request has the fields `mcp_auth_refusal`, one of a closed set of
-// reasons, and `mcp_auth_cause` in the access log.
+// reasons, and `mcp_auth_cause` in the access log. With rules, requests have
+// `mcp_method`, `mcp_name` and `mcp_auth_rule`, the line that decided.
 type Handler struct {
 	// The resource identifier: the URL of the MCP server as clients use it,
 	// such as https://mcp.example.com/mcp. Absolute https (http for localhost
@@ -110,6 +118,9 @@ type Handler struct {
 	// an MCP server must not pass tokens on, and it can't leak what it doesn't
 	// have.
 	ForwardToken bool `json:"forward_token,omitempty"`
+
+	// Who may use which tools, prompts, resources and methods.
+	Policy
 
 	resource resource.Identifier
 	metadata []byte
@@ -164,6 +175,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionIssuers(ctx); err != nil {
 		return err
 	}
+	if err := h.provisionPolicy(ctx); err != nil {
+		return err
+	}
 	h.tokenCharacters = tokenCharacters(h.issuers)
 	if h.issuers.TakeOpaque() {
 		h.proxy = new(clientip.ProxyWarning)
@@ -176,7 +190,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		// An authorization server in this process names the resource to users.
 		h.unregister = append(h.unregister, inprocess.RegisterResource(h.Resource, name))
 	}
-	if err := metrics.Register(ctx, decisions, fetches); err != nil {
+	if err := metrics.Register(ctx, decisions, judged, fetches); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	h.accepted = decisions.WithLabelValues(h.Resource, "accepted")
@@ -204,8 +218,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case preflightRequest:
 		return h.servePreflight(w, r, d.origin)
 	case accepted:
+		h.record(r, d)
 		return h.admit(w, r, d, next)
 	default:
+		h.record(r, d)
 		return h.refuse(w, r, d.refusal)
 	}
 }
@@ -243,7 +259,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next
 	// An authentication before this one would otherwise answer for the same
 	// placeholders.
 	repl.DeleteByPrefix(userPlaceholders)
-	reader := token.NewReader(d.token) // once per request, however many claims are used
+	reader := d.reader()
 	repl.Map(userPlaceholder(reader))
 
 	h.setHeaders(r, repl)
@@ -251,6 +267,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next
 		r.Header.Del("Authorization")
 	}
 	identity.Set(r.Context(), reader)
+	next = h.filtered(d, next)
 	if !streams.IsStream(r) {
 		return next.ServeHTTP(w, r)
 	}

@@ -13,6 +13,13 @@ var (
 		Help:      "Requests by the front door's decision: accepted, metadata, preflight, or the reason of a refusal.",
 	}, []string{"resource", "decision"})
 
+	judged = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy",
+		Subsystem: "mcp_auth",
+		Name:      "policy_decisions_total",
+		Help:      "Messages by what the rules decided: the method, the line that decided or why none did, and the outcome.",
+	}, []string{"resource", "method", "rule", "outcome"})
+
 	fetches = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "caddy",
 		Subsystem: "mcp_auth",

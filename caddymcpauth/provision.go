@@ -28,33 +28,35 @@ func parseResource(raw string) (resource.Identifier, error) {
 	return resource.Parse(raw)
 }
 
-func (h *Handler) provisionScopes() error {
-	check := func(what string, scopes []string) error {
-		for _, scope := range scopes {
-			if strings.Contains(scope, ",") { // legal, but nobody means it
-				return fmt.Errorf("%s: %q has a comma: list scopes one by one", what, scope)
-			}
-			if err := token.CheckScope(scope); err != nil {
-				return fmt.Errorf("%s: %w", what, err)
-			}
-			if scope == "offline_access" {
-				// MCP 2026-07-28, authorization, refresh tokens.
-				return fmt.Errorf("%s: offline_access is not a scope of a resource: clients that want refresh tokens ask for it by themselves", what)
-			}
+// checkScopes refuses what isn't a scope of a resource.
+func checkScopes(what string, scopes []string) error {
+	for _, scope := range scopes {
+		if strings.Contains(scope, ",") { // legal, but nobody means it
+			return fmt.Errorf("%s: %q has a comma: list scopes one by one", what, scope)
 		}
-		return nil
+		if err := token.CheckScope(scope); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		if scope == "offline_access" {
+			// MCP 2026-07-28, authorization, refresh tokens.
+			return fmt.Errorf("%s: offline_access is not a scope of a resource: clients that want refresh tokens ask for it by themselves", what)
+		}
 	}
-	if err := check("scopes", h.Scopes); err != nil {
+	return nil
+}
+
+func (h *Handler) provisionScopes() error {
+	if err := checkScopes("scopes", h.Scopes); err != nil {
 		return err
 	}
-	if err := check("scopes_supported", h.ScopesSupported); err != nil {
+	if err := checkScopes("scopes_supported", h.ScopesSupported); err != nil {
 		return err
 	}
 	for broad, narrow := range h.ScopeImplies {
 		if len(narrow) == 0 {
 			return fmt.Errorf("scope_implies: %s implies nothing", broad)
 		}
-		if err := check("scope_implies", append([]string{broad}, narrow...)); err != nil {
+		if err := checkScopes("scope_implies", append([]string{broad}, narrow...)); err != nil {
 			return err
 		}
 	}
@@ -106,6 +108,9 @@ func (h *Handler) provisionIssuers(ctx caddy.Context) error {
 		list = append(list, verifiers)
 	}
 	h.issuers = list
+	if err := h.checkKeys(); err != nil {
+		return err
+	}
 	open, err := list.CheckPrefixes()
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package caddymcpauth
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math"
@@ -34,6 +35,15 @@ type refusal struct {
 	// names them.
 	scopes     []string
 	retryAfter time.Duration
+	// rpc is the code of the JSON-RPC error that the answer has in its body; 0 if
+	// the body is that of an OAuth error. id is the message's id as it came, nil if
+	// it has none or it couldn't be read.
+	rpc int
+	id  json.RawMessage
+	// result is the body of an answer that is no error.
+	result json.RawMessage
+	// bodyRead says that the request's body was read to its end.
+	bodyRead bool
 	// cause goes to the log only.
 	cause error
 }
@@ -71,12 +81,14 @@ func refuseRequest(cause string) *refusal {
 	}
 }
 
+const scopeSentence = "The access token lacks a scope that this request needs."
+
 func refuseScope() *refusal {
 	return &refusal{
 		status:    http.StatusForbidden,
 		reason:    codeInsufficientScope,
 		code:      codeInsufficientScope,
-		sentence:  "The access token lacks a scope that this request needs.",
+		sentence:  scopeSentence,
 		challenge: true,
 	}
 }
@@ -143,7 +155,9 @@ func invalidSentence(reason token.Reason) string {
 // refuse answers a request that isn't let in. It does not read the request's
 // body: refusing a large upload costs nothing.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, ref *refusal) error {
-	unread.Answer(w, r)
+	if !ref.bodyRead {
+		unread.Answer(w, r)
+	}
 	decisions.WithLabelValues(h.Resource, ref.reason).Inc()
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Add(zap.String("mcp_auth_refusal", ref.reason))
@@ -159,21 +173,14 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, ref *refusal) e
 			Error:       ref.code,
 		}
 		if ref.code != "" {
-			c.Description = ref.sentence
+			c.Description = ref.description()
 		}
 		header.Set("WWW-Authenticate", c.String())
 	}
 	if ref.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(ref.retryAfter.Seconds()))))
 	}
-	code := ref.code
-	if code == "" {
-		code = "unauthorized"
-	}
-	body, err := json.Marshal(struct {
-		Error       string `json:"error"`
-		Description string `json:"error_description"`
-	}{code, ref.sentence})
+	body, err := ref.body()
 	if err != nil {
 		return err
 	}
@@ -183,4 +190,45 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, ref *refusal) e
 	w.WriteHeader(ref.status)
 	_, _ = w.Write(body) // the client may be gone; there is nothing left to do
 	return nil
+}
+
+// description is the sentence of a challenge. That of a JSON-RPC error may have the
+// name of a tool in it, which the client has chosen.
+func (ref *refusal) description() string {
+	if ref.rpc != 0 && ref.code == codeInsufficientScope {
+		return scopeSentence
+	}
+	return ref.sentence
+}
+
+// body returns the body of the answer: an OAuth error, or an answer in JSON-RPC.
+func (ref *refusal) body() ([]byte, error) {
+	if ref.rpc == 0 && ref.result == nil {
+		code := ref.code
+		if code == "" {
+			code = "unauthorized"
+		}
+		return json.Marshal(struct {
+			Error       string `json:"error"`
+			Description string `json:"error_description"`
+		}{code, ref.sentence})
+	}
+	type rpcError struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	}
+	answer := struct {
+		JSONRPC string          `json:"jsonrpc"`
+		ID      json.RawMessage `json:"id,omitempty"` // byte for byte: a number may be larger than a float64 can hold
+		Result  json.RawMessage `json:"result,omitempty"`
+		Error   *rpcError       `json:"error,omitempty"`
+	}{JSONRPC: "2.0", ID: ref.id, Result: ref.result}
+	if ref.result == nil {
+		answer.Error = &rpcError{ref.rpc, ref.sentence}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // it would change the id
+	err := enc.Encode(answer)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }

@@ -33,6 +33,13 @@ var methods = map[string]struct {
 	"tasks/list":               {kind: Task, named: paramsTask, optional: true},
 }
 
+// Known reports whether a method is one of a client, in some revision. What is known
+// is a closed set; notifications aren't in it.
+func Known(method string) bool {
+	_, known := methods[method]
+	return known
+}
+
 // folded finds the methods that another reader could find.
 var folded = func() map[string]bool {
 	names := make(map[string]bool, len(methods))

@@ -32,6 +32,16 @@ func (p *Policy) Listed(c *Caller, kind mcp.Kind, name string, template bool) bo
 	return l != nil && !folded && l.listed(c, in)
 }
 
+// Hides reports whether Listed may say no to something of a kind.
+func (p *Policy) Hides(kind mcp.Kind) bool {
+	s := p.of(kind)
+	if s == nil {
+		return false
+	}
+	l, folded := p.methods.first(callOf[kind])
+	return folded || l != nil || len(s.list) > 0
+}
+
 // callOf is the method that uses what a list has.
 var callOf = map[mcp.Kind]string{mcp.Tool: "tools/call", mcp.Prompt: "prompts/get", mcp.Resource: "resources/read"}
 

@@ -8,6 +8,8 @@
 // and can't find out is no.
 package policy
 
+import "strconv"
+
 // Rules are the rules of one MCP server, as they are configured.
 type Rules struct {
 	// Require is what every caller with a token must meet: all of them.
@@ -79,6 +81,9 @@ type Rule struct {
 	// Text is the line as a Caddyfile has it.
 	Text string
 }
+
+// String names the rule, as in tools:3.
+func (r Rule) String() string { return r.Kind + ":" + strconv.Itoa(r.Number) }
 
 // Conditions returns every condition with the rule that it stands in.
 func (r Rules) Conditions() []Placed {

@@ -41,6 +41,19 @@ func (r *Reader) Text(name string) string {
 	return text(lookup(r.claims, name))
 }
 
+// Claim returns the value of a claim, JSON; nil if there is none. Where there is no
+// claim of that name, a dot leads into an object.
+func (r *Reader) Claim(name string) []byte {
+	r.read()
+	return lookup(r.claims, name)
+}
+
+// Object returns all claims, a JSON object.
+func (r *Reader) Object() []byte {
+	r.read()
+	return r.object
+}
+
 // read takes the claims apart. They were well-formed when the token was verified.
 func (r *Reader) read() {
 	r.once.Do(func() {

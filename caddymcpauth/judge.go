@@ -1,0 +1,219 @@
+package caddymcpauth
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+)
+
+// judgedMessage is a request as the rules see it.
+type judgedMessage struct {
+	caller *policy.Caller
+	reader *token.Reader
+	// message is nil for requests that have none, and where no rule is about
+	// messages.
+	message  *mcp.Message
+	decision policy.Decision
+}
+
+// judge has the rules decide about r. It sets what d is to know of that, and returns
+// a refusal unless they allow.
+func (h *Handler) judge(r *http.Request, d *decision) *refusal {
+	reader := token.NewReader(d.token)
+	j := &judgedMessage{caller: h.caller(reader), reader: reader}
+	reads := h.policy.ReadsMessages()
+	if reads {
+		if ref := checkVerb(r); ref != nil {
+			return ref
+		}
+	}
+	if r.Method != http.MethodPost {
+		d.judged = j
+		j.decision = h.policy.Admit(j.caller)
+		return h.refuseOperation(j)
+	}
+	if !reads && h.policy.Admit(j.caller).Outcome == policy.Allowed {
+		return nil
+	}
+	m, ref := h.readMessage(r)
+	if ref != nil {
+		return ref
+	}
+	if h.policy.ReadsArguments(m) {
+		if err := m.CheckParams(r.Header); err != nil {
+			return refuseMessage(err)
+		}
+	}
+	d.judged = j
+	j.message = m
+	j.decision = h.policy.Decide(j.caller, m)
+	return h.refuseOperation(j)
+}
+
+// caller returns who sent the token.
+func (h *Handler) caller(reader *token.Reader) *policy.Caller {
+	t := reader.Judged()
+	c := &policy.Caller{
+		Subject:   t.Subject,
+		Issuer:    t.Issuer,
+		ClientID:  func() string { return reader.Token().ClientID },
+		Scopes:    t.Scopes,
+		Satisfies: h.hierarchy.Satisfied,
+		Claims:    reader,
+	}
+	if t.Issuer == h.Resource && len(h.keyNames()) > 0 {
+		c.Key = t.Subject
+	}
+	return c
+}
+
+// rpcForbidden is the code of JSON-RPC errors about what a caller may not do. It lies
+// outside of what JSON-RPC and MCP have reserved, and no client gives it a meaning
+// of its own: with -32003, the Go SDK tells its user that the connection was closed.
+const rpcForbidden = 403
+
+// refuseOperation returns the answer to what the rules don't allow; nil if they do.
+func (h *Handler) refuseOperation(j *judgedMessage) *refusal {
+	d, m := j.decision, j.message
+	if d.Outcome == policy.Allowed {
+		return nil
+	}
+	ref := &refusal{cause: d.Cause, reason: "policy", code: "access_denied", status: http.StatusForbidden, sentence: deniedSentence(d, m)}
+	if d.Outcome == policy.LacksScope {
+		ref = refuseScope()
+		ref.sentence = lackingSentence(d, m)
+		ref.scopes = h.scopesFor(j.caller.Scopes, d.Need)
+	}
+	if m == nil {
+		return ref
+	}
+	ref.bodyRead, ref.rpc, ref.id = true, rpcForbidden, m.ID
+	if m.Form != mcp.Request {
+		return ref // there is no answer in JSON-RPC to what isn't a request, so the status says it
+	}
+	switch {
+	case d.Outcome == policy.LacksScope && !h.refusesByError():
+	case d.Outcome == policy.Denied && m.Completes:
+		// Nothing to propose: an error would be shown while the user types.
+		ref.status, ref.rpc, ref.result = http.StatusOK, 0, emptyCompletion(m)
+	default:
+		// Clients show a 403 raw, and a JSON-RPC error as what it is.
+		ref.status, ref.challenge = http.StatusOK, false
+	}
+	return ref
+}
+
+func (h *Handler) refusesByError() bool { return len(h.Refuse) > 0 && h.Refuse[0].As == refuseAsError }
+
+// scopesFor returns the scopes of a challenge: those of every request, those that are
+// granted, and those that this one needs. Clients ask for what the challenge names
+// and lose what it doesn't.
+func (h *Handler) scopesFor(granted, needed []string) []string {
+	scopes := slices.Clone(h.Scopes)
+	for _, scope := range slices.Concat(granted, needed) {
+		if token.CheckScope(scope) == nil && !slices.Contains(scopes, scope) {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes
+}
+
+// emptyCompletion is an answer to completion/complete without proposals.
+func emptyCompletion(m *mcp.Message) json.RawMessage {
+	if m.Version == "" {
+		return json.RawMessage(`{"completion":{"values":[],"total":0,"hasMore":false}}`)
+	}
+	return json.RawMessage(`{"resultType":"complete","completion":{"values":[],"total":0,"hasMore":false}}`)
+}
+
+// named says what a message is about, as in: the tool "delete_x".
+func named(m *mcp.Message) string {
+	switch {
+	case m == nil || m.Form == mcp.Response:
+		return "this server"
+	case len(m.URIs) > 0:
+		return "one of these resources"
+	case m.Kind == mcp.NoKind || m.Kind == mcp.Task:
+		return "the method " + quoted(m.Method)
+	}
+	return "the " + m.Kind.String() + " " + quoted(m.Name)
+}
+
+// maxShown bounds what is repeated of a name that a client has chosen.
+const maxShown = 128
+
+// quoted returns a text of a client as logs and messages may have it.
+func quoted(s string) string {
+	if len(s) > maxShown {
+		s = strings.ToValidUTF8(s[:maxShown], "") + "…"
+	}
+	return strconv.QuoteToGraphic(s)
+}
+
+func lackingSentence(d policy.Decision, m *mcp.Message) string {
+	word := "scopes"
+	if len(d.Need) == 1 {
+		word = "scope"
+	}
+	return fmt.Sprintf("To use %s, the access token needs the %s %s.", named(m), word, strings.Join(d.Need, " "))
+}
+
+// deniedSentence tells the client what it can know. The conditions that weren't met
+// may name groups and users, and are in the log.
+func deniedSentence(d policy.Decision, m *mcp.Message) string {
+	switch d.Reason {
+	case policy.ReasonRequire:
+		return "You may not use this server."
+	case policy.ReasonFolded:
+		return fmt.Sprintf("You may not use %s: write the name exactly as the server does.", named(m))
+	case policy.ReasonURI:
+		return fmt.Sprintf("You may not use %s: write the URI in normal form (RFC 3986, section 6.2).", named(m))
+	case policy.ReasonArguments:
+		return fmt.Sprintf("You may not use %s like this: two arguments have names that can be taken for each other.", named(m))
+	case policy.ReasonWhen:
+		return fmt.Sprintf("You may not use %s, or not like this.", named(m))
+	case policy.ReasonTooMany:
+		return "Too many resources in one subscription."
+	default:
+		return fmt.Sprintf("You may not use %s.", named(m))
+	}
+}
+
+// filtered returns next with the lists of its answers cut to what the caller may use.
+// Older revisions answer a POST on the stream of a GET, so those are filtered too.
+func (h *Handler) filtered(d decision, next caddyhttp.Handler) caddyhttp.Handler {
+	if d.judged == nil || !h.policy.ReadsMessages() {
+		return next
+	}
+	hides := h.policy.Hides(mcp.Tool) || h.policy.Hides(mcp.Prompt) || h.policy.Hides(mcp.Resource)
+	if m := d.judged.message; m != nil {
+		kind, isList := listed[m.Method]
+		hides = isList && h.policy.Hides(kind)
+	}
+	if !hides {
+		return next
+	}
+	keep := func(kind mcp.Kind, name string, template bool, _ json.RawMessage) bool {
+		return h.policy.Listed(d.judged.caller, kind, name, template)
+	}
+	return caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		return h.filterLists(w, r, keep, next.ServeHTTP)
+	})
+}
+
+// listed are the methods that list, and what.
+var listed = map[string]mcp.Kind{
+	"tools/list":               mcp.Tool,
+	"prompts/list":             mcp.Prompt,
+	"resources/list":           mcp.Resource,
+	"resources/templates/list": mcp.Resource,
+}

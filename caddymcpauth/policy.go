@@ -1,0 +1,141 @@
+package caddymcpauth
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+)
+
+// Policy is the part of the front door that judges what is asked, not only who
+// asks. Without rules no body is read, and every caller that got in may do
+// everything.
+type Policy struct {
+	policy.Rules
+
+	// How a call that lacks a scope is answered. Default: with a challenge.
+	Refuse []Refusal `json:"refuse,omitempty"`
+
+	// The most bytes that a message, or an answer with a list, may have. Default:
+	// 4 MiB.
+	MaxBody int64 `json:"max_body,omitempty"`
+
+	policy   *policy.Policy // nil if there are no rules
+	decision *zap.Logger
+}
+
+// Refusal says how a call that lacks a scope is answered.
+type Refusal struct {
+	// `challenge`: 403 with the scopes to ask for, on which clients that can step
+	// up sign the user in again. `error`: 200 with a JSON-RPC error, which every
+	// client shows.
+	As string `json:"as"`
+}
+
+// The ways to refuse.
+const (
+	refuseAsChallenge = "challenge"
+	refuseAsError     = "error"
+)
+
+const defaultMaxBody = 4 << 20
+
+// decisionLog names the logger of decisions.
+type decisionLog struct{}
+
+// CaddyModule returns what Caddy makes the logger's name of. It is no module that
+// can be loaded.
+func (decisionLog) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.mcp_auth.decision"}
+}
+
+func (h *Handler) provisionPolicy(ctx caddy.Context) error {
+	compiled, warnings, err := policy.Compile(h.Rules)
+	if err != nil {
+		return err
+	}
+	for _, warning := range warnings {
+		ctx.Logger().Warn(warning, zap.String("resource", h.Resource))
+	}
+	for _, placed := range h.Rules.Conditions() {
+		if err := h.checkCondition(placed.Condition); err != nil {
+			return fmt.Errorf("%s line %d (%s): %w", placed.Rule.Kind, placed.Rule.Number, placed.Rule.Text, err)
+		}
+	}
+	if err := h.checkRefuse(); err != nil {
+		return err
+	}
+	if h.MaxBody < 0 {
+		return fmt.Errorf("max_body is %d: it must be more than nothing", h.MaxBody)
+	}
+	if len(h.Require) == 0 && !compiled.ReadsMessages() {
+		if len(h.Refuse) > 0 || h.MaxBody > 0 {
+			return errors.New("refuse and max_body have no use without rules: add require, tools, prompts, resources or methods, or take them out")
+		}
+		return nil
+	}
+	if h.MaxBody == 0 {
+		h.MaxBody = defaultMaxBody
+	}
+	h.policy, h.decision = compiled, ctx.Logger(decisionLog{})
+	return nil
+}
+
+func (h *Handler) checkRefuse() error {
+	switch {
+	case len(h.Refuse) > 1:
+		return errors.New("refuse is given twice: keep one")
+	case len(h.Refuse) == 1 && !slices.Contains([]string{refuseAsChallenge, refuseAsError}, h.Refuse[0].As):
+		return fmt.Errorf("refuse takes challenge or error, not %q", h.Refuse[0].As)
+	}
+	return nil
+}
+
+// checkCondition finds conditions that no caller could meet, or not the one that was
+// meant.
+func (h *Handler) checkCondition(c policy.Condition) error {
+	if err := checkScopes("scope", c.Scope); err != nil {
+		return err
+	}
+	if c.At != "" && !slices.Contains(h.issuerNames(), c.At) {
+		return fmt.Errorf("at %s: no such issuer; configured are %q", c.At, h.issuerNames())
+	}
+	if len(c.User) > 0 && c.At == "" && len(h.Issuers) > 1 {
+		return errors.New("with several issuers, the same name may be two users: write user <subjects...> at <issuer>")
+	}
+	known := h.keyNames()
+	for _, name := range c.Key {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("key %s: no such API key; the keys of `static` are %q", name, known)
+		}
+	}
+	return nil
+}
+
+// keyNames returns the names of the API keys.
+func (h *Handler) keyNames() (names []string) {
+	for _, iss := range h.Issuers {
+		names = append(names, iss.keys...)
+	}
+	return names
+}
+
+// checkKeys refuses API keys beside an issuer that could vouch for a user of the
+// same name: an API key is told by its issuer, which is the resource.
+func (h *Handler) checkKeys() error {
+	if len(h.keyNames()) == 0 {
+		return nil
+	}
+	for _, iss := range h.Issuers {
+		if resource.Same(iss.Issuer, h.Resource) {
+			return fmt.Errorf("issuer %q has the identifier of the resource, so its users could not be told from API keys: give the resource a path, such as /mcp", iss.Issuer)
+		}
+	}
+	return nil
+}
