@@ -89,7 +89,7 @@ func (e *Events) write(p []byte) error {
 		blank := end == e.line
 		switch {
 		case blank && e.passing:
-			if err := e.pass(text[block:next]); err != nil {
+			if err := e.pass(text[written:next]); err != nil {
 				return err
 			}
 			written, block = next, next

@@ -1,6 +1,7 @@
 package mcp_test
 
 import (
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -80,6 +81,8 @@ func TestFoldedSiblings(t *testing.T) {
 		`{"a":1,`:                       true,
 		`{` + members(100) + `,"M7":1}`: true,
 		`{` + members(100) + `}`:        false,
+		`{` + strings.ReplaceAll(members(1000), "m", "é") + `}`:  false,
+		`{` + strings.ReplaceAll(members(60000), "m", "é") + `}`: true,
 	} {
 		if got := mcp.FoldedSiblings([]byte(arguments)); got != want {
 			t.Errorf("%.80s: got %t, want %t", arguments, got, want)

@@ -164,7 +164,8 @@ func isAlias(name string) bool {
 }
 
 // FoldedSiblings reports whether an object in arguments, at any depth, has two
-// members whose names fold to the same.
+// members whose names fold to the same. So many names that aren't plain, that
+// folding them is work, count as such.
 func FoldedSiblings(arguments json.RawMessage) bool {
 	if len(arguments) == 0 {
 		return false

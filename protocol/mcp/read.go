@@ -91,7 +91,10 @@ func Read(body []byte) (*Message, error) {
 // read reads an object and finds its fields.
 func (m *message) read(at, depth int, fields []field) (int, Rule) {
 	return m.object(at, depth, func(name []byte, at int) (end int, rule Rule) {
-		found := find(fields, name)
+		found, rule := m.find(fields, name)
+		if rule != "" {
+			return at, rule
+		}
 		if found != nil && found.fields != nil && m.first(at) == '{' {
 			end, rule = m.read(at, depth+1, found.fields)
 		} else {
@@ -106,26 +109,30 @@ func (m *message) read(at, depth int, fields []field) (int, Rule) {
 
 // find returns the field of that name, and marks one that another reader could find
 // under it.
-func find(fields []field, name []byte) *field {
+func (m *message) find(fields []field, name []byte) (*field, Rule) {
 	plain := isPlain(name)
 	for i := range fields {
 		f := &fields[i]
 		if string(name) == f.name {
-			return f
+			return f, ""
 		}
 		if plain && len(name) == len(f.name) && strings.EqualFold(string(name), f.name) {
 			f.variant = true
 		}
 	}
-	if !plain {
-		folded := Fold(string(name))
-		for i := range fields {
-			if strings.EqualFold(folded, fields[i].name) {
-				fields[i].variant = true
-			}
+	if plain {
+		return nil, ""
+	}
+	folded, ok := m.folded(name)
+	if !ok {
+		return nil, Variant
+	}
+	for i := range fields {
+		if strings.EqualFold(folded, fields[i].name) {
+			fields[i].variant = true
 		}
 	}
-	return nil
+	return nil, ""
 }
 
 // envelope reads what makes JSON a message of JSON-RPC 2.0, section 4 and 5.

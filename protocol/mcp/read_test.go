@@ -80,6 +80,7 @@ func TestRead(t *testing.T) {
 		{"result", `{"jsonrpc":"2.0","id":3,"result":{"roots":[]}}`, `response id=3`},
 		{"error", `{"jsonrpc":"2.0","id":3,"error":{"code":-1,"message":"no"}}`, `response id=3`},
 		{"further members", `{"jsonrpc":"2.0","id":3,"method":"ping","trace":1}`, `request id=3 method=ping`},
+		{"names in other scripts", request("ping", `{`+strings.ReplaceAll(members(1000), "m", "é")+`}`), `request id=1 method=ping`},
 		{"127 levels", call(`{"name":"x","arguments":` + nested(126) + `}`), `request id=1 method=tools/call kind=tool name=x arguments=` + nested(126)},
 	} {
 		if got := read(tc.body); got != tc.want {
@@ -184,6 +185,7 @@ func TestReadRefuses(t *testing.T) {
 		{"Notifications", request("subscriptions/listen", `{"notifications":{},"Notifications":{}}`), invalid + "variant id=1"},
 		{"resourcesubscriptions", request("subscriptions/listen", `{"notifications":{"resourcesubscriptions":["a:b"]}}`), invalid + "variant id=1"},
 		{"protocolversion", request("ping", `{"_meta":{"io.modelcontextprotocol/protocolversion":"x"}}`), invalid + "variant id=1"},
+		{"names that are work to fold", request("ping", `{`+strings.ReplaceAll(members(30000), "m", "éééé")+`}`), invalid + "variant id="},
 		{"method in capitals", request("Tools/Call", `{"name":"x"}`), invalid + "variant id=1"},
 		{"method with a blank", request("tools/call ", `{"name":"x"}`), invalid + "variant id=1"},
 		{"method in full width", request("ｔools/call", `{"name":"x"}`), invalid + "variant id=1"},

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/maphash"
-	"math/bits"
 	"slices"
-	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -21,12 +19,14 @@ const maxDepth = 128
 // the rule that is broken.
 type scanner struct {
 	b []byte
-	// names are the hashes of the names in the objects that are open. Equal hashes
-	// count as equal names: with a seed that no sender knows that is wrong once in
-	// 2^64 pairs.
+	// names are the keys of the names in the objects that are open: short names
+	// themselves, hashes of longer ones. Equal keys count as equal names: with a seed
+	// that no sender knows that is wrong once in 2^64 pairs.
 	names []uint64
-	// fold makes names that fold to the same equal.
-	fold bool
+	// fold makes names that fold to the same equal, and folding is how many bytes of
+	// names have been folded.
+	fold    bool
+	folding int
 	// unquoted is the last name that had escapes.
 	unquoted []byte
 }
@@ -36,6 +36,10 @@ var seed = maphash.MakeSeed()
 // document checks that there is one value and nothing after it, which object reads.
 func (s *scanner) document(value func(at int) (int, Rule)) Rule {
 	if bytes.HasPrefix(s.b, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(s.b, []byte("\xfe\xff")) || bytes.HasPrefix(s.b, []byte("\xff\xfe")) {
+		return Encoding
+	}
+	// All at once is faster than string by string.
+	if !utf8.Valid(s.b) {
 		return Encoding
 	}
 	end, rule := value(s.blanks(0))
@@ -216,22 +220,45 @@ func (s *scanner) object(at, depth int, visit func(name []byte, at int) (int, Ru
 	}
 }
 
+// maxFolding is how many bytes of names are folded in one text. Names of printable
+// ASCII in lower case cost nothing.
+const maxFolding = 256 << 10
+
+// folded returns the folded form of a name, unless too much has been folded.
+func (s *scanner) folded(name []byte) (string, bool) {
+	if isFolded(name) {
+		return string(name), true
+	}
+	s.folding += len(name)
+	if s.folding > maxFolding {
+		return "", false
+	}
+	return Fold(string(name)), true
+}
+
 // few is up to how many names are compared one by one.
 const few = 16
 
 // unique adds a name to the innermost object, whose names begin at outer. Of many
 // names allUnique finds the duplicates.
 func (s *scanner) unique(name []byte, outer int) bool {
-	var hash uint64
-	if s.fold {
-		hash = maphash.String(seed, Fold(string(name)))
-	} else {
-		hash = maphash.Bytes(seed, name)
+	var key uint64
+	switch n := len(name); {
+	case s.fold:
+		folded, ok := s.folded(name)
+		if !ok {
+			return false
+		}
+		key = maphash.String(seed, folded)
+	case n < 8 && cap(name) >= 8:
+		key = binary.LittleEndian.Uint64(name[:8])&(1<<(8*n)-1) | uint64(n)<<56
+	default:
+		key = maphash.Bytes(seed, name)
 	}
-	if len(s.names)-outer < few && slices.Contains(s.names[outer:], hash) {
+	if len(s.names)-outer < few && slices.Contains(s.names[outer:], key) {
 		return false
 	}
-	s.names = append(s.names, hash)
+	s.names = append(s.names, key)
 	return true
 }
 
@@ -247,120 +274,4 @@ func (s *scanner) allUnique(outer int) bool {
 		}
 	}
 	return true
-}
-
-// text reads a string, eight bytes at a time while nothing is special in them.
-func (s *scanner) text(at int) (end int, escaped bool, rule Rule) {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	b := s.b
-	at++
-	for {
-		for at+8 <= len(b) {
-			w := binary.LittleEndian.Uint64(b[at:])
-			quote, backslash := w^ones*'"', w^ones*'\\'
-			// A byte's top bit is set if it is a control character or not ASCII, a quote,
-			// a backslash. Borrows set further bits above the first one only.
-			special := (w - ones*' ' | w | (quote-ones)&^quote | (backslash-ones)&^backslash) & tops
-			if special != 0 {
-				at += bits.TrailingZeros64(special) / 8
-				break
-			}
-			at += 8
-		}
-		switch c := s.first(at); {
-		case c == '"':
-			return at + 1, escaped, ""
-		case c == '\\':
-			escaped = true
-			if at, rule = s.escape(at); rule != "" {
-				return at, escaped, rule
-			}
-		case c < ' ': // or the end
-			return at, escaped, Syntax
-		case c < utf8.RuneSelf:
-			at++
-		default:
-			r, n := utf8.DecodeRune(b[at:])
-			if r == utf8.RuneError && n == 1 {
-				return at, escaped, Encoding
-			}
-			at += n
-		}
-	}
-}
-
-func (s *scanner) escape(at int) (int, Rule) {
-	switch s.first(at + 1) {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return at + 2, ""
-	case 'u':
-		r, ok := unit(s.b[at:])
-		if !ok {
-			return at, Syntax
-		}
-		if !utf16.IsSurrogate(r) {
-			return at + 6, ""
-		}
-		if low, ok := unit(s.b[at+6:]); !ok || utf16.DecodeRune(r, low) == utf8.RuneError {
-			return at, Encoding
-		}
-		return at + 12, ""
-	}
-	return at, Syntax
-}
-
-// unit reads a \u escape.
-func unit(b []byte) (r rune, ok bool) {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
-	}
-	for _, c := range b[2:6] {
-		switch {
-		case isDigit(c):
-			c -= '0'
-		case 'a' <= c|0x20 && c|0x20 <= 'f':
-			c = c | 0x20 - 'a' + 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
-}
-
-// unquote appends what a string that text has checked stands for, without its
-// quotes.
-func unquote(to, text []byte) []byte {
-	for {
-		i := bytes.IndexByte(text, '\\')
-		if i < 0 {
-			return append(to, text...)
-		}
-		to = append(to, text[:i]...)
-		text = text[i:]
-		switch c := text[1]; c {
-		case 'b':
-			to = append(to, '\b')
-		case 'f':
-			to = append(to, '\f')
-		case 'n':
-			to = append(to, '\n')
-		case 'r':
-			to = append(to, '\r')
-		case 't':
-			to = append(to, '\t')
-		case 'u':
-			r, _ := unit(text)
-			if utf16.IsSurrogate(r) {
-				low, _ := unit(text[6:])
-				r = utf16.DecodeRune(r, low)
-				text = text[6:]
-			}
-			to = utf8.AppendRune(to, r)
-			text = text[4:]
-		default:
-			to = append(to, c)
-		}
-		text = text[2:]
-	}
 }
