@@ -245,7 +245,7 @@ func (iss *Issuer) fetchKeys(ctx context.Context) (_ *keys.Set, _ time.Duration,
 	}
 	doc, err := fetch(ctx, iss.config.Client, address)
 	if err != nil {
-		iss.metadata.doubt() // the keys may have moved
+		iss.metadata.expire() // the keys may have moved
 		return nil, 0, err
 	}
 	set, err := keys.ParseSet(doc.body)

@@ -14,27 +14,31 @@ const (
 	// fetchTimeout bounds one fetch, all redirects and the body included.
 	fetchTimeout = 5 * time.Second
 
-	// minCooldown is the least time between two fetches. Somebody who sends
-	// tokens with invented key ids doesn't get more out of us.
+	// minCooldown is the least time between two fetches. A client that sends
+	// tokens with invented key ids can't cause more.
 	minCooldown = 1 * time.Second
 	// maxCooldown is what it grows to while fetches fail.
 	maxCooldown = 30 * time.Second
 	// maxForcedCooldown is what it grows to while fetches are forced and bring
-	// nothing new, after patience of them.
+	// nothing new, after freeForcedFetches of them.
 	maxForcedCooldown = 5 * time.Second
-	patience          = 8
+	freeForcedFetches = 8
 
-	// maxWait is how long a request waits for the cooldown to pass, rather than
-	// be told that nobody knows: long enough for a token whose key is new, or
-	// that has none, to be judged in the end even while others hammer the door.
+	// maxWait is how long a request waits for the cooldown to pass instead of
+	// failing: long enough that a token with a new key, or with none, is judged
+	// even while others keep asking for keys that don't exist.
 	maxWait = maxForcedCooldown
 	// maxWaiters bounds how many do.
 	maxWaiters = 64
 )
 
-// kept is a value that is fetched at first need, kept, and refreshed in the
-// background before it gets stale. However many ask, one fetch is under way; no
-// lock is held across it, and it goes on when those who asked for it leave.
+// kept is a value that is fetched when it is first needed, kept, and refreshed in the
+// background before it gets stale. At most one fetch is under way. No lock is held
+// meanwhile, and it goes on when those who asked for it leave.
+//
+// Neither x/sync/singleflight nor x/time/rate fits: whether a fetch that is under way
+// will do depends on when it began, and how long the next one has to wait depends on
+// what the last ones brought.
 type kept[T any] struct {
 	// lifetime ends all fetches.
 	lifetime context.Context
@@ -68,49 +72,80 @@ type flight struct {
 // load returns the value as it was asked for at since or later; with a zero
 // since, the one at hand. Its error is a [*outbound.UnavailableError].
 func (k *kept[T]) load(ctx context.Context, since time.Time) (T, error) {
-	var none T
-	var tried, waited bool
-	for {
-		k.mu.Lock()
-		now := k.now()
-		known := !k.asOf.IsZero() && now.Before(k.asOf.Add(k.usable))
-		if known && !k.asOf.Before(since) {
-			value := k.value
-			if !now.Before(k.fresh) && !now.Before(k.next) {
-				k.start(false)
-			}
-			k.mu.Unlock()
-			return value, nil
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now := k.now(); k.has(since, now) {
+		if !now.Before(k.fresh) && !now.Before(k.next) {
+			k.start(false)
 		}
-		if k.flight == nil && tried && k.failures > 0 {
-			err := k.unavailable(now)
-			k.mu.Unlock()
-			return none, err
-		}
-		var wait time.Duration
-		if k.flight == nil {
-			if wait = k.next.Sub(now); wait <= 0 {
-				k.start(known)
-			} else if wait > maxWait || waited || k.waiters >= maxWaiters || k.failures > 0 {
-				err := k.unavailable(now)
-				k.mu.Unlock()
-				return none, err
-			}
-		}
-		f := k.flight
-		k.waiters++
-		k.mu.Unlock()
-
-		err := pause(ctx, f, wait)
-
-		k.mu.Lock()
-		k.waiters--
-		k.mu.Unlock()
-		if err != nil {
-			return none, &outbound.UnavailableError{Err: err}
-		}
-		tried, waited = tried || f != nil, waited || f == nil
+		return k.value, nil
 	}
+	if k.flight != nil {
+		if err := k.wait(ctx, k.flight, 0); err != nil {
+			return k.none(err)
+		}
+		if k.has(since, k.now()) || k.flight == nil && k.failures > 0 {
+			return k.result(since)
+		}
+		// It began before since. It takes another fetch, after the cooldown.
+	}
+	if cooldown := k.next.Sub(k.now()); k.flight == nil && cooldown > 0 {
+		if cooldown > maxWait || k.waiters >= maxWaiters || k.failures > 0 {
+			return k.result(since)
+		}
+		if err := k.wait(ctx, nil, cooldown); err != nil {
+			return k.none(err)
+		}
+	}
+	// One of those who waited with us may have begun, or be done.
+	now := k.now()
+	if !k.has(since, now) && !now.Before(k.next) {
+		k.start(k.has(time.Time{}, now))
+	}
+	if !k.has(since, now) && k.flight != nil {
+		if err := k.wait(ctx, k.flight, 0); err != nil {
+			return k.none(err)
+		}
+	}
+	return k.result(since)
+}
+
+// has reports whether the value may be used now and was asked for at since or later.
+// k.mu must be held, as for all that follows.
+func (k *kept[T]) has(since, now time.Time) bool {
+	return !k.asOf.IsZero() && !k.asOf.Before(since) && now.Before(k.asOf.Add(k.usable))
+}
+
+// result returns the value if it is one as of since, and otherwise says why not.
+func (k *kept[T]) result(since time.Time) (T, error) {
+	now := k.now()
+	if k.has(since, now) {
+		return k.value, nil
+	}
+	err := k.lastErr
+	if err == nil {
+		err = errors.New("asked the issuer only a moment ago")
+	} else {
+		err = fmt.Errorf("asking the issuer: %w", err)
+	}
+	var none T
+	return none, &outbound.UnavailableError{Err: err, RetryAfter: max(k.next.Sub(now), minCooldown)}
+}
+
+// none returns that the caller didn't wait for a result.
+func (k *kept[T]) none(err error) (T, error) {
+	var none T
+	return none, &outbound.UnavailableError{Err: err}
+}
+
+// wait waits for f, or for d if there is no flight. It gives up k.mu meanwhile.
+func (k *kept[T]) wait(ctx context.Context, f *flight, d time.Duration) error {
+	k.waiters++
+	k.mu.Unlock()
+	err := pause(ctx, f, d)
+	k.mu.Lock()
+	k.waiters--
+	return err
 }
 
 // pause waits for f, or for d if there is no flight.
@@ -148,14 +183,14 @@ func (k *kept[T]) start(forced bool) {
 		value, freshFor, err := k.get(ctx)
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.land(f, value, asOf, freshFor, err)
+		k.finish(f, value, asOf, freshFor, err)
 		k.flight = nil
 		close(f.done)
 	}()
 }
 
-// land takes in what a fetch brought. k.mu must be held.
-func (k *kept[T]) land(f *flight, value T, asOf time.Time, freshFor time.Duration, err error) {
+// finish takes in what a fetch brought. k.mu must be held.
+func (k *kept[T]) finish(f *flight, value T, asOf time.Time, freshFor time.Duration, err error) {
 	now := k.now()
 	if err != nil {
 		k.failures++
@@ -177,11 +212,11 @@ func (k *kept[T]) land(f *flight, value T, asOf time.Time, freshFor time.Duratio
 	}
 	k.failures, k.lastErr = 0, nil
 	k.asOf, k.fresh = asOf, now.Add(freshFor)
-	k.next = now.Add(backoff(k.useless-patience, maxForcedCooldown))
+	k.next = now.Add(backoff(k.useless-freeForcedFetches, maxForcedCooldown))
 }
 
-// doubt has the value refreshed when it is next asked for.
-func (k *kept[T]) doubt() {
+// expire has the value refreshed when it is next asked for.
+func (k *kept[T]) expire() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.fresh = time.Time{}
@@ -194,16 +229,4 @@ func backoff(n int, limit time.Duration) time.Duration {
 		d *= 2
 	}
 	return min(d, limit)
-}
-
-// unavailable says why there is no value, and when to try again. k.mu must be
-// held.
-func (k *kept[T]) unavailable(now time.Time) error {
-	err := k.lastErr
-	if err == nil {
-		err = errors.New("asked the issuer only a moment ago")
-	} else {
-		err = fmt.Errorf("asking the issuer: %w", err)
-	}
-	return &outbound.UnavailableError{Err: err, RetryAfter: max(k.next.Sub(now), minCooldown)}
 }
