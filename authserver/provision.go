@@ -196,16 +196,12 @@ func (h *Handler) doors() []oauth.Door {
 	return doors
 }
 
-// documents adapts a fetcher to package oauth: it converts the errors, and passes
-// on the address that a request comes from.
+// documents adapts a fetcher to package oauth: it passes on the address that a
+// request comes from.
 type documents struct{ *clientdoc.Fetcher }
 
 func (d documents) Fetch(ctx context.Context, id string) ([]byte, error) {
-	body, err := d.Fetcher.Fetch(ctx, id, clientip.Of(ctx))
-	if _, away := errors.AsType[*clientdoc.UnavailableError](err); away {
-		err = fmt.Errorf("%w: %w", oauth.ErrUnavailable, err)
-	}
-	return body, err
+	return d.Fetcher.Fetch(ctx, id, clientip.Of(ctx))
 }
 
 // provisionDocuments returns the fetcher of clients' metadata documents, or nil

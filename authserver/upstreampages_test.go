@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/upstream"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 // idp is an upstream that says what it is told to.
@@ -118,8 +119,8 @@ func TestUpstreamFailures(t *testing.T) {
 		status        int
 		want          string
 	}{
-		{"away at the start", &upstream.UnavailableError{Err: errAway}, nil, nil, 503, "Company does not answer right now."},
-		{"away at the end", nil, &upstream.UnavailableError{Err: errAway}, nil, 503, "Try again in a minute."},
+		{"away at the start", &outbound.UnavailableError{Err: errAway}, nil, nil, 503, "Company does not answer right now."},
+		{"away at the end", nil, &outbound.UnavailableError{Err: errAway}, nil, 503, "Try again in a minute."},
 		{"refused", nil, &upstream.DeniedError{Code: "access_denied"}, nil, 403, "The sign-in was refused"},
 		{"nonsense", nil, &upstream.InvalidError{Err: errAway}, nil, 400, "does not belong to this sign-in"},
 		{"an address that no rule allows", nil, nil, func(i *idp) { i.id.Email = "eve@evil.example" }, 403, "you are eve@evil.example. That account has no access"},

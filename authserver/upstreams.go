@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/upstream"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 // Upstream is a provider where users sign in. It says who they are. What clients
@@ -299,7 +300,7 @@ func (h *Handler) upstreamFailed(v *visit, u *Upstream, err error) error {
 	if _, denied := errors.AsType[*upstream.DeniedError](err); denied {
 		status, outcome = http.StatusForbidden, "denied"
 		page.Text = "The sign-in was refused, by you or by " + u.label() + "."
-	} else if _, away := errors.AsType[*upstream.UnavailableError](err); away {
+	} else if _, away := errors.AsType[*outbound.UnavailableError](err); away {
 		status = http.StatusServiceUnavailable
 		v.W.Header().Set("Retry-After", "5")
 		page.Text = u.label() + " does not answer right now."

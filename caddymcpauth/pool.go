@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 // What is known of authorization servers, and what verifiers said of tokens,
@@ -96,7 +97,7 @@ func (s issuerState) Destruct() error {
 // acquire takes a reference to what is known of the issuer.
 func (iss *Issuer) acquire() (issuerState, error) {
 	// The authorization server may be one of this very Caddy's.
-	client := discovery.NewClient()
+	client := outbound.NewClient()
 	client.Transport = inprocess.Transport(iss.Issuer, client.Transport)
 	config := discovery.Config{
 		Issuer:     iss.Issuer,

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
@@ -47,7 +47,7 @@ type forwarding struct{ info RegistrarInfo }
 func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[string]any, error) {
 	endpoint, err := f.info.Endpoint(ctx, "registration_endpoint")
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, unavailable(err)
 	}
 	body, err := f.request(m)
 	if err != nil {
@@ -59,32 +59,27 @@ func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[strin
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
-	resp, err := f.info.Client.Do(req)
+	got, err := outbound.Ask(f.info.Client, req, maxRegistrationAnswer)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	defer resp.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(resp.Body, maxRegistrationAnswer+1))
-	if err != nil || len(body) > maxRegistrationAnswer {
-		return nil, fmt.Errorf("%w: the registration endpoint's answer is too large or incomplete", ErrUnavailable)
+		return nil, unavailable(fmt.Errorf("the registration endpoint: %w", err))
 	}
 	var answer map[string]any
-	if json.Unmarshal(body, &answer) != nil {
+	if json.Unmarshal(got.Body, &answer) != nil {
 		answer = nil
 	}
 	switch id, _ := answer["client_id"].(string); {
-	case (resp.StatusCode == http.StatusCreated || resp.StatusCode == http.StatusOK) && id != "":
+	case (got.Status == http.StatusCreated || got.Status == http.StatusOK) && id != "":
 		back := make(map[string]string)
 		for from, to := range f.info.Scopes {
 			back[to] = from
 		}
 		rename(answer, back)
 		return repair.Registration(answer, m.RedirectURIs), nil
-	case resp.StatusCode == http.StatusRequestTimeout, resp.StatusCode == http.StatusTooEarly, resp.StatusCode == http.StatusTooManyRequests:
-	case resp.StatusCode/100 == 4:
-		return nil, refusedBy(resp.StatusCode, answer)
+	case got.Status == http.StatusRequestTimeout, got.Status == http.StatusTooEarly, got.Status == http.StatusTooManyRequests:
+	case got.Status/100 == 4:
+		return nil, refusedBy(got.Status, answer)
 	}
-	return nil, fmt.Errorf("%w: the registration endpoint answered %d", ErrUnavailable, resp.StatusCode)
+	return nil, unavailable(fmt.Errorf("the registration endpoint answered %d", got.Status))
 }
 
 // maxRegistrationAnswer bounds the response of a registration endpoint, in bytes.

@@ -170,7 +170,7 @@ func (a *applications) Register(ctx context.Context, m *ClientMetadata) (map[str
 		return nil, &RefusedError{Code: "invalid_client_metadata", Description: "Logto doesn't accept the client's metadata.", Cause: err}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, unavailable(err)
 	}
 	answer := response(m, app.ID)
 	answer["token_endpoint_auth_method"] = "none"

@@ -19,6 +19,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
@@ -191,7 +192,7 @@ func (h *Handler) provisionRegistrar(ctx caddy.Context, records *storage.Records
 		Endpoint: h.upstreamEndpoint,
 		Scopes:   h.Scopes,
 		Records:  records,
-		Client:   discovery.NewClient(),
+		Client:   outbound.NewClient(),
 	})
 	if err != nil {
 		return err

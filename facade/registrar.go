@@ -3,9 +3,11 @@ package facade
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
@@ -53,8 +55,9 @@ type Records interface {
 // [Reuser] or [Sweeper].
 type ClientRegistrar interface {
 	// Register returns the client information response (RFC 7591, section 3.2.1)
-	// for a client whose redirect URIs were judged. The error is [ErrUnavailable]
-	// if the server is unavailable, or a [*RefusedError].
+	// for a client whose redirect URIs were judged. The error is an
+	// [*outbound.UnavailableError] if the server is unavailable, or a
+	// [*RefusedError].
 	Register(ctx context.Context, m *ClientMetadata) (map[string]any, error)
 }
 
@@ -79,8 +82,13 @@ type ClientMetadata struct {
 	Scope string `json:"scope,omitempty"`
 }
 
-// ErrUnavailable means that clients can't be registered right now.
-var ErrUnavailable = errors.New("the authorization server can't be asked")
+// unavailable returns the error for clients that can't be registered right now.
+func unavailable(err error) error {
+	if _, known := errors.AsType[*outbound.UnavailableError](err); known {
+		return err
+	}
+	return &outbound.UnavailableError{Err: fmt.Errorf("asking the authorization server: %w", err)}
+}
 
 // RefusedError is the error that a client gets (RFC 7591, section 3.2.2). Code is
 // invalid_redirect_uri or invalid_client_metadata. Cause is only for the log.

@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 const (
@@ -180,10 +182,10 @@ func (f *Fetcher) Close() { f.cancel() }
 // day after it was last fetched or confirmed. from is the address of the client
 // that asks; networks take turns.
 //
-// The error is an [*InvalidError] or an [*UnavailableError]. A host whose address
-// must not be dialed is reported as unavailable, after the same time as one that
-// does not exist: anyone can ask, and must not learn which hosts exist on this
-// network.
+// The error is an [*InvalidError] or an [*outbound.UnavailableError]. A host whose
+// address must not be dialed is reported as unavailable, after the same time as
+// one that does not exist: anyone can ask, and must not learn which hosts exist on
+// this network.
 func (f *Fetcher) Fetch(ctx context.Context, id, from string) ([]byte, error) {
 	if err := checkURL(id, f.allow); err != nil {
 		return nil, err
@@ -222,7 +224,7 @@ func (f *Fetcher) kept(id string) (body []byte, err error, known bool) {
 // used, or err. If the server is unreachable, its users must not be turned away;
 // if it denies the document or publishes an invalid one, they must.
 func stale(doc *document, err error, now time.Time) ([]byte, error) {
-	var unavailable *UnavailableError
+	var unavailable *outbound.UnavailableError
 	if doc != nil && !doc.noStale && errors.As(err, &unavailable) && now.Sub(doc.fetched) < maxStale {
 		return doc.body, nil
 	}

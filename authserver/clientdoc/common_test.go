@@ -19,6 +19,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 // publisher is a server that publishes documents, and counts who asks.
@@ -153,12 +154,12 @@ func wantInvalid(t testing.TB, got []byte, err error, cause string) {
 	}
 }
 
-// wantUnavailable checks that err is an *UnavailableError that says cause.
+// wantUnavailable checks that err is an *outbound.UnavailableError that says cause.
 func wantUnavailable(t testing.TB, got []byte, err error, cause string) {
 	t.Helper()
-	var unavailable *clientdoc.UnavailableError
+	var unavailable *outbound.UnavailableError
 	if !errors.As(err, &unavailable) || got != nil || !strings.Contains(err.Error(), cause) {
-		t.Errorf("got %q, %v, want an *UnavailableError that says %q", got, err, cause)
+		t.Errorf("got %q, %v, want an *outbound.UnavailableError that says %q", got, err, cause)
 	}
 }
 

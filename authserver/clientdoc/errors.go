@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 // InvalidError means that a client identifier is invalid, or that its URL has no
@@ -22,26 +24,21 @@ func (e *InvalidError) Error() string { return "client metadata document: " + e.
 
 func (e *InvalidError) Unwrap() error { return e.Err }
 
-// UnavailableError means that a document can't be fetched for now: its server is
-// unreachable, fails, took too long, or too many fetches are waiting.
-//
-// Its text is for the log. It contains nothing that a server sent.
-type UnavailableError struct {
-	Err error
-
-	// silent says that there was no complete HTTP response.
-	silent bool
+// unavailable returns the error for a document that can't be fetched for now: its
+// server is unreachable, fails, took too long, or too many fetches are waiting. Its
+// text is for the log. It contains nothing that a server sent.
+func unavailable(err error) error {
+	return &outbound.UnavailableError{Err: fmt.Errorf("client metadata document: %w", err)}
 }
 
-func (e *UnavailableError) Error() string {
-	return "client metadata document is unavailable: " + e.Err.Error()
-}
+// silentError means that there was no complete HTTP response.
+type silentError struct{ error }
 
-func (e *UnavailableError) Unwrap() error { return e.Err }
+func (e *silentError) Unwrap() error { return e.error }
 
 func invalid(cause string) error { return &InvalidError{errors.New(cause)} }
 
-func errClosed() error { return &UnavailableError{Err: errors.New("the fetcher is closed")} }
+func errClosed() error { return unavailable(errors.New("the fetcher is closed")) }
 
 // exchangeError returns what went wrong in an exchange with a server. The errors
 // of net/http and crypto/tls quote what they could not read, such as the greeting
@@ -49,7 +46,7 @@ func errClosed() error { return &UnavailableError{Err: errors.New("the fetcher i
 // network must not see that, nor write into our log, so the errors are replaced,
 // not wrapped.
 func exchangeError(err error) error {
-	return &UnavailableError{exchangeCause(err), true}
+	return unavailable(&silentError{exchangeCause(err)})
 }
 
 func exchangeCause(err error) error {

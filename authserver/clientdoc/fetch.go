@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net"
 	"net/http"
 	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 const (
@@ -19,14 +21,14 @@ const (
 
 	// maxHeader bounds the header of an answer, in bytes.
 	maxHeader = 16 << 10
-
-	userAgent = "caddy-mcp-auth"
 )
 
 // newClient returns the HTTP client of a fetcher. It keeps no cookies,
 // credentials or connections, so a server can't link one fetch to another.
 func newClient(dial func(ctx context.Context, network, address string) (net.Conn, error), roots *x509.CertPool) *http.Client {
-	return &http.Client{
+	// A redirect is returned as the response. Section 5 of the draft forbids
+	// following it: the document must be at the client's own URL.
+	return outbound.WithoutRedirects(&http.Client{
 		Transport: &http.Transport{
 			// The environment's proxy is not used: it would resolve the name
 			// itself, and dial what the dialer refuses. See
@@ -37,21 +39,18 @@ func newClient(dial func(ctx context.Context, network, address string) (net.Conn
 			DisableKeepAlives:      true,
 			MaxResponseHeaderBytes: maxHeader,
 		},
-		// A redirect is returned as the response. Section 5 of the draft forbids
-		// following it: the document must be at the client's own URL.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	})
 }
 
 // get fetches the document of id, or revalidates old if it is not nil. The error
-// is an [*InvalidError] or an [*UnavailableError].
+// is an [*InvalidError] or an [*outbound.UnavailableError].
 func (f *Fetcher) get(ctx context.Context, id string, old *document) (*document, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, id, nil)
 	if err != nil {
 		return nil, invalid("the URL is malformed")
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", userAgent)
+	req.Header.Set("User-Agent", outbound.UserAgent)
 	if old != nil && old.etag != "" {
 		req.Header.Set("If-None-Match", old.etag)
 	}
@@ -76,12 +75,12 @@ func (f *Fetcher) get(ctx context.Context, id string, old *document) (*document,
 	if !isJSON(resp.Header.Get("Content-Type")) {
 		return nil, invalid("the media type is neither application/json nor application/*+json")
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	body, err := outbound.ReadBody(resp.Body, maxBody)
+	if _, ok := errors.AsType[*outbound.TooLargeError](err); ok {
+		return nil, &InvalidError{fmt.Errorf("the document is larger than %d bytes", maxBody)}
+	}
 	if err != nil {
 		return nil, exchangeError(err)
-	}
-	if len(body) > maxBody {
-		return nil, &InvalidError{fmt.Errorf("the document is larger than %d bytes", maxBody)}
 	}
 	if err := checkDocument(body, id); err != nil {
 		return nil, &InvalidError{err}
@@ -99,7 +98,7 @@ func checkStatus(status int) error {
 	case status == http.StatusOK:
 		return nil
 	case status == http.StatusTooManyRequests || status >= 500:
-		return &UnavailableError{Err: err}
+		return unavailable(err)
 	case status >= 300 && status < 400 && status != http.StatusNotModified:
 		return &InvalidError{fmt.Errorf("%w, but redirects are not followed: the document must be at the URL itself", err)}
 	}

@@ -103,7 +103,7 @@ func (f *Fetcher) share(ctx context.Context, fl *flight, from string) ([]byte, e
 	case <-fl.done:
 		return fl.body, fl.err
 	case <-ctx.Done():
-		return nil, &UnavailableError{Err: fmt.Errorf("waiting for the document: %w", ctx.Err())}
+		return nil, unavailable(fmt.Errorf("waiting for the document: %w", ctx.Err()))
 	}
 }
 
@@ -129,11 +129,11 @@ func (f *Fetcher) await(ctx context.Context, fl *flight, from string) error {
 	case fl.begun.Err() != nil:
 		return nil
 	case isBusy:
-		return &UnavailableError{Err: fmt.Errorf("too many fetches are waiting: %w", busy)}
+		return unavailable(fmt.Errorf("too many fetches are waiting: %w", busy))
 	case ctx.Err() != nil:
-		return &UnavailableError{Err: fmt.Errorf("waiting for a slot: %w", ctx.Err())}
+		return unavailable(fmt.Errorf("waiting for a slot: %w", ctx.Err()))
 	}
-	return &UnavailableError{Err: errors.New("too many fetches are under way")}
+	return unavailable(errors.New("too many fetches are under way"))
 }
 
 // start starts the flight, unless it has begun.
@@ -172,8 +172,7 @@ func (f *Fetcher) refresh(id, host string, release func()) ([]byte, error) {
 		return nil, errClosed()
 	}
 	release()
-	away, _ := errors.AsType[*UnavailableError](err)
-	silent := away != nil && away.silent
+	_, silent := errors.AsType[*silentError](err)
 	f.hosts.Set(host, !silent)
 	if silent {
 		took := time.Since(asked)

@@ -2,9 +2,10 @@ package clientdoc
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 const (
@@ -29,27 +30,17 @@ const (
 // whether it must not be used afterwards even if its server is unreachable (RFC
 // 9111, sections 4.2 and 5.2.2).
 func lease(h http.Header, asked time.Time) (expires time.Time, noStale bool) {
-	lifetime := time.Duration(-1) // not given
-	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
-		name, argument, _ := strings.Cut(strings.TrimSpace(directive), "=")
-		switch strings.ToLower(name) {
-		case "no-store", "no-cache":
-			return asked.Add(minLease), true
-		case "must-revalidate":
-			noStale = true
-		case "max-age":
-			// Section 4.2.1: if two values differ, the shorter one counts.
-			if age := deltaSeconds(strings.Trim(argument, `"`)); lifetime < 0 || age < lifetime {
-				lifetime = age
-			}
-		}
+	c := outbound.ParseCacheControl(h)
+	if c.NoStore || c.NoCache {
+		return asked.Add(minLease), true
 	}
-	if lifetime < 0 {
+	lifetime := c.MaxAge
+	if !c.HasMaxAge {
 		lifetime = untilExpires(h, asked)
 	}
 	// A cache in between, such as a CDN, has used part of the lifetime.
-	lifetime -= deltaSeconds(h.Get("Age"))
-	return asked.Add(min(max(lifetime, minLease), maxLease)), noStale
+	lifetime -= outbound.Seconds(h.Get("Age"))
+	return asked.Add(min(max(lifetime, minLease), maxLease)), c.MustRevalidate
 }
 
 // untilExpires returns the lifetime that Expires grants (RFC 9111, section 5.3),
@@ -66,20 +57,6 @@ func untilExpires(h http.Header, asked time.Time) time.Duration {
 		return expires.Sub(date)
 	}
 	return expires.Sub(asked)
-}
-
-// deltaSeconds reads a number of seconds (RFC 9111, section 1.2.2). Anything else
-// is 0: the response counts as stale (section 4.2.1). A number that is too large
-// is capped.
-func deltaSeconds(s string) time.Duration {
-	if s == "" || strings.Trim(s, "0123456789") != "" {
-		return 0
-	}
-	n, err := strconv.ParseUint(s, 10, 31)
-	if err != nil {
-		n = 1<<31 - 1
-	}
-	return time.Duration(n) * time.Second
 }
 
 // entityTag returns the ETag of a response (RFC 9110, section 8.8.3), to be sent

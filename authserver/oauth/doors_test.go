@@ -4,12 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 // needs is a door whose every request needs the scopes.
@@ -187,7 +188,7 @@ type cutOff struct{}
 func (cutOff) Reachable() bool { return false }
 
 func (cutOff) Fetch(context.Context, string) ([]byte, error) {
-	return nil, fmt.Errorf("no route: %w", ErrUnavailable)
+	return nil, &outbound.UnavailableError{Err: errors.New("no route")}
 }
 
 // Where documents can't be fetched they aren't advertised, and a client that comes

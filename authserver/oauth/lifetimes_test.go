@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -377,7 +379,7 @@ func TestCheckUser(t *testing.T) {
 	var answer error
 	f := newFixture(t, func(c *Config) { c.CheckUser = func(context.Context, User) error { return answer } })
 	tokens := f.tokens()
-	answer = fmt.Errorf("asking: %w", ErrUnavailable)
+	answer = fmt.Errorf("asking: %w", &outbound.UnavailableError{Err: errors.New("away")})
 	if got := post(t, f.Server, TokenPath, refreshForm(tokens.Refresh)); got.status != 503 {
 		t.Errorf("nobody knows: %d %s, want 503", got.status, got.body)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
@@ -382,7 +383,9 @@ func TestNarrowingIsNotGuessed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	tokens, code := f.tokens(), f.code()
-	away := f.again(func(c *Config) { c.CheckUser = func(context.Context, User) error { return ErrUnavailable } })
+	away := f.again(func(c *Config) {
+		c.CheckUser = func(context.Context, User) error { return &outbound.UnavailableError{Err: errors.New("away")} }
+	})
 	if got := post(t, away, IntrospectPath, introspectForm(tokens.Access)); got.status != 503 {
 		t.Errorf("introspecting: %d %s, want 503", got.status, got.body)
 	}

@@ -118,7 +118,7 @@ type Config struct {
 
 	// CheckUser reports whether the user may still sign in. It is called before
 	// tokens are renewed. An error ends the user's access, unless it is an
-	// [ErrUnavailable]. Nil allows everyone.
+	// [*outbound.UnavailableError]. Nil allows everyone.
 	CheckUser func(ctx context.Context, user User) error
 
 	// Doors returns the known resource servers that accept this server's tokens.
@@ -151,10 +151,6 @@ type Event struct {
 	// token; empty if there is none.
 	Warning string
 }
-
-// ErrUnavailable is wrapped by errors which say that something could not be found
-// out. Other errors are refusals.
-var ErrUnavailable = errors.New("unavailable")
 
 // Server is an authorization server. It is safe for concurrent use. Several
 // servers with the same configuration on one store act as one.

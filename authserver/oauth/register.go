@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
@@ -202,7 +203,7 @@ func (s *Server) documentClient(ctx context.Context, id string) (*Client, error)
 		return nil, err
 	}
 	body, err := s.config.Documents.Fetch(ctx, id)
-	if errors.Is(err, ErrUnavailable) {
+	if _, away := errors.AsType[*outbound.UnavailableError](err); away {
 		e := unavailable(err)
 		e.Description = "This server can't reach the client's metadata document right now."
 		e.Unreachable = (&Client{ID: id, Kind: ByDocument}).DocumentHost()

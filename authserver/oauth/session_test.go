@@ -3,10 +3,11 @@ package oauth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 func (f *fixture) session(user User) SessionID {
@@ -81,8 +82,8 @@ func TestSessionAsksForTheUser(t *testing.T) {
 	if f.signedIn(id) {
 		t.Error("signed in in spite of that")
 	}
-	said = fmt.Errorf("%w: the directory", ErrUnavailable)
-	if u, err := f.SessionUser(t.Context(), id, time.Hour); u != nil || !errors.Is(err, ErrUnavailable) {
+	said = &outbound.UnavailableError{Err: errors.New("the directory")}
+	if u, err := f.SessionUser(t.Context(), id, time.Hour); u != nil || !errors.Is(err, said) {
 		t.Errorf("while that can't be found out: got %+v, %v", u, err)
 	}
 }

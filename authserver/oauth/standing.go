@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
@@ -115,7 +116,7 @@ func (s *Server) checkUser(ctx context.Context, user User) error {
 		return nil
 	}
 	err := s.config.CheckUser(ctx, user)
-	if err == nil || errors.Is(err, ErrUnavailable) {
+	if _, away := errors.AsType[*outbound.UnavailableError](err); err == nil || away {
 		return err
 	}
 	return refusedGrant("The user may no longer sign in here.", err)

@@ -154,7 +154,7 @@ func apiError(err error) error {
 	if _, ok := errors.AsType[*github.AnswerError](err); ok {
 		return &InvalidError{fmt.Errorf("the API: %w", err)}
 	}
-	return &UnavailableError{err}
+	return unavailable(err)
 }
 
 // Interface guard

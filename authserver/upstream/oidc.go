@@ -151,7 +151,7 @@ func (o *OIDC) discover(ctx context.Context) (*provider, error) {
 	case known != nil && (recently || now.Before(known.asOf.Add(metadataFresh))):
 		return known, nil
 	case recently:
-		return nil, &UnavailableError{failed}
+		return nil, unavailable(failed)
 	}
 	flight := o.flight.DoChan("", func() (any, error) {
 		p, err := o.fetch()
@@ -176,7 +176,7 @@ func (o *OIDC) discover(ctx context.Context) (*provider, error) {
 	if known != nil {
 		return known, nil
 	}
-	return nil, &UnavailableError{err}
+	return nil, unavailable(err)
 }
 
 // fetch fetches the provider's metadata.
@@ -251,7 +251,7 @@ func (o *OIDC) Finish(ctx context.Context, redirectURI string, p Pending, callba
 	id, err := verifier.Verify(ctx, raw)
 	if err != nil {
 		if ctx.Err() != nil || strings.Contains(err.Error(), "fetching keys") {
-			return Identity{}, &UnavailableError{errors.New("the provider's keys are not available")}
+			return Identity{}, unavailable(errors.New("the provider's keys are not available"))
 		}
 		return Identity{}, &InvalidError{fmt.Errorf("verifying the ID token: %w", err)}
 	}

@@ -6,13 +6,11 @@
 package upstream
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,7 +18,7 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 // Identity is what an upstream says about a user.
@@ -83,7 +81,8 @@ type Provider interface {
 	// Begin returns the URL to send the browser to.
 	Begin(ctx context.Context, redirectURI string, wish Wish) (authorizationURL string, p Pending, err error)
 	// Finish returns the user that the parameters of the callback stand for. The
-	// error is a [*DeniedError], an [*UnavailableError] or an [*InvalidError].
+	// error is a [*DeniedError], an [*outbound.UnavailableError] or an
+	// [*InvalidError].
 	Finish(ctx context.Context, redirectURI string, p Pending, callback url.Values) (Identity, error)
 }
 
@@ -95,12 +94,10 @@ type DeniedError struct {
 
 func (e *DeniedError) Error() string { return "the upstream answered " + e.Code }
 
-// UnavailableError means that the upstream did not answer, or failed.
-type UnavailableError struct{ Err error }
-
-func (e *UnavailableError) Error() string { return fmt.Sprintf("asking the upstream: %v", e.Err) }
-
-func (e *UnavailableError) Unwrap() error { return e.Err }
+// unavailable returns the error for an upstream that did not answer, or failed.
+func unavailable(err error) error {
+	return &outbound.UnavailableError{Err: fmt.Errorf("asking the upstream: %w", err)}
+}
 
 // InvalidError means that an answer doesn't belong to this sign-in, or is not
 // trustworthy.
@@ -149,7 +146,7 @@ func checkCallback(p Pending, callback url.Values, issuer string, promised bool)
 func denied(code string) error {
 	switch code {
 	case "server_error", "temporarily_unavailable":
-		return &UnavailableError{errors.New(code)}
+		return unavailable(errors.New(code))
 	case "access_denied", "login_required", "consent_required", "interaction_required", "account_selection_required":
 		return &DeniedError{code}
 	case "application_suspended", "redirect_uri_mismatch", "unauthorized_client", "invalid_scope", "invalid_request":
@@ -181,10 +178,13 @@ func exchange(ctx context.Context, config *oauth2.Config, p Pending, code string
 		}
 		return nil, &InvalidError{fmt.Errorf("the token endpoint answered %d, %s", answer.Response.StatusCode, code)}
 	} else if ok && answer.Response != nil {
-		return nil, &UnavailableError{fmt.Errorf("the token endpoint answered %d", answer.Response.StatusCode)}
+		return nil, unavailable(fmt.Errorf("the token endpoint answered %d", answer.Response.StatusCode))
+	}
+	if tooLarge, ok := errors.AsType[*outbound.TooLargeError](err); ok {
+		return nil, &InvalidError{tooLarge}
 	}
 	if _, ok := errors.AsType[*url.Error](err); ok {
-		return nil, &UnavailableError{err}
+		return nil, unavailable(err)
 	}
 	return nil, invalid("the token endpoint's answer can't be read")
 }
@@ -196,34 +196,12 @@ const maxBody = 1 << 20
 // newClient returns the client for requests to an upstream.
 func newClient(c *http.Client) *http.Client {
 	if c == nil {
-		c = discovery.NewClient()
+		c = outbound.NewClient()
 	}
 	bounded := *c
 	if c.Timeout <= 0 || c.Timeout > timeout {
 		bounded.Timeout = timeout
 	}
-	base := c.Transport
-	if base == nil {
-		base = http.DefaultTransport
-	}
-	bounded.Transport = boundedTransport{base}
+	bounded.Transport = outbound.Bounded(c.Transport, maxBody)
 	return &bounded
-}
-
-type boundedTransport struct{ base http.RoundTripper }
-
-func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := t.base.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	// The body is read here, so that a response that breaks off counts as
-	// unavailable. x/oauth2 would report it as an invalid one.
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	if err != nil {
-		return nil, err
-	}
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	return resp, nil
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/upstream"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 // kind names the type of an error of Finish.
@@ -16,7 +17,7 @@ func kind(err error) string {
 		return "none"
 	case *upstream.DeniedError:
 		return "denied"
-	case *upstream.UnavailableError:
+	case *outbound.UnavailableError:
 		return "unavailable"
 	case *upstream.InvalidError:
 		return "invalid"
@@ -53,7 +54,7 @@ func checkText(t testing.TB, err error, secrets ...string) {
 func TestErrorsUnwrap(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("cause")
-	for _, err := range []error{&upstream.UnavailableError{Err: cause}, &upstream.InvalidError{Err: cause}} {
+	for _, err := range []error{&outbound.UnavailableError{Err: cause}, &upstream.InvalidError{Err: cause}} {
 		if !errors.Is(err, cause) {
 			t.Errorf("got no cause in %T, want it", err)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
@@ -150,7 +151,7 @@ func (w *walker) resourceMetadata(ctx context.Context, id resource.Identifier, n
 		w.fail(step, "resource_metadata_not_found", fmt.Sprintf("neither at %s nor at %s: %s", discovery.Quote(wellKnown), discovery.Quote(named), cause(err)),
 			"serve the metadata at the first of them: the well-known string, then the path of the resource (RFC 9728, section 3.1)")
 		return nil
-	} else if elsewhere, ok := errors.AsType[*discovery.RedirectError](err); ok {
+	} else if elsewhere, ok := errors.AsType[*outbound.RedirectError](err); ok {
 		w.fail(step, "resource_metadata_not_found", fmt.Sprintf("%s: redirected to %s, another origin, where clients don't follow", discovery.Quote(wellKnown), discovery.Quote(elsewhere.Origin)),
 			"serve the metadata on the resource's own origin: with mcp_auth, leave "+resource.WellKnown+"* out of the redirect, and put mcp_auth before it")
 	} else {

@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
@@ -49,7 +50,8 @@ type walker struct {
 }
 
 func newWalker(target string, id resource.Identifier, config Config) *walker {
-	client := discovery.NewClient()
+	client := outbound.NewClient()
+	client.Timeout = 0 // each request has one
 	if config.Roots != nil {
 		client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: config.Roots}
 	}
@@ -92,9 +94,7 @@ func (w *walker) probe(ctx context.Context, method, address string, headers ...s
 	case http.MethodGet:
 		all = []string{"Accept", "text/event-stream"}
 	}
-	client := *w.client
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return w.send(ctx, &client, method, address, body, 0, append(all, headers...))
+	return w.send(ctx, outbound.WithoutRedirects(w.client), method, address, body, 0, append(all, headers...))
 }
 
 // document gets a document. Redirects are followed within its origin.
@@ -105,7 +105,7 @@ func (w *walker) document(ctx context.Context, address string) (*answer, error) 
 
 // send sends a request and reads up to limit bytes of the answer's body; with a
 // limit of zero, nothing.
-func (w *walker) send(ctx context.Context, client *http.Client, method, address string, body io.Reader, limit int64, headers []string) (*answer, error) {
+func (w *walker) send(ctx context.Context, client *http.Client, method, address string, body io.Reader, limit int, headers []string) (*answer, error) {
 	if err := w.reachable(address); err != nil {
 		return nil, err
 	}
@@ -128,12 +128,11 @@ func (w *walker) send(ctx context.Context, client *http.Client, method, address 
 	if limit == 0 {
 		return a, nil
 	}
-	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, limit+1)); err != nil {
-		return nil, fmt.Errorf("reading the answer: %w", err)
+	read, err := outbound.Read(resp, limit)
+	if err != nil {
+		return nil, err
 	}
-	if int64(len(a.body)) > limit {
-		return nil, fmt.Errorf("the answer is larger than %d bytes", limit)
-	}
+	a.body = read.Body
 	return a, nil
 }
 

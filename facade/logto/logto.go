@@ -18,7 +18,6 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
@@ -66,12 +65,10 @@ type Application struct {
 	Secret string
 }
 
-// UnavailableError says that Logto could not be asked.
-type UnavailableError struct{ Err error }
-
-func (e *UnavailableError) Error() string { return fmt.Sprintf("asking Logto: %v", e.Err) }
-
-func (e *UnavailableError) Unwrap() error { return e.Err }
+// unavailable says that Logto could not be asked.
+func unavailable(err error) error {
+	return &outbound.UnavailableError{Err: fmt.Errorf("asking Logto: %w", err)}
+}
 
 // RejectedError means that Logto doesn't accept the client's metadata.
 type RejectedError struct{ Status int }
@@ -109,7 +106,7 @@ func New(config Config) (*API, error) {
 		return nil, errors.New("client_id and client_secret are needed: create a machine-to-machine application that has the role for the Management API")
 	}
 	if config.Client == nil {
-		config.Client = discovery.NewClient()
+		config.Client = outbound.NewClient()
 	}
 	a := &API{config: config}
 	a.forget()
@@ -170,7 +167,7 @@ func (a *API) Create(ctx context.Context, app Application) (Application, error) 
 		return Application{}, fmt.Errorf("creating an application: %w", err)
 	}
 	if created.ID == "" {
-		return Application{}, &UnavailableError{errors.New("the created application has no id")}
+		return Application{}, unavailable(errors.New("the created application has no id"))
 	}
 	app.ID = created.ID
 	if _, err := a.complete(ctx, &app); err != nil {
@@ -216,7 +213,7 @@ func (a *API) complete(ctx context.Context, app *Application) (int, error) {
 		return status, fmt.Errorf("getting the secret: %w", err)
 	}
 	if len(secrets) == 0 || secrets[0].Value == "" {
-		return status, &UnavailableError{errors.New("the application has no secret")}
+		return status, unavailable(errors.New("the application has no secret"))
 	}
 	app.Secret = secrets[0].Value
 	return status, nil
@@ -260,7 +257,7 @@ func (a *API) call(ctx context.Context, method, path string, body, answer any) (
 func (a *API) try(ctx context.Context, method, path string, body, answer any) (int, error) {
 	token, err := a.token()
 	if err != nil {
-		return 0, &UnavailableError{err}
+		return 0, unavailable(err)
 	}
 	var payload io.Reader
 	if body != nil {
@@ -279,29 +276,24 @@ func (a *API) try(ctx context.Context, method, path string, body, answer any) (i
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := a.config.Client.Do(req)
-	if err != nil {
-		return 0, &UnavailableError{err}
-	}
-	defer resp.Body.Close()
-	b, err := outbound.ReadBody(resp.Body, maxBody)
+	got, err := outbound.Ask(a.config.Client, req, maxBody)
 	switch {
 	case err != nil:
-		return resp.StatusCode, &UnavailableError{err}
-	case resp.StatusCode == http.StatusUnprocessableEntity, resp.StatusCode == http.StatusBadRequest:
-		return resp.StatusCode, &RejectedError{resp.StatusCode}
-	case resp.StatusCode == http.StatusForbidden:
-		return resp.StatusCode, &UnavailableError{errors.New("the Management API answered 403: " +
-			"does the machine-to-machine application have the role `Logto Management API access`? Give it that at Logto, under the application's roles")}
-	case resp.StatusCode == http.StatusUnauthorized:
-		return resp.StatusCode, &UnavailableError{errors.New("the Management API answered 401: is `resource` the Management API of this tenant?")}
-	case resp.StatusCode/100 != 2:
-		return resp.StatusCode, &UnavailableError{fmt.Errorf("the Management API answered %d", resp.StatusCode)}
+		return 0, unavailable(err)
+	case got.Status == http.StatusUnprocessableEntity, got.Status == http.StatusBadRequest:
+		return got.Status, &RejectedError{got.Status}
+	case got.Status == http.StatusForbidden:
+		return got.Status, unavailable(errors.New("the Management API answered 403: " +
+			"does the machine-to-machine application have the role `Logto Management API access`? Give it that at Logto, under the application's roles"))
+	case got.Status == http.StatusUnauthorized:
+		return got.Status, unavailable(errors.New("the Management API answered 401: is `resource` the Management API of this tenant?"))
+	case got.Status/100 != 2:
+		return got.Status, unavailable(fmt.Errorf("the Management API answered %d", got.Status))
 	case answer == nil:
-		return resp.StatusCode, nil
+		return got.Status, nil
 	}
-	if err := jsonv2.Unmarshal(b, answer); err != nil {
-		return resp.StatusCode, &UnavailableError{errors.New("the Management API's answer is not what it should be")}
+	if err := jsonv2.Unmarshal(got.Body, answer); err != nil {
+		return got.Status, unavailable(errors.New("the Management API's answer is not what it should be"))
 	}
-	return resp.StatusCode, nil
+	return got.Status, nil
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/logto"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 // tenant is a Logto that does as the test says and notes what it was asked.
@@ -137,7 +138,7 @@ func TestCreateIsUndone(t *testing.T) {
 		if err == nil || app.ID != "" {
 			t.Errorf("%s: got %+v, %v", name, app, err)
 		}
-		if _, unavailable := errors.AsType[*logto.UnavailableError](err); unavailable != test.unavailable {
+		if _, unavailable := errors.AsType[*outbound.UnavailableError](err); unavailable != test.unavailable {
 			t.Errorf("%s: got %v, want unavailable %t", name, err, test.unavailable)
 		}
 		if last := l.requests[len(l.requests)-1]; last != "DELETE /api/applications/app1" {
@@ -225,7 +226,7 @@ func TestWrongCredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = api.Create(t.Context(), logto.Application{Type: logto.Native})
-	if _, unavailable := errors.AsType[*logto.UnavailableError](err); !unavailable || !strings.Contains(err.Error(), `401 "invalid_client"`) {
+	if _, unavailable := errors.AsType[*outbound.UnavailableError](err); !unavailable || !strings.Contains(err.Error(), `401 "invalid_client"`) {
 		t.Errorf("got %v", err)
 	} else if strings.Contains(err.Error(), "m2m secret") {
 		t.Errorf("the error quotes the answer: %v", err)

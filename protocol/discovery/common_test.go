@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -27,7 +28,7 @@ func bubble(t *testing.T, opts oauthtest.Options, f func(t *testing.T, srv *oaut
 	t.Helper()
 	opts.Algorithm = cmp.Or(opts.Algorithm, "ES256")
 	oauthtest.Bubble(t, opts, func(t *testing.T, srv *oauthtest.Server, network *testkit.Network) {
-		f(t, srv, discovery.Config{Issuer: srv.Issuer(), Client: network.Through(t, discovery.NewClient())})
+		f(t, srv, discovery.Config{Issuer: srv.Issuer(), Client: network.Through(t, outbound.NewClient())})
 	})
 }
 

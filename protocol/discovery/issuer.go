@@ -61,7 +61,8 @@ type Config struct {
 	// that is set here is used without fetching any metadata.
 	Metadata map[string]any
 
-	// Client talks to the authorization server. Nil means [NewClient].
+	// Client talks to the authorization server. Nil means
+	// [outbound.NewClient].
 	Client *http.Client
 
 	// OnFetch, if not nil, is told the outcome of every fetch.
@@ -129,7 +130,7 @@ func New(config Config) (*Issuer, error) {
 	}
 	config.Metadata = byHand
 	if config.Client == nil {
-		config.Client = NewClient()
+		config.Client = outbound.NewClient()
 	}
 	if config.OnFetch == nil {
 		config.OnFetch = func(string, error) {}

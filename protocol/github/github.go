@@ -136,43 +136,35 @@ func (c *Client) ask(ctx context.Context, q question, authorize func(*http.Reque
 	}
 	req.Header.Set("Accept", "application/vnd.github+json")
 	req.Header.Set("X-GitHub-Api-Version", version)
-	req.Header.Set("User-Agent", outbound.UserAgent)
 	if q.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	authorize(req)
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		// A little is read, so that the connection can be used again.
-		_, _ = outbound.ReadBody(resp.Body, 4<<10)
-		return nil, nil, c.statusError(q.name, resp)
-	}
-	body, err := outbound.ReadBody(resp.Body, q.limit)
+	a, err := outbound.Ask(c.http, req, q.limit)
 	if _, ok := errors.AsType[*outbound.TooLargeError](err); ok {
 		return nil, nil, &AnswerError{q.name, err}
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the answer: %w", err)
+		return nil, nil, err
 	}
-	return resp.Header, body, nil
+	if !a.OK() {
+		return nil, nil, c.statusError(q.name, a)
+	}
+	return a.Header, a.Body, nil
 }
 
 // statusError reads how GitHub limits rates: the primary limit by X-RateLimit
 // headers, the secondary ones by Retry-After, both with 403 or 429.
-func (c *Client) statusError(question string, resp *http.Response) *StatusError {
-	usedUp := resp.Header.Get("X-RateLimit-Remaining") == "0"
+func (c *Client) statusError(question string, a *outbound.Answer) *StatusError {
+	usedUp := a.Header.Get("X-RateLimit-Remaining") == "0"
 	e := &StatusError{
 		Question:   question,
-		Status:     resp.StatusCode,
-		RetryAfter: outbound.RetryAfter(resp.Header),
-		Limited: resp.StatusCode == http.StatusTooManyRequests ||
-			resp.StatusCode == http.StatusForbidden && (usedUp || resp.Header.Get("Retry-After") != ""),
+		Status:     a.Status,
+		RetryAfter: a.RetryAfter(),
+		Limited: a.Status == http.StatusTooManyRequests ||
+			a.Status == http.StatusForbidden && (usedUp || a.Header.Get("Retry-After") != ""),
 	}
-	if reset, err := strconv.ParseInt(resp.Header.Get("X-RateLimit-Reset"), 10, 64); err == nil && usedUp && e.RetryAfter == 0 {
+	if reset, err := strconv.ParseInt(a.Header.Get("X-RateLimit-Reset"), 10, 64); err == nil && usedUp && e.RetryAfter == 0 {
 		e.RetryAfter = min(max(time.Unix(reset, 0).Sub(c.now()), time.Second), outbound.MaxRetryAfter)
 	}
 	return e

@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -79,7 +80,7 @@ func compact(header, payload string) string {
 // newUserinfo returns a verifier that asks srv.
 func newUserinfo(t testing.TB, srv *oauthtest.Server, change func(*token.UserinfoConfig)) *token.Userinfo {
 	t.Helper()
-	config := token.UserinfoConfig{Issuer: srv.Issuer(), Endpoint: srv.Endpoint(oauthtest.Userinfo), Client: discovery.NewClient()}
+	config := token.UserinfoConfig{Issuer: srv.Issuer(), Endpoint: srv.Endpoint(oauthtest.Userinfo), Client: outbound.NewClient()}
 	if change != nil {
 		change(&config)
 	}

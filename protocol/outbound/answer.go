@@ -1,6 +1,8 @@
 package outbound
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,8 +10,65 @@ import (
 	"time"
 )
 
-// MaxRetryAfter bounds what an answer can make us wait for.
-const MaxRetryAfter = 1 * time.Hour
+const (
+	// MaxRetryAfter bounds what an answer can make us wait for.
+	MaxRetryAfter = 1 * time.Hour
+
+	// maxRefusal bounds what is read of an answer other than 2xx, in bytes. An
+	// OAuth error is in there; an error page isn't worth reading.
+	maxRefusal = 16 << 10
+)
+
+// Answer is a response that was read.
+type Answer struct {
+	Status int
+	Header http.Header
+	// Body is whole for a status of 2xx. Of any other it is the beginning, and may
+	// be missing.
+	Body []byte
+}
+
+// OK reports whether the status is 200.
+func (a *Answer) OK() bool { return a.Status == http.StatusOK }
+
+// Redirect reports whether the answer points elsewhere.
+func (a *Answer) Redirect() bool { return a.Status >= 300 && a.Status < 400 }
+
+// RetryAfter is [RetryAfter] of the answer.
+func (a *Answer) RetryAfter() time.Duration { return RetryAfter(a.Header) }
+
+// Ask sends req and reads the answer, of at most limit bytes. Its error is a
+// [*TooLargeError], or says why there is no whole answer.
+func Ask(client *http.Client, req *http.Request, limit int) (*Answer, error) {
+	if req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", UserAgent)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	return Read(resp, limit)
+}
+
+// Read reads resp and closes its body, see [Ask].
+func Read(resp *http.Response, limit int) (*Answer, error) {
+	defer resp.Body.Close()
+	a := &Answer{Status: resp.StatusCode, Header: resp.Header}
+	if resp.StatusCode/100 != 2 {
+		// The connection can be used again if that was all.
+		a.Body, _ = io.ReadAll(io.LimitReader(resp.Body, int64(min(limit, maxRefusal))))
+		return a, nil
+	}
+	var err error
+	a.Body, err = ReadBody(resp.Body, limit)
+	if _, ok := errors.AsType[*TooLargeError](err); err != nil && !ok {
+		err = fmt.Errorf("reading the answer: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
 
 // RetryAfter reads a Retry-After header in seconds, an hour at most; its other
 // form, a date, is not used by those who limit rates. Zero if there is none.
@@ -39,4 +98,34 @@ func ReadBody(body io.Reader, limit int) ([]byte, error) {
 		return nil, &TooLargeError{limit}
 	}
 	return b, nil
+}
+
+// Bounded returns a transport for libraries that read answers themselves, without
+// a bound. It reads the whole body first, of at most limit bytes: an answer that
+// breaks off is none, and not one that makes no sense. Nil means
+// [http.DefaultTransport].
+func Bounded(next http.RoundTripper, limit int) http.RoundTripper {
+	if next == nil {
+		next = http.DefaultTransport
+	}
+	return &bounded{next, limit}
+}
+
+type bounded struct {
+	next  http.RoundTripper
+	limit int
+}
+
+func (b *bounded) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := b.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := ReadBody(resp.Body, b.limit)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
 }

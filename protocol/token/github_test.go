@@ -9,7 +9,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -26,7 +26,7 @@ func newGitHub(t testing.TB, srv *oauthtest.Server, change func(*token.GitHubCon
 		Endpoint:     srv.URL + "/",
 		ClientID:     "front-door",
 		ClientSecret: gitHubSecret,
-		Client:       discovery.NewClient(),
+		Client:       outbound.NewClient(),
 		Now:          testkit.NewClock().Now,
 	}
 	if change != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -120,7 +121,7 @@ func TestHostileFlood(t *testing.T) {
 		cases := oauthtest.Hostile(srv, mcpResource)
 		good := srv.Mint(map[string]any{"aud": mcpResource})
 		v := newJWT(t, srv, nil, func(c *token.JWTConfig) {
-			c.Keys = newKeys(t, discovery.Config{Issuer: srv.Issuer(), Client: network.Through(t, discovery.NewClient())})
+			c.Keys = newKeys(t, discovery.Config{Issuer: srv.Issuer(), Client: network.Through(t, outbound.NewClient())})
 		})
 		if got := outcome(judge(t.Context(), v, good)); got != "verified" {
 			t.Fatalf("before the flood: got %s, want verified", got)

@@ -95,7 +95,7 @@ func NewIntrospection(config IntrospectionConfig) (*Introspection, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Introspection{config: config, client: noRedirects(config.Client)}, nil
+	return &Introspection{config: config, client: outbound.WithoutRedirects(config.Client)}, nil
 }
 
 // Accepts implements [Verifier].
@@ -207,7 +207,7 @@ func (v *Introspection) ask(ctx context.Context, endpoint, raw string) (*answer,
 	header := http.Header{
 		"Accept":       {"application/json"},
 		"Content-Type": {"application/x-www-form-urlencoded"},
-		"User-Agent":   {userAgent},
+		"User-Agent":   {outbound.UserAgent},
 	}
 	form := url.Values{"token": {raw}, "token_type_hint": {"access_token"}}
 	if err := v.config.Auth(form, header); err != nil {

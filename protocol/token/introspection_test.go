@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -31,7 +31,7 @@ func newIntrospection(t testing.TB, srv *oauthtest.Server, change func(*token.In
 		Endpoint: func(context.Context) (string, error) { return srv.Endpoint(oauthtest.Introspection), nil },
 		Auth:     token.ClientSecretBasic("front-door", frontDoorSecret),
 		Audience: []string{mcpResource},
-		Client:   discovery.NewClient(),
+		Client:   outbound.NewClient(),
 	}
 	if change != nil {
 		change(&config)
@@ -115,7 +115,7 @@ func TestIntrospectionOutcomes(t *testing.T) {
 		{"an array", answer(`[{"active":true}]`), "unavailable", "not a JSON object"},
 		{"garbage", oauthtest.Garbage(), "unavailable", "not a JSON object"},
 		{"rest", answer(`{"active":true,"sub":"u1"}{}`), "unavailable", "data after the JSON object"},
-		{"huge", oauthtest.Huge(1), "unavailable", "longer than 65536 bytes"},
+		{"huge", oauthtest.Huge(1), "unavailable", "larger than 65536 bytes"},
 		{"truncated", oauthtest.Truncate(), "unavailable", "reading the answer"},
 		{"connection closed", oauthtest.Close(), "unavailable", ""},
 

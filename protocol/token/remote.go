@@ -7,50 +7,18 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"regexp"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 )
 
-const (
-	// maxAnswer bounds what is read of an answer. Real ones have a kilobyte or
-	// two.
-	maxAnswer = 64 << 10
-
-	userAgent = "caddy-mcp-auth"
-)
-
-// noRedirects returns a copy of client that takes a redirect for an answer. To
-// follow one would carry the token, or our credentials, to where nobody
-// configured them to go, and turn a POST into a GET. Nil means a client of
-// net/http's defaults.
-func noRedirects(client *http.Client) *http.Client {
-	var c http.Client
-	if client != nil {
-		c = *client
-	}
-	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &c
-}
-
-// readBody reads the body of resp, which may not be longer than maxAnswer, and
-// closes it.
-func readBody(resp *http.Response) ([]byte, error) {
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the answer: %w", err)
-	}
-	if len(body) > maxAnswer {
-		return nil, fmt.Errorf("%w: longer than %d bytes", errAnswer, maxAnswer)
-	}
-	return body, nil
-}
+// maxAnswer bounds what is read of an answer. Real ones have a kilobyte or two.
+const maxAnswer = 64 << 10
 
 // answer is a response that has been read.
 type answer struct {
@@ -84,19 +52,18 @@ func refusalOf(challenges []string, body []byte) string {
 
 // readAnswer reads resp and closes its body.
 func readAnswer(resp *http.Response) (*answer, error) {
-	a := &answer{status: resp.StatusCode, header: resp.Header}
-	if resp.StatusCode != http.StatusOK {
-		// A little is read so that the connection can be used again.
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-		resp.Body.Close()
-		if resp.StatusCode == http.StatusForbidden {
-			a.refusal = refusalOf(resp.Header.Values("WWW-Authenticate"), body)
-		}
-		return a, nil
+	read, err := outbound.Read(resp, maxAnswer)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	a.body, err = readBody(resp)
-	return a, err
+	a := &answer{status: read.Status, header: read.Header}
+	switch read.Status {
+	case http.StatusOK:
+		a.body = read.Body
+	case http.StatusForbidden:
+		a.refusal = refusalOf(read.Header.Values("WWW-Authenticate"), read.Body)
+	}
+	return a, nil
 }
 
 // outage reports whether a status doesn't look like an answer about a token.
@@ -109,14 +76,12 @@ func outage(status int) bool {
 }
 
 // unanswered returns the error for a question to which no answer could be read.
-// Without a connection or in time there is none to any token. That the answer was
-// cut off, or is too long, may be the token's fault.
+// Without a connection or in time there is none to any token. That the answer is
+// too long may be the token's fault.
 func unanswered(what string, err error) error {
-	return &UnavailableError{Outage: !errors.Is(err, errAnswer), Err: fmt.Errorf("%s: %w", what, err)}
+	_, tooLarge := errors.AsType[*outbound.TooLargeError](err)
+	return &UnavailableError{Outage: !tooLarge, Err: fmt.Errorf("%s: %w", what, err)}
 }
-
-// errAnswer says that an answer came and could not be used.
-var errAnswer = errors.New("unusable answer")
 
 // randomToken returns a token that no issuer has issued, for a question of our
 // own. It begins with a prefix that the issuer's tokens have.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -71,7 +71,7 @@ func checkGivesUp(t *testing.T, opts oauthtest.Options, endpoint oauthtest.Endpo
 			t.Parallel()
 			oauthtest.Bubble(t, opts, func(t *testing.T, srv *oauthtest.Server, network *testkit.Network) {
 				srv.SetFault(endpoint, fault)
-				v, raw := make(t, srv, network.Through(t, discovery.NewClient()))
+				v, raw := make(t, srv, network.Through(t, outbound.NewClient()))
 				const limit = 2300 * time.Millisecond
 				ctx, cancel := context.WithTimeout(t.Context(), limit)
 				defer cancel()

@@ -88,7 +88,7 @@ func NewUserinfo(config UserinfoConfig) (*Userinfo, error) {
 	}
 	return &Userinfo{
 		config:   config,
-		client:   noRedirects(config.Client),
+		client:   outbound.WithoutRedirects(config.Client),
 		required: slices.Sorted(maps.Keys(config.Require)),
 	}, nil
 }
@@ -211,7 +211,7 @@ type exchange struct {
 func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", userAgent)
+	req.Header.Set("User-Agent", outbound.UserAgent)
 	next := x.next
 	if next == nil {
 		next = http.DefaultTransport

@@ -8,14 +8,14 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 // newUserinfo returns a verifier that asks srv.
 func newUserinfo(t testing.TB, srv *oauthtest.Server, change func(*token.UserinfoConfig)) *token.Userinfo {
 	t.Helper()
-	config := token.UserinfoConfig{Issuer: srv.Issuer(), Endpoint: srv.Endpoint(oauthtest.Userinfo), Client: discovery.NewClient()}
+	config := token.UserinfoConfig{Issuer: srv.Issuer(), Endpoint: srv.Endpoint(oauthtest.Userinfo), Client: outbound.NewClient()}
 	if change != nil {
 		change(&config)
 	}
@@ -87,7 +87,7 @@ func TestUserinfoOutcomes(t *testing.T) {
 		{"redirect to nowhere", oauthtest.Status(302), "unavailable", ""},
 		{"connection closed", oauthtest.Close(), "unavailable", ""},
 		{"truncated", oauthtest.Truncate(), "unavailable", "reading the answer"},
-		{"huge", oauthtest.Huge(1), "unavailable", "longer than 65536 bytes"},
+		{"huge", oauthtest.Huge(1), "unavailable", "larger than 65536 bytes"},
 		{"garbage", oauthtest.Garbage(), "unavailable", "not a JSON object"},
 		{"no body", answer(""), "unavailable", "not a JSON object"},
 		{"empty object", oauthtest.Empty(), "unavailable", "no sub"},
