@@ -27,8 +27,8 @@ const (
 // refused.
 func explainCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "explain [--config <file> [--adapter <name>]] [--resource <url>] [--json]",
-		Short: "Says why a token is accepted or refused",
+		Use:   "explain [--config <file> [--adapter <name>]] [--resource <url>] [--tool <name> | --prompt <name> | --uri <uri> | --method <name>] [--args <json>] [--rules] [--json]",
+		Short: "Says why a token, or a call with it, is accepted or refused",
 		Long: `
 Reads an access token from stdin, judges it as the mcp_auth of a configuration
 would, and says step by step why it would be accepted or refused. The token is not
@@ -54,6 +54,17 @@ applies of 0, 3 and 1 is the code.
 --resource
     Judges by the mcp_auth of this resource only.
 
+--tool, --prompt, --uri, --method
+    What the token is used for: a call of this tool, this prompt, this resource, or
+    another method. The rules of the configuration are judged as well, and the line
+    that decides is printed with what is missing. Default: a client's first request.
+
+--args
+    The arguments of the tool or prompt: a JSON object.
+
+--rules
+    Prints the rules as they were understood, and asks for no token.
+
 --json
     Prints the explanation as JSON: a list with an object for each mcp_auth.
 `,
@@ -73,6 +84,13 @@ applies of 0, 3 and 1 is the code.
 			case len(config) == 0:
 				return usageError(cmd, errors.New("no Caddyfile in the current directory: name the configuration with --config"))
 			}
+			if rules, _ := cmd.Flags().GetBool("rules"); rules {
+				return explainRules(cmd, config, only)
+			}
+			message, err := askedFor(cmd).message()
+			if err != nil {
+				return usageError(cmd, err)
+			}
 			raw, err := readToken(cmd.InOrStdin())
 			if err != nil {
 				return usageError(cmd, err)
@@ -89,6 +107,7 @@ applies of 0, 3 and 1 is the code.
 			var accepted, unknown bool
 			var all []*explanation
 			for i, e := range explainers {
+				e.ask(message)
 				x := e.explain(ctx, raw)
 				all = append(all, x)
 				if !asJSON {
@@ -97,10 +116,10 @@ applies of 0, 3 and 1 is the code.
 					}
 					x.print(&p)
 				}
-				switch x.Status {
-				case http.StatusOK:
+				switch {
+				case !x.Denied:
 					accepted = true
-				case http.StatusServiceUnavailable:
+				case x.Status == http.StatusServiceUnavailable:
 					unknown = true
 				}
 			}
@@ -125,9 +144,40 @@ applies of 0, 3 and 1 is the code.
 	cmd.Flags().StringP("config", "c", "", "The configuration")
 	cmd.Flags().StringP("adapter", "a", "", "The name of the configuration's adapter")
 	cmd.Flags().StringP("resource", "r", "", "Judge by the mcp_auth of this resource only")
+	cmd.Flags().String("tool", "", "A call of this tool")
+	cmd.Flags().String("prompt", "", "A request for this prompt")
+	cmd.Flags().String("uri", "", "A request for this resource")
+	cmd.Flags().String("method", "", "A request with this method")
+	cmd.Flags().String("args", "", "The arguments of the tool or prompt, a JSON object")
+	cmd.Flags().Bool("rules", false, "Print the rules as they were understood")
 	cmd.Flags().Bool("json", false, "Print the explanation as JSON")
 	cmd.SetFlagErrorFunc(usageError)
 	return cmd
+}
+
+// askedFor returns what the flags ask about.
+func askedFor(cmd *cobra.Command) (q question) {
+	for name, to := range map[string]*string{"tool": &q.tool, "prompt": &q.prompt, "uri": &q.uri, "method": &q.method, "args": &q.arguments} {
+		*to, _ = cmd.Flags().GetString(name)
+	}
+	return q
+}
+
+// explainRules prints the rules of each front door.
+func explainRules(cmd *cobra.Command, config []byte, only string) error {
+	explainers, release, err := loadExplainers(config, only)
+	if err != nil {
+		return usageError(cmd, err)
+	}
+	defer release()
+	p := printer{w: cmd.OutOrStdout()}
+	for i, e := range explainers {
+		if i > 0 {
+			p.printf("\n")
+		}
+		e.printRules(&p)
+	}
+	return p.err
 }
 
 // readToken reads a token, alone or as it stands in an Authorization header.

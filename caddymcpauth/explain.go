@@ -35,6 +35,10 @@ type explanation struct {
 	Status   int    `json:"status"`
 	Error    string `json:"error,omitempty"`
 	Sentence string `json:"error_description,omitempty"`
+	// Denied says that the request isn't let in, whatever the status is. RPCError is
+	// the code of the JSON-RPC error in the answer.
+	Denied   bool `json:"denied,omitempty"`
+	RPCError int  `json:"rpc_error,omitempty"`
 	// Subject is the user, if the token is accepted.
 	Subject string `json:"subject,omitempty"`
 }
@@ -61,6 +65,7 @@ func (e explainer) explain(ctx context.Context, raw string) *explanation {
 	}
 	if d.token != nil {
 		e.explainScopes(x, d)
+		e.explainPolicy(x, d)
 	}
 	ref := d.refusal
 	for _, f := range e.findings {
@@ -75,6 +80,7 @@ func (e explainer) explain(ctx context.Context, raw string) *explanation {
 		return x
 	}
 	x.Status, x.Error, x.Sentence = ref.status, ref.code, ref.sentence
+	x.Denied, x.RPCError = true, ref.rpc
 	return x
 }
 
@@ -101,13 +107,13 @@ func (x *explanation) print(p *printer) {
 			p.line("", "", "-> "+s.Cure)
 		}
 	}
-	switch x.Status {
-	case http.StatusOK:
+	switch {
+	case !x.Denied:
 		p.printf("\naccepted: the request goes on, for user %s\n", discovery.Quote(x.Subject))
-	case http.StatusServiceUnavailable:
+	case x.Status == http.StatusServiceUnavailable:
 		p.printf("\ncould not find out: the client gets %d %s: %s\n", x.Status, x.Error, x.Sentence)
 	default:
-		p.printf("\nrefused: the client gets %s: %s\n", strings.TrimSpace(fmt.Sprint(x.Status, " ", x.Error)), x.Sentence)
+		p.printf("\nrefused: the client gets %s: %s\n", x.refusedAs(), x.Sentence)
 	}
 }
 

@@ -3,7 +3,11 @@ package caddymcpauth
 import (
 	"encoding/json"
 
+	"go.uber.org/zap/zapcore"
+
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
 )
 
 // PoolReferences returns how many configurations hold the shared state of the
@@ -36,3 +40,9 @@ func PoolEntries(issuer string) int {
 
 // NewTurns returns what shares the questions to an issuer.
 func NewTurns() judge.Turns { return newTurns() }
+
+// NewRecord returns the record of a decision at a front door.
+func NewRecord(c *policy.Caller, m *mcp.Message, d policy.Decision) zapcore.ObjectMarshaler {
+	h := &Handler{Resource: "https://mcp.example.com/mcp"}
+	return h.newRecord(&judgedMessage{caller: c, message: m, decision: d})
+}

@@ -58,17 +58,7 @@ func (h *Handler) record(r *http.Request, d decision) {
 	}
 	j := d.judged
 	judged.WithLabelValues(h.Resource, methodLabel(j.message), ruleName(j.decision), j.decision.Outcome.String()).Inc()
-	rec := record{
-		Resource: h.Resource,
-		Issuer:   j.caller.Issuer,
-		Subject:  j.caller.Subject,
-		Key:      j.caller.Key,
-		Decision: j.decision,
-	}
-	if m := j.message; m != nil {
-		rec.Method = quotedOr(m.Method)
-		rec.Name = quotedOr(m.Name)
-	}
+	rec := h.newRecord(j)
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		for _, field := range [][2]string{
 			{"mcp_method", rec.Method},
@@ -86,8 +76,23 @@ func (h *Handler) record(r *http.Request, d decision) {
 		level = zapcore.InfoLevel
 	}
 	if c := h.decision.Check(level, "decided"); c != nil {
-		c.Write(zap.Inline(&rec))
+		c.Write(zap.Inline(rec))
 	}
+}
+
+func (h *Handler) newRecord(j *judgedMessage) *record {
+	rec := &record{
+		Resource: h.Resource,
+		Issuer:   j.caller.Issuer,
+		Subject:  j.caller.Subject,
+		Key:      j.caller.Key,
+		Decision: j.decision,
+	}
+	if m := j.message; m != nil {
+		rec.Method = quotedOr(m.Method)
+		rec.Name = quotedOr(m.Name)
+	}
+	return rec
 }
 
 func quotedOr(s string) string {
