@@ -65,7 +65,7 @@ func (h *Handler) serveDocument(w http.ResponseWriter, r *http.Request, decision
 	case http.MethodGet, http.MethodHead:
 		header.Set("Content-Type", "application/json")
 		header.Set("Content-Length", strconv.Itoa(len(document)))
-		// Short: an operator who mends the configuration wants to see it work.
+		// Short: an operator who fixes the configuration wants to see it work.
 		header.Set("Cache-Control", "public, max-age=60")
 		header.Set("X-Content-Type-Options", "nosniff")
 		if r.Method == http.MethodGet {

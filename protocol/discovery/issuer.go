@@ -21,8 +21,8 @@ const (
 	usable = 24 * time.Hour
 
 	// A key set is refreshed when it is as old as its Cache-Control allows,
-	// within these bounds: often enough that a withdrawn key stops working
-	// soon, seldom enough to bother nobody.
+	// within these bounds: often enough that a withdrawn key soon stops working,
+	// and not so often that it is a burden.
 	defaultKeysFresh = 10 * time.Minute
 	minKeysFresh     = 1 * time.Minute
 	maxKeysFresh     = 1 * time.Hour
@@ -84,7 +84,8 @@ type Issuer struct {
 	stop      context.CancelFunc
 	metadata  kept[*Metadata]
 	keys      kept[*keys.Set]
-	told      *Metadata // what OnMetadata got last; one fetch at a time
+	// lastReported is what OnMetadata got last. There is one fetch at a time.
+	lastReported *Metadata
 }
 
 // New returns the authorization server of config without asking it anything
@@ -196,8 +197,8 @@ func (iss *Issuer) Endpoint(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	if m.Text(name) == "" && !iss.config.Off {
-		// Somebody may just be mending it: what lacks a thing that is needed
-		// is not worth keeping for as long as what doesn't.
+		// An operator may be about to add it, so metadata that lacks a field that
+		// is needed isn't used for as long as metadata that has it.
 		if m, err = iss.metadata.load(ctx, iss.config.Now()); err != nil {
 			return "", err
 		}
@@ -227,8 +228,8 @@ func (iss *Issuer) fetchMetadata(ctx context.Context) (_ *Metadata, _ time.Durat
 		return nil, 0, err
 	}
 	maps.Copy(m.fields, iss.config.Metadata)
-	if tell := iss.config.OnMetadata; tell != nil && (iss.told == nil || !iss.told.equal(m)) {
-		iss.told = m
+	if tell := iss.config.OnMetadata; tell != nil && (iss.lastReported == nil || !iss.lastReported.equal(m)) {
+		iss.lastReported = m
 		tell(m)
 	}
 	return m, metadataFresh, nil

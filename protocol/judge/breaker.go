@@ -11,22 +11,25 @@ import (
 )
 
 const (
-	// breakAfter is how many questions in a row have to fail, in a way that
-	// isn't about their tokens, before the issuer is taken to be away.
+	// breakAfter is how many requests in a row have to fail, for reasons other
+	// than their tokens, before the issuer is suspected to be down.
 	breakAfter = 3
 
+	// minBreak and maxBreak bound the pause.
 	minBreak = 1 * time.Second
 	maxBreak = 30 * time.Second
 )
 
-// breaker keeps questions away from an issuer that is away, for a pause that
-// doubles with every further failure. No token moves it: a firewall in front of
-// the issuer may answer 503 to one, or never. If questions fail, that only makes
-// the door ask one of its own ([token.Source.Probe]), and what comes of that decides: it
-// opens the breaker, and after a pause closes it.
+// breaker is a circuit breaker: it stops requests to an issuer that is down. The
+// pause doubles with each failure.
 //
-// For a verifier that has no such question, its own [token.UnavailableError.Outage]
-// decides, and after a pause the next caller's token is the question.
+// No client's token can open it: a firewall in front of the issuer may answer 503 to
+// a certain token, or never answer. Failed requests only trigger a probe
+// ([token.Source.Probe]), and the result of the probe opens the breaker. After a
+// pause, another probe closes it, or begins the next pause.
+//
+// Without a probe, errors with [token.UnavailableError.Outage] open the breaker, and
+// after a pause the next client's token is the probe.
 type breaker struct {
 	now func() time.Time
 
@@ -34,25 +37,25 @@ type breaker struct {
 	failures int // in a row, while closed
 	open     bool
 	pauses   int       // in a row
-	until    time.Time // the pause's end; while closed, no question of our own before
-	asking   bool      // it is being found out
+	until    time.Time // the end of the pause; while closed, no probe before
+	probing  bool      // a probe is under way
 	err      error     // why it is open
 }
 
-// call is a question that the breaker let through.
+// call is a request to the issuer that the breaker let through.
 type call struct {
 	*breaker
-	decides bool // for want of a question of our own
+	decides bool // it is the probe, because the verifier has none
 }
 
-// allow returns an [*token.UnavailableError] if no question may be asked now.
-func (b *breaker) allow(ctx context.Context, own func(context.Context) error) (*call, error) {
+// allow returns a [*token.UnavailableError] if the issuer may not be asked now.
+func (b *breaker) allow(ctx context.Context, probe func(context.Context) error) (*call, error) {
 	b.mu.Lock()
 	if !b.open {
 		b.mu.Unlock()
 		return &call{breaker: b}, nil
 	}
-	if wait := b.until.Sub(b.now()); wait > 0 || b.asking {
+	if wait := b.until.Sub(b.now()); wait > 0 || b.probing {
 		err := &token.UnavailableError{
 			RetryAfter: max(wait, minBreak),
 			Err:        fmt.Errorf("the issuer is down after %d attempts: %w", b.pauses, b.err),
@@ -60,19 +63,19 @@ func (b *breaker) allow(ctx context.Context, own func(context.Context) error) (*
 		b.mu.Unlock()
 		return nil, err
 	}
-	b.asking = true
+	b.probing = true
 	b.mu.Unlock()
-	if own == nil {
+	if probe == nil {
 		return &call{b, true}, nil
 	}
-	if err := b.ask(ctx, own); err != nil {
+	if err := b.runProbe(ctx, probe); err != nil {
 		return nil, err
 	}
 	return &call{breaker: b}, nil
 }
 
-// ask asks a question of our own.
-func (b *breaker) ask(ctx context.Context, own func(context.Context) error) (err error) {
+// runProbe runs the verifier's probe.
+func (b *breaker) runProbe(ctx context.Context, probe func(context.Context) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
 	defer func() {
@@ -83,16 +86,16 @@ func (b *breaker) ask(ctx context.Context, own func(context.Context) error) (err
 		defer b.mu.Unlock()
 		b.learned(err)
 	}()
-	err = own(ctx)
+	err = probe(ctx)
 	if _, ok := errors.AsType[*token.UnavailableError](err); !ok && err != nil {
 		err = &token.UnavailableError{Err: err}
 	}
 	return err
 }
 
-// learned takes in whether the issuer works. The caller holds the lock.
+// learned records whether the issuer works. The caller holds the lock.
 func (b *breaker) learned(err error) {
-	b.failures, b.asking = 0, false
+	b.failures, b.probing = 0, false
 	if err == nil {
 		b.open, b.pauses, b.err = false, 0, nil
 		b.until = b.now().Add(minBreak)
@@ -120,9 +123,8 @@ func (c *call) succeeded() {
 	b.failures = 0
 }
 
-// failed says that the issuer did not judge the token. own is the question of our
-// own, if there is one.
-func (c *call) failed(err error, own func(context.Context) error) {
+// failed says that the issuer did not judge the token. probe may be nil.
+func (c *call) failed(err error, probe func(context.Context) error) {
 	unavailable, ok := errors.AsType[*token.UnavailableError](err)
 	if !ok || !unavailable.Outage {
 		return
@@ -136,26 +138,26 @@ func (c *call) failed(err error, own func(context.Context) error) {
 		return
 	}
 	if b.open {
-		return // it was under way when the pause began, and says nothing new
+		return // it began before the pause, so it says nothing new
 	}
 	b.failures++
 	switch {
-	case b.failures < breakAfter || b.asking:
-	case own == nil:
+	case b.failures < breakAfter || b.probing:
+	case probe == nil:
 		b.learned(err)
 	case !b.now().Before(b.until):
-		b.asking = true
-		go func() { _ = b.ask(context.Background(), own) }()
+		b.probing = true
+		go func() { _ = b.runProbe(context.Background(), probe) }()
 	}
 }
 
-// leave says that the question is over. If it was to decide and did not, because it
-// was not asked or failed for its token alone, the next one is.
-func (c *call) leave() {
+// end says that the call is over. If it was to decide and did not, because the
+// issuer wasn't asked or the failure concerns the token alone, the next call decides.
+func (c *call) end() {
 	if !c.decides {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asking = false
+	c.probing = false
 }

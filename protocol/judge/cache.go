@@ -15,41 +15,41 @@ import (
 )
 
 const (
-	// DefaultTTL is how long a verdict on an opaque token is kept: revocation
-	// takes that long to bite.
+	// DefaultTTL is how long a verdict on an opaque token is kept. A revoked token
+	// is accepted for that long.
 	DefaultTTL = 60 * time.Second
 
 	// DefaultMaxEntries is how many verdicts are kept.
 	DefaultMaxEntries = 100_000
 
-	// refusalTTL is how long a refusal is kept that cost a request to the
-	// issuer: a client that insists doesn't cost one each time.
+	// refusalTTL is how long a refusal by the issuer is kept, so that a client that
+	// keeps trying doesn't cost a request each time.
 	refusalTTL = 5 * time.Second
 )
 
-// CacheConfig says how long a [Cache] keeps what.
+// CacheConfig configures a [Cache].
 type CacheConfig struct {
 	// MaxEntries bounds the number of verdicts. Zero means
 	// [DefaultMaxEntries].
 	MaxEntries int
 
 	// TTL is how long a verdict is kept, at most until the token expires. Zero
-	// means [DefaultTTL] for opaque tokens and no limit of its own for JWTs;
-	// negative, that nothing is kept.
+	// means [DefaultTTL] if the issuer was asked or the token never expires, and
+	// until the token expires otherwise. If TTL is negative, nothing is kept.
 	TTL time.Duration
 
-	// Turns shares the questions to the issuer among the networks of callers.
-	// Nil means that any number may be asked at a time.
+	// Turns bounds the requests to the issuer and shares them between networks.
+	// Nil means that there is no bound.
 	Turns Turns
 
 	// Now returns the time. Nil means [time.Now].
 	Now func() time.Time
 }
 
-// Cache remembers a verifier's verdicts, not decisions: scopes are judged for
-// each request. It makes one call of however many wait for the same token, and
-// none while the issuer is away. It is made to outlive the verifier that it is
-// called with.
+// Cache remembers a verifier's verdicts. Those are not decisions: scopes are checked
+// for each request. The verifier is called once for all requests that wait for the
+// same token, and not at all while the issuer is down. A cache may outlive its
+// verifier, so that verdicts survive a reload.
 type Cache struct {
 	config   CacheConfig
 	verdicts *otter.Cache[[sha256.Size]byte, *verdict]
@@ -60,8 +60,8 @@ type Cache struct {
 	flights map[[sha256.Size]byte]*flight
 	watches map[*watch]struct{}
 
-	// forgotten counts what was forgotten: a verdict whose making began before
-	// is not kept.
+	// forgotten counts the calls of forget. A verdict is kept only if there was
+	// none while it was made.
 	forgotten atomic.Int64
 }
 
@@ -94,8 +94,8 @@ func NewCache(config CacheConfig) (*Cache, error) {
 	}, nil
 }
 
-// Cached returns v with its verdicts remembered in c, which must not be used with a
-// verifier that judges differently.
+// Cached returns v with c as its cache. Don't use a cache for verifiers that judge
+// differently.
 func (c *Cache) Cached(v token.Source) *Verifier { return &Verifier{Source: v, Cache: c} }
 
 // Verify implements [token.Verifier].
@@ -103,7 +103,7 @@ func (v *Verifier) Verify(ctx context.Context, p *token.Presented) (*token.Token
 	return v.judge(ctx, cacheKey(p.Raw), p)
 }
 
-// judge is Verify for a token whose key is known.
+// judge is Verify for a token whose key in the cache is known.
 func (v *Verifier) judge(ctx context.Context, key [sha256.Size]byte, p *token.Presented) (*token.Token, error) {
 	c := v.Cache
 	if c == nil {
@@ -132,8 +132,8 @@ func (v *Verifier) judge(ctx context.Context, key [sha256.Size]byte, p *token.Pr
 	return f.verdict.result(p.Raw)
 }
 
-// remembered returns what the cache has of raw, whose key is key: a token, a refusal,
-// or neither if nothing there stands.
+// remembered returns the verdict on raw that the cache has under key: a token or an
+// error, or neither if there is no verdict that still stands.
 func (v *Verifier) remembered(ctx context.Context, key [sha256.Size]byte, raw string) (*token.Token, error) {
 	if v.Cache == nil {
 		return nil, nil
@@ -149,8 +149,8 @@ func (v *Verifier) remembered(ctx context.Context, key [sha256.Size]byte, raw st
 	return t, err
 }
 
-// cacheKey returns the SHA-256 of a token. It is taken for every request, so
-// tokens of usual length are not copied to the heap for it.
+// cacheKey returns the SHA-256 of a token. Every request needs it, so tokens of the
+// usual length are not copied to the heap.
 func cacheKey(raw string) [sha256.Size]byte {
 	var buf [2048]byte
 	if len(raw) <= len(buf) {
@@ -159,7 +159,8 @@ func cacheKey(raw string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(raw))
 }
 
-// keep remembers a verdict whose making began when began things were forgotten.
+// keep remembers a verdict, unless something was forgotten since it was begun: began
+// is the value of c.forgotten at that time.
 func (c *Cache) keep(key [sha256.Size]byte, v *verdict, began int64) {
 	if c.config.TTL < 0 || v.until <= c.config.Now().UnixMilli() || c.forgotten.Load() != began {
 		return

@@ -14,32 +14,31 @@ const (
 	// verifyTimeout bounds one call of a verifier.
 	verifyTimeout = 5 * time.Second
 
-	// turnTimeout bounds how long a question waits for its turn.
+	// turnTimeout bounds how long a request to the issuer waits for its turn.
 	turnTimeout = 5 * time.Second
 
-	// busyRetryAfter is told to callers whose question had no turn.
+	// busyRetryAfter is what clients are told for whose token there was no turn.
 	busyRetryAfter = 5 * time.Second
 )
 
-// Turns shares the questions that an issuer is asked at a time among the networks
-// that callers come from. This package takes them as an interface because those
-// shares are not only for tokens.
+// Turns bounds the number of concurrent requests to an issuer and shares them fairly
+// between the networks that clients come from.
 type Turns interface {
-	// Take waits for a turn of a caller at the address client, which may be
-	// empty, until ctx ends. It returns an error at once if too many wait, or
-	// too many of the caller's network. The turn ends when release is called.
+	// Take waits until a client at an address, which may be empty, has a turn, or
+	// ctx ends. It returns an error at once if too many wait, in all or from the
+	// client's network. The turn ends when release is called.
 	Take(ctx context.Context, client string) (release func(), err error)
 }
 
-// flight is a call under way.
+// flight is a call of the verifier under way.
 type flight struct {
 	done    chan struct{}
 	verdict *verdict
 	err     error
 }
 
-// join returns the call for key, which it begins if none is under way. The call
-// has a context of its own: it goes on for the others when this caller leaves.
+// join returns the call for key, and starts it if there is none. The call has a
+// context of its own, so it goes on for the others if this caller gives up.
 func (v *Verifier) join(ctx context.Context, key [sha256.Size]byte, p *token.Presented) *flight {
 	c := v.Cache
 	c.mu.Lock()
@@ -53,7 +52,7 @@ func (v *Verifier) join(ctx context.Context, key [sha256.Size]byte, p *token.Pre
 	began := c.forgotten.Load()
 	go func() {
 		defer func() {
-			// Outside of the request's goroutine a panic would end the process.
+			// In this goroutine nothing else recovers: a panic would end the process.
 			if p := recover(); p != nil {
 				f.verdict, f.err = nil, &token.UnavailableError{Err: fmt.Errorf("verifier panicked: %v", p)}
 			}
@@ -72,7 +71,7 @@ func (v *Verifier) join(ctx context.Context, key [sha256.Size]byte, p *token.Pre
 	return f
 }
 
-// ask has the verifier judge p, unless its issuer is away.
+// ask calls the verifier, unless its issuer is down.
 func (v *Verifier) ask(ctx context.Context, p *token.Presented) (*verdict, error) {
 	c := v.Cache
 	verify := token.Ask(v.Source.Verify)
@@ -86,7 +85,7 @@ func (v *Verifier) ask(ctx context.Context, p *token.Presented) (*verdict, error
 	if err != nil {
 		return nil, err
 	}
-	defer call.leave()
+	defer call.end()
 	release, err := c.turn(ctx, p.Client)
 	if err != nil {
 		return nil, &token.UnavailableError{RetryAfter: busyRetryAfter, Err: fmt.Errorf("too many requests to the issuer: %w", err)}
@@ -128,7 +127,7 @@ func (v *Verifier) verdict(p *token.Presented, t *token.Token, err error) (*verd
 		until := c.config.Now()
 		if p.JWS == nil || refusal.Reason == token.Inactive {
 			until = until.Add(refusalTTL)
-		} // what keys said isn't kept, they may be about to change
+		} // what keys say isn't kept: they may be about to change
 		return &verdict{refusal: refusal, until: until.UnixMilli(), spellings: spellingsOf(p)}, nil
 	}
 	if unavailable, ok := errors.AsType[*token.UnavailableError](err); ok {

@@ -1,6 +1,6 @@
-// Package judge asks the verifiers of several issuers about a token, and remembers
-// what they said. It decides who is asked, how often, and how many at a time; what a
-// token says is for its verifier (see package token).
+// Package judge finds out what several issuers say about a token. It decides which
+// verifiers are asked, how often, and how many at a time, and remembers what they
+// said. What a token says is for the verifiers to find out: see package token.
 package judge
 
 import (
@@ -13,47 +13,49 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
-// Issuer are the verifiers for the tokens of one issuer, in the order
-// in which they are asked.
+// Issuer is an issuer whose tokens are accepted.
 type Issuer struct {
-	// Issuer is the issuer identifier.
+	// Issuer is the issuer identifier, exactly as its tokens have it. Required.
 	Issuer string
-	// Verifiers are tried in this order. At least one.
+	// Verifiers are asked about its tokens, in this order. At least one.
 	Verifiers []*Verifier
 }
 
 // Verifier is a verifier with the cache of its verdicts.
 type Verifier struct {
 	token.Source
-	// Cache remembers what the verifier said, and may be shared with others that
-	// judge alike. Nil means that the verifier is asked each time.
+	// Cache remembers the verdicts. Verifiers that judge alike may share it. Nil
+	// means that the verifier is asked each time.
 	Cache *Cache
 }
 
-// Issuers judges the tokens of several issuers. The token alone
-// decides who is asked: a signed JWT is for the issuer that it names, and one
-// of an issuer not in the list is invalid and nobody is asked. An opaque token
-// names nobody. It goes to the verifiers whose prefix it has, see [token.Source];
-// without such a prefix, to those that have none. Verifiers that ask nobody come
-// first, then the others in order, one after the other: an issuer sees a token only
-// after those before it did not vouch for it.
+// Issuers judges the tokens of several issuers. Only the token decides which
+// verifiers are asked:
+//
+//   - A signed JWT goes to the verifiers of the issuer that it names. If that issuer
+//     isn't in the list, the token is invalid, and no verifier is asked.
+//   - An opaque token goes to the verifiers that have its prefix (see
+//     [token.Source]) or, if none has, to those without prefixes.
+//
+// Verifiers that use no network are asked first, then the others in order, one at a
+// time. An issuer sees a token only if those before it did not vouch for it.
 type Issuers []Issuer
 
-// TakeOpaque reports whether one of the verifiers judges opaque tokens.
+// TakeOpaque reports whether any of the verifiers accepts opaque tokens.
 func (list Issuers) TakeOpaque() bool {
 	local, remote := list.accepting(&token.Presented{Raw: "opaque"})
 	return len(local)+len(remote) > 0
 }
 
-// Judge returns what the issuers say of the token raw. A token that one of them
-// has vouched for, and still does, isn't even taken apart. The result may lack its
-// claims: see [token.Token.Full].
+// Judge returns what the issuers say about the token raw. Its errors are those of
+// [token.Verifier]. A token that is remembered as good isn't parsed again; what the
+// result then lacks, [token.Token.Full] adds.
 func (list Issuers) Judge(ctx context.Context, raw string) (*token.Token, error) {
 	return list.JudgeFor(ctx, raw, "")
 }
 
-// JudgeFor is Judge for a caller at the address client, whose network shares the
-// questions to an issuer with others.
+// JudgeFor is Judge for a client at an address. The requests to an issuer are shared
+// fairly between the networks of clients, see [Turns].
 func (list Issuers) JudgeFor(ctx context.Context, raw, client string) (*token.Token, error) {
 	key := cacheKey(raw)
 	for i := range list {
@@ -72,7 +74,7 @@ func (list Issuers) JudgeFor(ctx context.Context, raw, client string) (*token.To
 	return list.judge(ctx, key, p)
 }
 
-// judge asks the verifiers about p, whose key is key.
+// judge asks the verifiers about p. Its key in the caches is key.
 func (list Issuers) judge(ctx context.Context, key [sha256.Size]byte, p *token.Presented) (*token.Token, error) {
 	if p.JWS != nil && !slices.ContainsFunc(list, func(i Issuer) bool { return i.Issuer == p.JWS.Issuer }) {
 		configured := make([]string, len(list))
@@ -116,15 +118,15 @@ func (list Issuers) accepting(p *token.Presented) (local, remote []candidate) {
 	return local, remote
 }
 
-// outcome sums up what several verifiers said. One that says the token is good
-// settles it. If none does but one could not find out, the token may yet be good.
+// outcome sums up what several verifiers said. The token is good if one of them
+// says so. If none does, and one could not find out, the token may still be good.
 type outcome struct {
 	token       *token.Token
 	refusal     error
 	unavailable error
 }
 
-// add takes in a verifier's answer and reports whether it settles the matter.
+// add records a verifier's answer and reports whether no more are needed.
 func (o *outcome) add(t *token.Token, err error) bool {
 	var inv *token.InvalidError
 	switch {
@@ -151,8 +153,7 @@ func (o *outcome) result() (*token.Token, error) {
 	}
 }
 
-// ask asks verifiers in order until one settles the matter, all have answered, or
-// the caller has left.
+// ask asks verifiers in order until one says that the token is good, or ctx ends.
 func (o *outcome) ask(ctx context.Context, verifiers []candidate, key [sha256.Size]byte, p *token.Presented) (*token.Token, error) {
 	trace := traceOf(ctx)
 	for _, v := range verifiers {

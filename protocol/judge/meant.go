@@ -8,11 +8,14 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
-// Meant reports whether raw is meant for the resource whose issuers these are, as
-// far as that can be told without asking an issuer: a JWT of one of them, for one of
-// the audiences that audience returns of its issuer; an opaque token that was
-// found good, or has a prefix that is configured for theirs. It says nothing
-// about whether the token is good, so it may only be used to withhold one.
+// Meant reports whether raw is meant for the resource whose issuers these are, as far
+// as that can be told without asking an issuer. These are:
+//
+//   - a JWT of one of the issuers, for one of the audiences that audience returns
+//     for the issuer at position i;
+//   - an opaque token that was found to be good, or has a configured prefix.
+//
+// The token may be a forged one: use Meant only to withhold tokens from others.
 func (list Issuers) Meant(ctx context.Context, raw string, audience func(i int) []string) bool {
 	p, err := token.Present(raw)
 	if err != nil {
@@ -35,8 +38,8 @@ func (list Issuers) Meant(ctx context.Context, raw string, audience func(i int) 
 					return true
 				}
 			}
-			// Where there are more prefixes, those that are known say nothing: gho_
-			// is GitHub's, whatever the token is meant for.
+			// Prefixes that aren't configured don't count: gho_ is GitHub's, whatever
+			// the token is meant for.
 			if !v.MorePrefixes && slices.ContainsFunc(v.Prefixes, func(prefix string) bool { return strings.HasPrefix(raw, prefix) }) {
 				return true
 			}

@@ -7,9 +7,9 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
-// claimed returns those of verifiers that an opaque token may be sent to: those
-// with the longest prefix that the token has; if it has none of them, those
-// without any. An API key of ours goes to nobody, also when it is no longer
+// claimed returns those of verifiers that an opaque token may be sent to: those with
+// the longest prefix that the token has or, if it has none of the prefixes, those
+// without prefixes. An API key of ours is sent to no issuer, even if it is no longer
 // listed.
 func claimed(verifiers []candidate, raw string) []candidate {
 	if strings.HasPrefix(raw, token.APIKeyPrefix) {
@@ -38,10 +38,9 @@ func claimed(verifiers []candidate, raw string) []candidate {
 	return chosen
 }
 
-// CheckPrefixes returns an error if two issuers have the same prefix. It also
-// returns the issuers that can see each other's opaque tokens: those with a
-// verifier that takes opaque tokens, asks an issuer, and has no prefix. A list of
-// fewer than two is none.
+// CheckPrefixes returns an error if two issuers have the same prefix. It also returns
+// the issuers that see each other's opaque tokens: those with a verifier that accepts
+// opaque tokens, asks an issuer, and has no prefix. It returns none or at least two.
 func (list Issuers) CheckPrefixes() (open []string, err error) {
 	owners := make(map[string]string)
 	for _, issuer := range list {

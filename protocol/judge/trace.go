@@ -8,30 +8,30 @@ import (
 
 // Trace is a set of hooks that are called while [Issuers] judge a token, as
 // [net/http/httptrace.ClientTrace] is for an HTTP request. Any of them may be nil.
-// They are called one after the other, by the goroutine that judges. For a token
-// that is remembered as good none is called: see [Cache.ForgetToken].
+// They are called one after the other, by the goroutine that judges. None is called
+// for a token that is remembered as good; [Cache.ForgetToken] first, to see all.
 type Trace struct {
 	// Presented is called with what [token.Present] returned.
 	Presented func(p *token.Presented, err error)
 
-	// Answered is called with what a verifier said, whether it found that out or
-	// remembered it.
+	// Answered is called with what a verifier said, now or before.
 	Answered func(Answer)
 }
 
-// Answer is what a verifier said of a token.
+// Answer is what a verifier said about a token.
 type Answer struct {
 	// Issuer and Verifier are the positions of the verifier in [Issuers].
 	Issuer, Verifier int
-	// Token is the verdict on a good token, nil otherwise.
+	// Token is the token if it is good, and nil otherwise.
 	Token *token.Token
-	// Err is why there is none, see [token.Verifier].
+	// Err says why it isn't, or why that is not known: see [token.Verifier].
 	Err error
 }
 
 type traceKey struct{}
 
-// WithTrace returns a copy of ctx in which trace is told of what is judged.
+// WithTrace returns a copy of ctx. The hooks of trace are called for the tokens that
+// are judged with it.
 func WithTrace(ctx context.Context, trace *Trace) context.Context {
 	return context.WithValue(ctx, traceKey{}, trace)
 }

@@ -13,7 +13,7 @@ import (
 type verdict struct {
 	until   int64               // in milliseconds since the epoch
 	refusal *token.InvalidError // nil if the token is good
-	// token is there for a verifier that has it in its memory anyway.
+	// token is used instead of slim if the verifier has the token in memory anyway.
 	token *token.Token
 	slim  token.Slim
 
@@ -31,7 +31,7 @@ func (c *Cache) goodVerdict(p *token.Presented, t *token.Token, noNetwork bool) 
 	return v
 }
 
-// result returns what a verifier would say of raw, the token of the verdict.
+// result returns what the verifier said; raw is the token that the verdict is on.
 func (v *verdict) result(raw string) (*token.Token, error) {
 	switch {
 	case v.refusal != nil:
@@ -43,7 +43,7 @@ func (v *verdict) result(raw string) (*token.Token, error) {
 	}
 }
 
-// subject returns whose token the verdict is on; false if it is a refusal.
+// subject returns the subject of the token; false if it was refused.
 func (v *verdict) subject() (string, bool) {
 	switch {
 	case v.refusal != nil:
@@ -55,8 +55,8 @@ func (v *verdict) subject() (string, bool) {
 	}
 }
 
-// until returns how long the verdict on a good token is kept. One that was got by
-// asking is for a short time: the answer may change.
+// until returns until when the verdict on a good token is kept. What an issuer said is
+// kept for a short time only, because it may say something else the next time.
 func (c *Cache) until(t *token.Token, noNetwork bool) time.Time {
 	ttl := c.config.TTL
 	if ttl == 0 && (!noNetwork || t.Expiry.IsZero()) {
@@ -69,8 +69,9 @@ func (c *Cache) until(t *token.Token, noNetwork bool) time.Time {
 	return limit
 }
 
-// spellings are the other spellings of a token, each by the first eight bytes of its
-// SHA-256. If those are another token's too, one more is judged again: no harm.
+// spellings are the other spellings of a token, see [token.Presented.Spellings], each
+// as the first eight bytes of its SHA-256. If another token has the same eight bytes,
+// it is forgotten too and judged again, which does no harm.
 type spellings [2]uint64
 
 // spellingsOf returns the other spellings of p.

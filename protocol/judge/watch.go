@@ -11,11 +11,11 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
-// minRecheck is the least time between two looks at a watched token.
+// minRecheck is the least time between two checks of a watched token.
 const minRecheck = time.Second
 
-// watch is what waits for a token to be no longer good. It has a timer, and no
-// goroutine while nothing happens.
+// watch waits until a token is no longer good. It has a timer, and needs no goroutine
+// while nothing happens.
 type watch struct {
 	list            Issuers
 	raw, client     string
@@ -27,7 +27,7 @@ type watch struct {
 	caches          []*Cache // those of the issuer
 	now             func() time.Time
 
-	ctx    context.Context // of the questions; it ends with the watch
+	ctx    context.Context // of the checks; it ends with the watch
 	cancel context.CancelFunc
 
 	mu     sync.Mutex
@@ -36,11 +36,12 @@ type watch struct {
 	over   bool
 }
 
-// Watch calls end, at most once, when the token raw is no longer good, which the
-// list has just found to be t: when it has expired and leeway is over; when it is
-// to be forgotten; when it is looked at again, as often as a verdict is renewed,
-// and refused. That nothing can be found out is no reason. Watch returns at once;
-// what it returns ends the watching.
+// Watch calls end when the token raw, which was just judged to be t, is no longer
+// good: when it has expired and the leeway has passed, when its verdict is forgotten,
+// or when it is refused. It is judged again as often as verdicts are renewed. That it
+// can't be checked is no reason to end.
+//
+// Watch returns at once. It calls end at most once. Call stop to end the watching.
 func (list Issuers) Watch(raw, client string, t *token.Token, leeway time.Duration, end func(error)) (stop func()) {
 	w := &watch{
 		list:    list,
@@ -69,8 +70,9 @@ func (list Issuers) Watch(raw, client string, t *token.Token, leeway time.Durati
 	return w.stop
 }
 
-// cachesOf returns where verdicts on tokens of issuer may be: with its verifiers,
-// or, for API keys, whose issuer is the resource, with those that ask nobody.
+// cachesOf returns the caches that may have verdicts on tokens of issuer: those of its
+// verifiers or, for API keys, whose issuer is the resource, those of all verifiers
+// that use no network.
 func (list Issuers) cachesOf(issuer string) (caches []*Cache) {
 	known := slices.ContainsFunc(list, func(i Issuer) bool { return i.Issuer == issuer })
 	for i := range list {
@@ -83,7 +85,7 @@ func (list Issuers) cachesOf(issuer string) (caches []*Cache) {
 	return caches
 }
 
-// schedule sets the timer for the next look: after missing if no verdict is kept.
+// schedule sets the timer for the next check: after missing if the verdict is gone.
 func (w *watch) schedule(missing time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,16 +96,16 @@ func (w *watch) schedule(missing time.Duration) {
 	wait := w.renewal(now, missing)
 	if !w.expiry.IsZero() {
 		if !now.Before(w.expiry) {
-			wait = w.leeway // nobody says anything new about an expired token
+			wait = w.leeway // an expired token isn't judged again
 		}
 		wait = min(wait, w.expiry.Add(w.leeway).Sub(now))
 	}
-	w.timer = time.AfterFunc(max(wait, 0), w.look)
+	w.timer = time.AfterFunc(max(wait, 0), w.check)
 }
 
-// renewal returns how long the verdict stands, at most [DefaultTTL] unless the cache
-// has a time of its own. If there is none although verdicts are kept, which just
-// after a request means that it was forgotten meanwhile, it returns missing.
+// renewal returns how long the verdict stands, at most [DefaultTTL] or the TTL of the
+// cache. If verdicts are kept and this one is gone, it returns missing: right after a
+// request, that means that it was forgotten in the meantime.
 func (w *watch) renewal(now time.Time, missing time.Duration) time.Duration {
 	period := DefaultTTL
 	kept := false
@@ -124,8 +126,8 @@ func (w *watch) renewal(now time.Time, missing time.Duration) time.Duration {
 	return period
 }
 
-// look is called by the timer.
-func (w *watch) look() {
+// check is called by the timer.
+func (w *watch) check() {
 	w.mu.Lock()
 	expiry, over := w.expiry, w.over
 	w.mu.Unlock()
@@ -163,10 +165,10 @@ func (w *watch) finish(err error) {
 	}
 }
 
-// stop ends the watching for want of interest.
+// stop ends the watching without a call of end.
 func (w *watch) stop() { w.close() }
 
-// close reports whether it was the one to end the watching.
+// close ends the watching, and reports whether it hadn't ended before.
 func (w *watch) close() bool {
 	w.mu.Lock()
 	if w.over {

@@ -21,7 +21,7 @@ import (
 )
 
 // APIKeyPrefix begins every key of [NewAPIKey], so that people and secret scanners
-// recognize a leaked one.
+// recognize one that has leaked.
 const APIKeyPrefix = "mcpk_"
 
 // NewAPIKey returns a new random key.
@@ -54,8 +54,8 @@ var reservedClaims = []string{
 	"active", "username", "token_type", "typ", "token_use", "cnf", "act", "may_act",
 }
 
-// APIKeys verifies API keys for one resource. Its tokens are said to be from the
-// resource itself: who holds a key named demo is not the issuer's user demo.
+// APIKeys verifies API keys for one resource. The issuer of its tokens is the resource
+// itself: a key named demo is not an authorization server's user demo.
 type APIKeys struct {
 	hashes [][sha256.Size]byte
 	tokens []*Token // that of each hash
@@ -133,8 +133,8 @@ func (k *APIKey) token(resource string) (*Token, error) {
 	}, raw), nil
 }
 
-// Verify implements [Verifier]. Each hash is compared in full, and all of them
-// are: how long it takes tells nothing about the keys.
+// Verify implements [Verifier]. It compares with every hash, in constant time, so how
+// long it takes says nothing about the keys.
 func (v *APIKeys) Verify(_ context.Context, p *Presented) (*Token, error) {
 	hash := HashAPIKey(p.Raw)
 	found := -1

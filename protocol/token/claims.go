@@ -13,8 +13,8 @@ import (
 )
 
 // claims are the claims of a JWT that decide whether it is good (RFC 7519,
-// section 4.1; RFC 9068, section 2.2), and those that give away a JWT which is
-// something else than an access token.
+// section 4.1; RFC 9068, section 2.2), and those that show that it is something
+// other than an access token.
 type claims struct {
 	issuer    string
 	subject   string
@@ -63,7 +63,7 @@ func (c *claims) read(payload []byte) error {
 	return nil
 }
 
-// settle fills what issuers of another dialect write elsewhere.
+// settle fills the fields that some issuers write under another name.
 func (c *claims) settle() {
 	c.ownClientID = cmp.Or(c.clientID, c.cid, c.appid)
 	c.clientID = cmp.Or(c.ownClientID, c.azp)

@@ -10,8 +10,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/strictjson"
 )
 
-// Reader reads what a token says: once, however often it is asked. It is for the
-// handlers of one request, and safe for concurrent use.
+// Reader reads the claims of a token once, however many of them are asked for. It is
+// for the handlers of one request, and safe for concurrent use.
 type Reader struct {
 	judged *Token
 
@@ -29,13 +29,13 @@ type claim struct {
 	value jsontext.Value
 }
 
-// NewReader returns a reader of t. Nothing is read yet.
+// NewReader returns a reader of t. It reads nothing yet.
 func NewReader(t *Token) *Reader { return &Reader{judged: t} }
 
-// Judged returns the token as it was judged: without what only [Token.Full] has.
+// Judged returns the token as it was judged. It may lack what [Token.Full] adds.
 func (r *Reader) Judged() *Token { return r.judged }
 
-// Text is [Token.ClaimText].
+// Text returns the claim name as a text, see [Token.ClaimText].
 func (r *Reader) Text(name string) string {
 	r.read()
 	return text(lookup(r.claims, name))
@@ -66,7 +66,7 @@ func (r *Reader) read() {
 	})
 }
 
-// Token returns the token with everything that is known of it.
+// Token returns the token with all fields and claims, as [Token.Full] does.
 func (r *Reader) Token() *Token {
 	r.fullOnce.Do(func() {
 		r.full = r.judged

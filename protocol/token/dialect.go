@@ -1,8 +1,8 @@
 package token
 
-// This file is a table of dialects: how the authorization servers of the field
-// spell what kind of token something is, whose it is, and which client has it.
-// The RFCs (9068, 7662) fix little of that, so servers use names of their own.
+// This file is a table of dialects: how authorization servers write what kind of token
+// this is, whose it is, and which client has it. The RFCs (9068, 7662) specify little
+// of that, so servers use names of their own.
 //
 // # What kind of token
 //
@@ -95,8 +95,8 @@ func foldKind(s string) string {
 	}, s)
 }
 
-// names takes in a member by which issuers name the kind of a token: whatever is
-// not known for an access token isn't one.
+// names reads a member that names the kind of the token. Any value but the known ones
+// for access tokens means another kind.
 func (c *claims) names(value jsontext.Value) error {
 	s, err := strictjson.String(value)
 	if err != nil {
@@ -111,16 +111,16 @@ func (c *claims) names(value jsontext.Value) error {
 	return nil
 }
 
-// mayName takes in a member that means something else elsewhere: only a known
-// name of another kind counts.
+// mayName reads a member that names the kind of the token with some issuers, and means
+// something else with others: only known names of other kinds count.
 func (c *claims) mayName(value jsontext.Value) {
 	if s, err := strictjson.String(value); err == nil && slices.Contains(otherKinds, foldKind(s)) {
 		c.otherKind = true
 	}
 }
 
-// saysSomething reports whether a member that has the value is worth more than one
-// that is absent.
+// saysSomething reports whether value is neither empty nor false: otherwise the member
+// might as well be absent.
 func saysSomething(value jsontext.Value) bool {
 	switch string(value) {
 	case `""`, "[]", "{}", "false":
@@ -129,8 +129,8 @@ func saysSomething(value jsontext.Value) bool {
 	return true
 }
 
-// grantOf takes in a member that says by which grant, or for what kind of
-// subject, a token was issued: client is what it says for a client's own.
+// grantOf reads a member that says by which grant, or for what kind of subject, the
+// token was issued. client lists its values for a client that acts for itself.
 func (c *claims) grantOf(value jsontext.Value, client ...string) {
 	list, err := strictjson.Strings(value)
 	if s, errText := strictjson.String(value); errText == nil {
@@ -152,22 +152,21 @@ func (c *claims) grantOf(value jsontext.Value, client ...string) {
 // 5.4 and 11).
 var userScopes = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
 
-// speaksOfUser reports whether anything in the claims is there only because a
-// user signed in.
+// speaksOfUser reports whether a claim is there that only a user's sign-in explains.
 func (c *claims) speaksOfUser() bool {
 	return c.ofUser || c.username != "" || c.nonce || c.idToken ||
 		slices.ContainsFunc(c.scopes, func(s string) bool { return slices.Contains(userScopes, s) })
 }
 
-// isServiceAccount reports whether the user name is what Keycloak calls a
-// client's own account.
+// isServiceAccount reports whether the user name is that of Keycloak's account for a
+// client.
 func (c *claims) isServiceAccount() bool {
 	client, ok := strings.CutPrefix(c.username, "service-account-")
 	return ok && strings.EqualFold(client, c.clientID)
 }
 
-// subjectType says what subject is. A user is never taken for a client: where the
-// claims contradict each other it is a user.
+// subjectType says what subject is. If the claims contradict each other, it is a user:
+// a user must never be taken for a client.
 func (c *claims) subjectType(subject string) SubjectType {
 	switch {
 	case c.ofUser:
@@ -180,9 +179,9 @@ func (c *claims) subjectType(subject string) SubjectType {
 	return UserSubject
 }
 
-// whose returns the subject of a token by what is called its user, and an error
-// if there is none: without it, all users of a client would be one (RFC 9068,
-// section 2.2). Only where nothing speaks of a user it is the client itself.
+// whose returns the subject of a token whose user is called user. If that is empty, it
+// is the client itself, but only if no claim speaks of a user: otherwise all users of
+// a client would be the same subject (RFC 9068, section 2.2), so that is an error.
 func (c *claims) whose(user string) (string, error) {
 	switch {
 	case user != "":

@@ -1,7 +1,7 @@
 package token
 
-// This file says why a token was judged as it was, to an operator who asks. It
-// decides nothing: it retells what the verifiers said.
+// This file explains to an operator why a token was accepted or refused. It decides
+// nothing: it presents what the verifiers said.
 
 import (
 	"cmp"
@@ -42,8 +42,8 @@ type Step struct {
 	Cure string `json:"cure,omitempty"`
 }
 
-// wellKnown lists values of alg and typ that are worth showing, for they say what
-// kind of token a user has.
+// wellKnown lists values of alg and typ that are shown, because they tell what kind of
+// token the user has.
 var wellKnown = []string{
 	"none", "HS256", "HS384", "HS512", "ES256K", "RSA-OAEP", "RSA-OAEP-256", "dir", "ECDH-ES",
 	"at+jwt", "jwt", "id_token", "dpop+jwt", "logout+jwt", "secevent+jwt", "token-introspection+jwt", "jose", "jose+json",
@@ -59,7 +59,7 @@ func shown(value string) string {
 	return "not a known one"
 }
 
-// ExplainForm says what the form of raw is. err is what [Present] returned.
+// ExplainForm describes the form of raw. p and err are what [Present] returned.
 func ExplainForm(raw string, p *Presented, err error) []Step {
 	if err != nil {
 		return []Step{{Rule: "form", Outcome: Failed, Detail: detail(err)}}
@@ -96,7 +96,7 @@ var jwtRules = []string{
 	ruleAlgorithm, ruleType, ruleIssuer, ruleKind, ruleAudience, ruleExpiry, ruleTimes, ruleConstrained, ruleSubject, ruleKey, ruleSignature,
 }
 
-// ExplainJWT retells the verdict of a [JWT] on p rule by rule. err is what it
+// ExplainJWT presents the verdict of a [JWT] on p, rule by rule. err is what its Verify
 // returned.
 func ExplainJWT(p *Presented, err error, now time.Time) []Step {
 	broken, outcome := "", Failed
@@ -125,14 +125,14 @@ func ExplainJWT(p *Presented, err error, now time.Time) []Step {
 		steps = append(steps, step)
 	}
 	if broken != "" && reached {
-		// A reason that none of the rules gives.
+		// None of the rules has this reason.
 		steps = append(steps, Step{Rule: "verdict", Outcome: Failed, Detail: detail(err)})
 	}
 	return steps
 }
 
-// shownAudience is the audience of a token that nobody vouches for: quoted and cut
-// off, because it comes from the token's unverified contents.
+// shownAudience returns the audience of a refused token. It is quoted and cut off,
+// because nothing in the token is verified.
 func shownAudience(audience []string) string {
 	const maxValues, maxLength = 5, 200
 	if len(audience) == 0 {
@@ -152,7 +152,7 @@ func shownAudience(audience []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// ExplainVerdict retells the verdict of any verifier in one step.
+// ExplainVerdict presents the verdict of any verifier in one step.
 func ExplainVerdict(rule string, t *Token, err error, now time.Time) Step {
 	inv, refused := errors.AsType[*InvalidError](err)
 	switch {
@@ -167,7 +167,7 @@ func ExplainVerdict(rule string, t *Token, err error, now time.Time) Step {
 	}
 }
 
-// detail is what an error says to an operator, on one line.
+// detail returns the text of an error for the operator, on one line.
 func detail(err error) string {
 	if err == nil {
 		return "neither a token nor an error"
@@ -186,7 +186,7 @@ func detail(err error) string {
 	}, text)
 }
 
-// relative says when expiry is, seen from now.
+// relative says how far expiry is from now.
 func relative(expiry, now time.Time) string {
 	if d := expiry.Sub(now).Round(time.Second); d > 0 {
 		return "expires in " + d.String()

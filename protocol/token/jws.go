@@ -23,16 +23,15 @@ const MaxSize = 16 << 10
 type Presented struct {
 	// Raw is the token as it came.
 	Raw string
-	// Client is the address that it came from, to share the questions to an
-	// issuer by; empty if not known.
+	// Client is the address that it came from, by which requests to the issuer
+	// are shared fairly. Empty if not known.
 	Client string
 	// JWS is the token's parts if it has the form of a signed JWT; nil for an
 	// opaque token.
 	JWS *JWS
 }
 
-// JWS is a JSON Web Signature that has been taken apart and whose form, not
-// more, has been checked.
+// JWS is a JSON Web Signature of which only the form has been checked.
 type JWS struct {
 	Algorithm string // alg, as the token claims
 	KeyID     string // kid; empty if absent
@@ -54,10 +53,9 @@ type JWS struct {
 // refused before.
 var base64url = base64.RawURLEncoding.Strict()
 
-// Present takes a bearer token apart. It returns an [*InvalidError] for a token
-// that has the form of a JOSE object but isn't a well-formed signed JWT. A token
-// of any other form, an encrypted JWT included, is opaque, which is for its issuer
-// to judge.
+// Present parses a bearer token. It returns an [*InvalidError] for a token that has
+// the form of a JOSE object but isn't a well-formed signed JWT. A token of any other
+// form, including an encrypted JWT, is opaque: only its issuer can judge it.
 func Present(raw string) (*Presented, error) {
 	if len(raw) > MaxSize {
 		return nil, invalid(Malformed, "longer than %d bytes", MaxSize)
@@ -80,9 +78,9 @@ func Present(raw string) (*Presented, error) {
 	}
 	switch dots := strings.Count(rest, "."); {
 	case dots == 3:
-		// A JWE. It is encrypted for another party, its issuer in the first
-		// place, so to us it is as opaque as any other text. Auth0 issues such
-		// tokens where no audience is asked for.
+		// A JWE. It is encrypted for another party, usually its issuer, so to
+		// us it is opaque. Auth0 issues such tokens if the client asks for no
+		// audience.
 		return &Presented{Raw: raw}, nil
 	case dots != 1:
 		return nil, invalid(Malformed, "not a JWS of three parts")

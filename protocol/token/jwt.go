@@ -1,9 +1,9 @@
 package token
 
 // This file judges JWT access tokens (RFC 9068; RFC 7519; RFC 8725, the best
-// current practices). It is stricter than RFC 9068 where the field showed that
-// leniency lets something through, and more lenient in one thing: typ may be
-// JWT or absent, as most issuers have it.
+// current practices). It is stricter than RFC 9068 where leniency has let attacks
+// through, and more lenient in one point: typ may be JWT or absent, as it is with
+// most issuers.
 
 import (
 	"context"
@@ -73,9 +73,8 @@ func NewJWT(config JWTConfig) (*JWT, error) {
 	return &JWT{config: config}, nil
 }
 
-// Verify implements [Verifier]. The claims come first: they are cheap, and a
-// signature check, let alone a fetch of keys, is only worth it for a token that
-// could still be good.
+// Verify implements [Verifier]. It checks the claims first. That is cheap, and only
+// a token whose claims are good is worth a signature check or a fetch of keys.
 func (v *JWT) Verify(ctx context.Context, p *Presented) (*Token, error) {
 	if p.JWS == nil {
 		return nil, invalid(Malformed, "not a signed JWT")
@@ -134,8 +133,8 @@ func (v *JWT) check(jws *JWS, now time.Time) error {
 	case c.issuedAt.After(latest):
 		return breaks(ruleTimes, NotYetValid, "iat is %s in the future", c.issuedAt.Sub(now).Round(time.Second))
 	case c.constrained:
-		// Taking it as a plain bearer token would give away the protection
-		// that its owner asked for (RFC 9449, section 7.2; RFC 8705).
+		// To accept it as a plain bearer token would remove the protection
+		// that the client asked for (RFC 9449, section 7.2; RFC 8705).
 		return breaks(ruleConstrained, SenderConstrained, "bound to a key by cnf, which is not supported")
 	}
 	_, err := c.whose(c.subject)
@@ -155,9 +154,8 @@ func matchAudience(aud, wanted []string) bool {
 	})
 }
 
-// checkSignature tries the keys at hand and, if none fits, asks the issuer
-// once: it may have a new key, even under an old kid. It returns the keys among
-// which the right one was.
+// checkSignature tries the known keys. If none fits, it asks the issuer once: there
+// may be a new key, even under an old kid. It returns the key set that had the key.
 func (v *JWT) checkSignature(ctx context.Context, jws *JWS, now time.Time) (*keys.Set, error) {
 	set, err := v.config.Keys.KeySet(ctx, time.Time{})
 	if err != nil {
@@ -174,10 +172,9 @@ func (v *JWT) checkSignature(ctx context.Context, jws *JWS, now time.Time) (*key
 	case err == nil:
 		return newer, verify(newer, jws)
 	case set.Has(jws.KeyID):
-		// There is a key of this kid and it did not sign this. Issuers are not
-		// supposed to change a key under its kid, so this needs no proof that
-		// they didn't in the last moments, and a forged token is told so even
-		// while others hammer the door.
+		// The key with this kid did not sign the token. Issuers don't change a
+		// key under its kid, so a forged token is refused even while the issuer
+		// can't be asked whether this one did.
 		return nil, refusal
 	default:
 		return nil, err

@@ -11,9 +11,9 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 )
 
-// Slim is a [Token] in a form for keeping many of them. It has what every request
-// needs. Claims stay a text until a request asks for one; of a JWT not even that
-// is kept, because the request brings it along.
+// Slim is a [Token] in a form that takes little memory, for keeping many. It has what
+// every request needs. The claims are kept as text and parsed when a request needs
+// them; those of a JWT aren't kept, because each request brings the JWT along.
 type Slim struct {
 	subject string
 	shared  *shared
@@ -33,7 +33,7 @@ type shared struct {
 // Subject returns the token's subject.
 func (s *Slim) Subject() string { return s.subject }
 
-// Token returns the token, which came as raw. See [Token.Full] for what it lacks.
+// Token returns the token; raw is how it came. See [Token.Full] for what it lacks.
 func (s *Slim) Token(raw string) *Token {
 	t := &Token{
 		Issuer:   s.shared.issuer,
@@ -55,11 +55,11 @@ func (s *Slim) Token(raw string) *Token {
 	return t
 }
 
-// Signed reports whether the token is a JWT, whose claims can be read again.
+// Signed reports whether t is a JWT that was verified by a key.
 func (t *Token) Signed() bool { return t.keys != nil }
 
-// Slimmer makes tokens slim and keeps what they have in common only once. The zero
-// value is ready to use, also by several goroutines.
+// Slimmer makes tokens slim, and stores what they have in common once. The zero value
+// is ready to use. It is safe for concurrent use.
 type Slimmer struct {
 	mu   sync.Mutex
 	list map[string]*shared
@@ -83,10 +83,10 @@ func (s *Slimmer) Slim(t *Token) Slim {
 	return slim
 }
 
-// maxShared bounds what is remembered for being shared.
+// maxShared bounds how many shared parts are remembered.
 const maxShared = 1000
 
-// share returns what is equal to common and shared with other tokens.
+// share returns a value equal to common that other tokens may have too.
 func (s *Slimmer) share(common shared) *shared {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,13 +98,13 @@ func (s *Slimmer) share(common shared) *shared {
 		return have
 	}
 	if s.list == nil || len(s.list) >= maxShared {
-		s.list = make(map[string]*shared) // where every token differs, nothing but sharing is lost
+		s.list = make(map[string]*shared) // begin again: only the sharing is lost
 	}
 	s.list[key] = &common
 	return &common
 }
 
-// commonMembers are claims of which an issuer writes the same in many tokens.
+// commonMembers are claims that are often the same in many tokens of an issuer.
 var commonMembers = []string{"iss", "aud", "client_id", "azp", "scope", "token_type", "token_use", "typ"}
 
 // split takes the common members out of the JSON object claims.

@@ -7,16 +7,16 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 )
 
-// Spellings returns the other ways to write the token, two at most. Each is judged
-// for itself: that two spellings are one token takes more than a look to see. But
-// an operator who has one forgotten means all of them.
+// Spellings returns the other ways to write the token, at most two. Each is verified
+// on its own. But an operator who revokes one of them means all.
 //
-// A signed JWT has at most one other spelling. Base64 leaves no choice here (see
-// base64url), what is signed can't be changed, and RSA and Ed25519 accept one form
-// of a signature only. With ECDSA, if (r, s) is a signature, so is (r, n-s). Others
-// insist on the lower s, which JOSE doesn't ask for: it would refuse half of all
-// tokens. What an opaque token means only its issuer knows; one that decodes it from
-// base64 may take it with padding and without.
+// A signed JWT has at most one other spelling. What is signed can't be changed, base64
+// leaves no choice (see base64url), and RSA and Ed25519 have one form of a signature
+// only. With ECDSA, if (r, s) is a valid signature, so is (r, n-s). To accept only the
+// lower s, as some do, would refuse half of all tokens: JOSE doesn't require it.
+//
+// How an opaque token can be written, only its issuer knows. One that decodes it from
+// base64 may accept it with and without padding.
 func (p *Presented) Spellings() (others []string) {
 	if p.JWS != nil {
 		if twin := p.JWS.twin(); twin != "" {

@@ -1,6 +1,7 @@
-// Package token judges bearer tokens. It says what a token means and whether
-// that can be relied on; it decides nothing about a request and knows nothing
-// of Caddy.
+// Package token verifies bearer tokens: JWTs by the keys of their issuer, opaque
+// tokens by asking the issuer, and API keys. It says what a token means, and whether
+// that is certain. It decides nothing about a request; see package judge for which
+// verifier is asked, and how often.
 package token
 
 import (
@@ -40,32 +41,33 @@ type Token struct {
 	// the authorization server doesn't say.
 	Expiry time.Time
 
-	// claims is the verified JSON object: a JWT's payload, an introspection
-	// answer, a userinfo answer. A text takes no more memory than it is long.
+	// claims is the verified JSON object: a JWT's payload, or an answer of the
+	// introspection or userinfo endpoint. As a string, because a parsed one takes
+	// several times the memory.
 	claims string
 
-	// common are further members of claims, that many tokens have alike.
+	// common has further members of the object, which many tokens share.
 	common string
 
-	// raw is the JWT itself where the rest has yet to be read from it, see Full.
+	// raw is the JWT itself if the other fields are yet to be read from it; see
+	// Full.
 	raw string
 
-	// keys is the key set in which the key of a JWT was found.
+	// keys is the key set that had the key of a JWT.
 	keys *keys.Set
 }
 
-// New returns t with the verified claims it was read from, which must be a JSON
-// object.
+// New returns t with its verified claims, which must be a JSON object.
 func New(t Token, claims []byte) *Token {
 	t.claims = string(claims)
 	return &t
 }
 
-// Claims returns a copy of all verified claims as the issuer wrote them.
-// Numbers are float64, as in encoding/json. The token itself is not among them.
+// Claims returns a copy of all verified claims as the issuer wrote them. Numbers are
+// float64, as in encoding/json. The token itself is not in it.
 func (t *Token) Claims() map[string]any { return claimsOf(t.Full().object()) }
 
-// object returns the claims with those in common.
+// object returns all claims as one JSON object.
 func (t *Token) object() string {
 	switch {
 	case t.common == "":
@@ -77,10 +79,9 @@ func (t *Token) object() string {
 	}
 }
 
-// Full returns t with everything that is known of it. What [Issuers.Judge] returns
-// of a JWT that it has seen before has Issuer, Subject, Scopes and Expiry only: the
-// rest is read from the JWT again when it is asked for. To ask more than once, use
-// a [Reader].
+// Full returns t with all fields and claims. A JWT that was remembered (see [Slim])
+// has Issuer, Subject, Scopes and Expiry only; Full reads the rest from the JWT again.
+// To read more than once, use a [Reader].
 func (t *Token) Full() *Token {
 	if t.raw == "" {
 		return t
@@ -97,7 +98,7 @@ func NewContext(ctx context.Context, t *Token) context.Context {
 }
 
 // FromContext returns the verified token of the request that ctx belongs to.
-// It reports false where no front door has let the request in.
+// It reports false if the request didn't pass a front door.
 func FromContext(ctx context.Context) (*Token, bool) {
 	t, ok := ctx.Value(contextKey{}).(*Token)
 	return t, ok

@@ -31,8 +31,10 @@ type UserinfoConfig struct {
 	Issuer string
 
 	// Endpoint is the userinfo endpoint's URL: https, or http on loopback.
-	// Empty means that Discover is asked for it each time.
+	// Empty means that Discover is called for it each time.
 	Endpoint string
+
+	// Discover returns the endpoint's URL. Required without Endpoint.
 	Discover func(ctx context.Context) (string, error)
 
 	// Require lists claims, and for each the values of which it must have one.

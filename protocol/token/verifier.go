@@ -10,28 +10,27 @@ import (
 
 // Verifier answers one question: what does this token say?
 //
-// There are three outcomes, and the difference between the last two is what
-// keeps people signed in:
+// There are three outcomes. The difference between the last two keeps people signed
+// in:
 //
 //   - a Token: the issuer vouches for it, now, for this resource.
-//   - an [*InvalidError]: the issuer does not. The client has to get another.
-//   - any other error, best an [*UnavailableError]: nobody could find out. The
-//     token may be perfectly good, so the client must keep it and try again.
+//   - an [*InvalidError]: the issuer does not. The client needs another token.
+//   - any other error, preferably an [*UnavailableError]: the token could not be
+//     checked. It may be good, so the client must keep it and try again.
 //
-// Verify must be safe for concurrent use and give up when ctx ends. It must not
-// put the token, or anything that was read from it before it was verified, into
-// an error: errors are logged.
+// Verify must be safe for concurrent use and return when ctx ends. Errors are logged,
+// so they must contain neither the token nor anything unverified from it.
 type Verifier interface {
-	// Accepts reports whether the verifier is one to ask about p. It goes by the
-	// form of the token, and asks nobody.
+	// Accepts reports whether the verifier can judge tokens of this form. It uses
+	// no network.
 	Accepts(p *Presented) bool
 
-	// Verify judges p, which Accepts said yes to.
+	// Verify judges p, a token that Accepts accepted.
 	Verify(ctx context.Context, p *Presented) (*Token, error)
 }
 
-// Reason says what is wrong with a token. It is one of the constants, so that it
-// can be a metric's label and, as a fixed sentence, an answer to the client.
+// Reason says what is wrong with a token. It is one of the constants below, so it can
+// be a metric's label, and there is a fixed sentence for the client.
 type Reason string
 
 // The reasons for which a token is refused.
@@ -64,11 +63,11 @@ func (r Reason) Known() bool { return slices.Contains(known, r) }
 type InvalidError struct {
 	// Reason says what is wrong with the token.
 	Reason Reason
-	// Rule names the rule that the token broke, more closely than Reason does, for
-	// [ExplainJWT]. It is empty where the verifier has no such rules.
+	// Rule names the rule that the token broke. It is more precise than Reason, and
+	// for [ExplainJWT]. Verifiers without such rules leave it empty.
 	Rule string
-	// Detail is for the operator's log. It contains nothing that the token's
-	// bearer could choose freely.
+	// Detail is for the operator's log. It contains nothing that the client could
+	// choose freely. May be empty.
 	Detail string
 }
 
@@ -89,6 +88,6 @@ func invalid(reason Reason, format string, args ...any) error {
 	return &InvalidError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }
 
-// UnavailableError says that it could not be found out whether a token is good.
-// It is the error of everything that asks another server.
+// UnavailableError means that a token could not be checked. Everything that asks
+// another server returns this error.
 type UnavailableError = outbound.UnavailableError
