@@ -234,7 +234,7 @@ func (s *survey) checkReads(what string, config any) error {
 	}) {
 		// http.request.header.X-User
 		for {
-			if s.headers.contain(word) {
+			if s.sets(word) {
 				return fmt.Errorf("%s that comes before mcp_auth_guard looks at %s, which clients can forge", what, word)
 			}
 			_, rest, ok := strings.Cut(word, ".")

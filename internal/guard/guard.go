@@ -6,6 +6,7 @@ package guard
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -16,6 +17,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/routing"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 func init() {
@@ -43,7 +45,7 @@ func init() {
 // both: a configuration where a request could reach another server without it is
 // refused. To have it twice does no harm.
 type Handler struct {
-	headers Headers
+	headers *Headers
 	routes  func() (*routing.Tree, error)
 }
 
@@ -61,10 +63,13 @@ func (g *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("looking for the front doors: %w", err)
 	}
-	g.headers = s.headers
+	g.headers = NewHeaders(s.headers...)
 	g.routes = routes(ctx)
 	return s.dropIdleErrors()
 }
+
+// watched are the names of headers that every guard does something about.
+var watched = web.NewNames(slices.Concat(upgradeHeaders.Names(), []string{protocolHeader}, routing.PathHeaders.Names())...)
 
 func (g *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if strings.EqualFold(r.Method, http.MethodConnect) && !isWebSocketConnect(r) {
@@ -74,13 +79,28 @@ func (g *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err != nil {
 		return caddyhttp.Error(http.StatusInternalServerError, fmt.Errorf("following the routes: %w", err))
 	}
-	if tree.Misread(r) {
+	found := g.find(r.Header)
+	if tree.Misread(r, found) {
 		return refuseMisread(w, r)
 	}
 	scrubToken(tree, r)
-	scrubUpgrade(r)
-	g.headers.without(setHeaders(r)).Scrub(r)
+	scrubUpgrade(r, found)
+	if g.headers != nil {
+		g.headers.without(setHeaders(r)).scrub(r, found)
+	}
 	return next.ServeHTTP(w, browser.Hide(r))
+}
+
+// find returns the names in header that one of the guard's rules is about. One look
+// serves all of them: nearly no request has any.
+func (g *Handler) find(header http.Header) []string {
+	var found []string
+	for name := range header {
+		if watched.Contains(name) || g.headers != nil && g.headers.set.Contains(name) {
+			found = append(found, name)
+		}
+	}
+	return found
 }
 
 // refuseConnect answers a request for a tunnel. What a client sends through one

@@ -15,8 +15,27 @@ import (
 )
 
 // Headers are the names of the headers that tell the next handler who
-// the user is. Only we set them.
-type Headers []string
+// the user is. Only we set them. Nil stands for none.
+type Headers struct {
+	names []string
+	set   web.Names
+}
+
+// NewHeaders returns the headers of these names.
+func NewHeaders(names ...string) *Headers {
+	if len(names) == 0 {
+		return nil
+	}
+	return &Headers{names, web.NewNames(names...)}
+}
+
+// Names returns the names, in the order in which they were given.
+func (h *Headers) Names() []string {
+	if h == nil {
+		return nil
+	}
+	return h.names
+}
 
 // notIdentity are headers that mean something else to the next handler, or on
 // the way there.
@@ -27,7 +46,8 @@ var notIdentity = []string{
 
 // Check returns an error for a header that can't carry an identity. A name that
 // servers may take for another one counts as that one.
-func (names Headers) Check() error {
+func (h *Headers) Check() error {
+	names := h.Names()
 	for i, name := range names {
 		if !httpguts.ValidHeaderFieldName(name) || web.SameHeader(name, "") {
 			return fmt.Errorf("header %q is not a header name", name)
@@ -57,30 +77,39 @@ func (names Headers) Check() error {
 // X-User, X_User and X.User into the same variable. It also takes the names out
 // of Connection, by which a client could have the next proxy drop our header
 // after it was set (the class of CVE-2025-48865).
-func (names Headers) Scrub(r *http.Request) {
-	if len(names) == 0 {
+func (h *Headers) Scrub(r *http.Request) {
+	if h != nil {
+		h.scrub(r, h.set.In(r.Header))
+	}
+}
+
+// scrub is Scrub where found has all names in r.Header that are one of ours, and
+// may have others.
+func (h *Headers) scrub(r *http.Request, found []string) {
+	if h == nil {
 		return
 	}
-	for key := range r.Header {
-		if names.contain(key) {
+	for _, key := range found {
+		if h.set.Contains(key) {
 			delete(r.Header, key)
 		}
 	}
 	// Trailers arrive with the end of the body, when it is too late to look at
 	// them. MCP has no use for any.
 	r.Trailer = nil
-	removeOptions(r.Header, names.contain)
+	removeOptions(r.Header, h.set)
 }
 
 // removeOptions takes options out of Connection.
-func removeOptions(header http.Header, remove func(option string) bool) {
-	if len(header["Connection"]) == 0 {
+func removeOptions(header http.Header, remove web.Names) {
+	values := header["Connection"]
+	if !slices.ContainsFunc(values, func(value string) bool { return hasOption(value, remove) }) {
 		return
 	}
 	var kept []string
-	for _, value := range header["Connection"] {
+	for _, value := range values {
 		for option := range strings.SplitSeq(value, ",") {
-			if option = strings.TrimSpace(option); option != "" && !remove(option) {
+			if option = strings.TrimSpace(option); option != "" && !remove.Contains(option) {
 				kept = append(kept, option)
 			}
 		}
@@ -92,12 +121,22 @@ func removeOptions(header http.Header, remove func(option string) bool) {
 	header["Connection"] = []string{strings.Join(kept, ", ")}
 }
 
-// without returns the names that are not in others.
-func (names Headers) without(others Headers) Headers {
-	if len(others) == 0 {
-		return names
+// hasOption reports whether a value of Connection has one of the options.
+func hasOption(value string, options web.Names) bool {
+	for option := range strings.SplitSeq(value, ",") {
+		if options.Contains(option) {
+			return true
+		}
 	}
-	return slices.DeleteFunc(slices.Clone(names), others.contain)
+	return false
+}
+
+// without returns the headers that are not among others.
+func (h *Headers) without(others *Headers) *Headers {
+	if h == nil || others == nil {
+		return h
+	}
+	return NewHeaders(slices.DeleteFunc(slices.Clone(h.names), others.set.Contains)...)
 }
 
 // setVar is the request variable that holds the identity headers which front
@@ -106,20 +145,14 @@ const setVar = "mcp_auth_header"
 
 // MarkSet says that a front door has set the headers for this request: they are
 // no longer the client's, and stay.
-func (names Headers) MarkSet(r *http.Request) {
-	caddyhttp.SetVar(r.Context(), setVar, slices.Concat(setHeaders(r), names))
-}
-
-func setHeaders(r *http.Request) Headers {
-	names, _ := caddyhttp.GetVar(r.Context(), setVar).(Headers)
-	return names
-}
-
-func (names Headers) contain(key string) bool {
-	for _, name := range names {
-		if web.SameHeader(key, name) {
-			return true
-		}
+func (h *Headers) MarkSet(r *http.Request) {
+	if before := setHeaders(r); before != nil {
+		h = NewHeaders(slices.Concat(before.Names(), h.Names())...)
 	}
-	return false
+	caddyhttp.SetVar(r.Context(), setVar, h)
+}
+
+func setHeaders(r *http.Request) *Headers {
+	headers, _ := caddyhttp.GetVar(r.Context(), setVar).(*Headers)
+	return headers
 }

@@ -9,13 +9,16 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // survey is what a server's routes have in them. It is made while they are
 // provisioned, so a part of them are modules already, and the rest is JSON.
 type survey struct {
-	server  *caddyhttp.Server
-	headers Headers
+	server *caddyhttp.Server
+	// headers are the names of those that front doors set.
+	headers []string
 }
 
 // newSurvey looks at the server that ctx belongs to. Outside of one, there is
@@ -59,7 +62,7 @@ func (s *survey) collect(routes caddyhttp.RouteList) error {
 					return err
 				}
 				for _, name := range slices.Sorted(maps.Keys(door.Header)) {
-					if !s.headers.contain(name) {
+					if !s.sets(name) {
 						s.headers = append(s.headers, name)
 					}
 				}
@@ -75,6 +78,11 @@ func (s *survey) collect(routes caddyhttp.RouteList) error {
 		}
 	}
 	return nil
+}
+
+// sets reports whether a header is one that a front door sets.
+func (s *survey) sets(header string) bool {
+	return slices.ContainsFunc(s.headers, func(name string) bool { return web.SameHeader(name, header) })
 }
 
 // part is one handler of a route: JSON, or a module after that is provisioned.

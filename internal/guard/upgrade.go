@@ -10,19 +10,27 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
+// upgradeHeaders are the headers by which a request asks for another protocol.
+var upgradeHeaders = web.NewNames("Upgrade", "HTTP2-Settings")
+
+// protocolHeader is where Go's HTTP/2 server has the protocol of a CONNECT.
+const protocolHeader = ":protocol"
+
 // scrubUpgrade takes out of r whatever asks for another protocol, unless it is a
 // WebSocket handshake. reverse_proxy hands every Upgrade on, and after a 101 the
 // bytes both ways: with `Upgrade: h2c` a client could send the server behind
 // further requests, of any path and with any header, which nothing here would
 // see. A server may ignore an Upgrade (RFC 9110, section 7.8), so the request
 // itself goes on.
-func scrubUpgrade(r *http.Request) {
-	handshake := isHandshake(r)
-	for key := range r.Header {
+//
+// Found has all of upgradeHeaders and protocolHeader that are in r.Header, and may
+// have others.
+func scrubUpgrade(r *http.Request, found []string) {
+	handshake := len(found) > 0 && isHandshake(r)
+	for _, key := range found {
 		switch {
-		case web.SameHeader(key, "HTTP2-Settings"),
-			web.SameHeader(key, "Upgrade") && !(handshake && key == "Upgrade"),
-			key == ":protocol" && !isWebSocketConnect(r):
+		case handshake && key == "Upgrade":
+		case upgradeHeaders.Contains(key), key == protocolHeader && !isWebSocketConnect(r):
 			delete(r.Header, key)
 		}
 	}
@@ -32,9 +40,7 @@ func scrubUpgrade(r *http.Request) {
 		r.Header["Connection"] = []string{"Upgrade"}
 		return
 	}
-	removeOptions(r.Header, func(option string) bool {
-		return web.SameHeader(option, "Upgrade") || web.SameHeader(option, "HTTP2-Settings")
-	})
+	removeOptions(r.Header, upgradeHeaders)
 }
 
 // isHandshake reports whether r is a client's opening handshake of the WebSocket
@@ -55,7 +61,7 @@ func isWebSocketConnect(r *http.Request) bool {
 	if r.Method != http.MethodConnect || !isWebSocketVersion(r.Header) {
 		return false
 	}
-	switch protocol := r.Header[":protocol"]; r.ProtoMajor {
+	switch protocol := r.Header[protocolHeader]; r.ProtoMajor {
 	case 2:
 		return len(protocol) == 1 && protocol[0] == "websocket"
 	case 3:

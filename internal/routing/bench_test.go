@@ -18,7 +18,7 @@ func BenchmarkMisread(b *testing.B) {
 			r := request(b, target)
 			b.ReportAllocs()
 			for b.Loop() {
-				tree.Misread(r)
+				misread(tree, r)
 			}
 		})
 	}

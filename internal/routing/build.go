@@ -214,6 +214,7 @@ func (b *builder) handler(name string, module caddyhttp.MiddlewareHandler, raw j
 		return h, err
 	case "rewrite", "vars", "map", "headers":
 		b.tree.caseCounts = true
+		b.tree.changesHeaders = b.tree.changesHeaders || name == "headers"
 		if h.effect = module; module != nil {
 			return h, nil
 		}
@@ -235,6 +236,7 @@ func (b *builder) handler(name string, module caddyhttp.MiddlewareHandler, raw j
 			}
 			if u, err := url.Parse(h.Resource); err == nil {
 				h.path = u.Path
+				b.tree.capitals = b.tree.capitals || h.path != strings.ToLower(h.path)
 			}
 			b.tree.Doors = append(b.tree.Doors, h.Handler)
 		}

@@ -14,6 +14,9 @@ import (
 // Headers by which servers and frameworks let a proxy in front of them change the
 // path, whether there is such a proxy or not.
 var (
+	// PathHeaders are the names of all of them.
+	PathHeaders = web.NewNames(slices.Concat(pathHeaders, prefixHeaders)...)
+
 	// pathHeaders name another path: to those of Microsoft, Symfony, Laminas, and
 	// Gunicorn.
 	pathHeaders = []string{"X-Original-URL", "X-Rewrite-URL", "PATH_INFO"}
@@ -28,7 +31,10 @@ var (
 //
 // The other direction needs no care: a request that meets a door is judged by it,
 // however the path is read behind.
-func (t *Tree) Misread(r *http.Request) bool {
+//
+// Named are those headers of r which servers may take for one of [PathHeaders].
+// Others among them do no harm.
+func (t *Tree) Misread(r *http.Request, named []string) bool {
 	if len(t.Doors) == 0 {
 		return false
 	}
@@ -47,19 +53,35 @@ func (t *Tree) Misread(r *http.Request) bool {
 	if escaped == "" {
 		escaped = "/"
 	}
-	readings, ok := web.Readings(escaped, headerPaths(r.Header, escaped, u.Path)...)
+	if len(named) == 0 && t.readAlike(escaped) {
+		return false
+	}
+	return t.misread(r, u.Path, escaped, named)
+}
+
+// readAlike reports whether no reading of a path makes a difference to the routes.
+// That is so for nearly every request, and costs it nothing but a look at each
+// character. It says no where [Tree.misread] has to find out.
+func (t *Tree) readAlike(escaped string) bool {
+	plain, lower := web.Plain(escaped)
+	return plain && (!t.caseCounts || lower && !t.capitals)
+}
+
+// misread is Misread for a path that may have several readings.
+func (t *Tree) misread(r *http.Request, path, escaped string, named []string) bool {
+	readings, ok := web.Readings(escaped, headerPaths(r.Header, named, escaped, path)...)
 	if !ok {
 		return true
 	}
 	if t.caseCounts {
-		readings = append(readings, t.spelled(append(readings, u.Path))...)
-	} else if len(readings) == 1 && strings.EqualFold(readings[0], u.Path) {
+		readings = append(readings, t.spelled(append(readings, path))...)
+	} else if len(readings) == 1 && strings.EqualFold(readings[0], path) {
 		return false // the routes don't see the difference
 	}
 	if len(readings) == 0 {
 		return false
 	}
-	judged := t.doorsOf(r, u.Path)
+	judged := t.doorsOf(r, path)
 	if len(judged) == len(t.Doors) {
 		return false
 	}
@@ -73,11 +95,12 @@ func (t *Tree) Misread(r *http.Request) bool {
 	return false
 }
 
-// headerPaths returns the paths that the headers of a request with one of the
+// headerPaths returns the paths that the named headers of a request with one of the
 // given paths make of it.
-func headerPaths(header http.Header, paths ...string) []string {
+func headerPaths(header http.Header, named []string, paths ...string) []string {
 	var found []string
-	for name, values := range header {
+	for _, name := range named {
+		values := header[name]
 		switch same := func(other string) bool { return web.SameHeader(name, other) }; {
 		case slices.ContainsFunc(pathHeaders, same):
 			for _, value := range values {

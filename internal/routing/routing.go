@@ -92,6 +92,10 @@ type Tree struct {
 	// caseCounts says that the case of a path's letters may decide which handlers
 	// a request meets.
 	caseCounts bool
+	// changesHeaders says that a handler on the way may change a request's headers.
+	changesHeaders bool
+	// capitals says that the resource of a door has capitals in its path.
+	capitals bool
 }
 
 type route struct {
@@ -120,8 +124,11 @@ func (t *Tree) IsResource(path string) bool {
 // Way returns the way of r, as it would be with that path. r itself stays as it
 // is. Its body isn't read.
 func (t *Tree) Way(r *http.Request, path string) *Way {
-	clone := r.Clone(r.Context())
+	clone := r.WithContext(r.Context())
 	clone.Body, clone.ContentLength = http.NoBody, 0
+	if t.changesHeaders {
+		clone.Header = r.Header.Clone()
+	}
 	clone.URL = &url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host, Path: path, RawQuery: r.URL.RawQuery}
 	clone.RequestURI = clone.URL.RequestURI()
 	clone = caddyhttp.PrepareRequest(clone, caddy.NewReplacer(), discard{}, t.server)

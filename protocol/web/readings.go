@@ -31,9 +31,9 @@ const (
 // parse with, removes dot segments before anything decodes %2F; others do it
 // afterwards. So each step is applied to what every other step leads to.
 func Readings(escaped string, others ...string) ([]string, bool) {
-	if len(others) == 0 && plain(escaped) {
-		if lower := foldCase(escaped); lower != escaped {
-			return []string{lower}, true
+	if plain, lower := Plain(escaped); plain && len(others) == 0 {
+		if !lower {
+			return []string{foldCase(escaped)}, true
 		}
 		return nil, true
 	}
@@ -71,26 +71,55 @@ func Readings(escaped string, others ...string) ([]string, bool) {
 	return found[1:], true
 }
 
-// plain reports whether all servers read a path alike, apart from its case.
-func plain(path string) bool {
-	for i := range len(path) {
-		switch c := path[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-_~!&'*+,=@", c) >= 0:
-		case c == '/':
-			if i > 0 && (path[i-1] == '/' || path[i-1] == '.') {
-				return false // doubled, or the end of a dot segment
+// Plain reports whether all servers read the path of a request alike, apart from
+// its case, and whether it is in lower case. Nearly all paths are plain and in lower
+// case, so this allocates nothing.
+func Plain(escaped string) (plain, lower bool) {
+	if escaped == "" || escaped[0] != '/' {
+		return false, false
+	}
+	lower = true
+	for i := range len(escaped) {
+		switch kinds[escaped[i]] {
+		case ordinary:
+		case capital:
+			lower = false
+		case slash:
+			if i > 0 && (escaped[i-1] == '/' || escaped[i-1] == '.') {
+				return false, false // doubled, or the end of a dot segment
 			}
-		case c == '.':
-			if i+1 == len(path) || strings.HasPrefix(path[i:], "..") {
-				return false
+			if i >= len(".php") && strings.EqualFold(escaped[i-len(".php"):i], ".php") {
+				return false, false
+			}
+		case dot:
+			if i+1 == len(escaped) || escaped[i+1] == '.' {
+				return false, false
 			}
 		default:
-			return false
+			return false, false
 		}
 	}
-	return strings.HasPrefix(path, "/") && !containsFold(path, ".php/")
+	return true, lower
 }
 
-func containsFold(s, lower string) bool {
-	return strings.Contains(strings.ToLower(s), lower)
-}
+// kinds are the kinds of characters of a plain path. All others are of none.
+var kinds = func() (table [256]kind) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyz0123456789-_~!&'*+,=@") {
+		table[c] = ordinary
+	}
+	for c := byte('A'); c <= 'Z'; c++ {
+		table[c] = capital
+	}
+	table['/'], table['.'] = slash, dot
+	return table
+}()
+
+type kind uint8
+
+const (
+	odd kind = iota
+	ordinary
+	capital
+	slash
+	dot
+)

@@ -149,6 +149,42 @@ func FuzzReadings(f *testing.F) {
 	})
 }
 
+// What is said of a plain path at a glance is what the steps make of it.
+func FuzzPlain(f *testing.F) {
+	for _, seed := range []string{"/", "/mcp", "/Docs/Readme.md", "/.well-known/x", "/a.php", "/a.php/b", "/a.PHP/", "/a..b", "/a/.", "/a./b", "//", "/a+b,c=d@e", "/a;b", "/%2f", "x", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		plain, lower := web.Plain(path)
+		if !plain {
+			return
+		}
+		slow, ok := web.Readings(path, path) // with others, every step is taken
+		if !ok || lower && len(slow) > 0 || !lower && (len(slow) != 1 || slow[0] != strings.ToLower(path)) {
+			t.Errorf("%q is plain, and in lower case: %t, but has the readings %q", path, lower, slow)
+		}
+		if fast, ok := web.Readings(path); !ok || !slices.Equal(fast, slow) {
+			t.Errorf("%q: got %q, want %q", path, fast, slow)
+		}
+	})
+}
+
+func TestPlain(t *testing.T) {
+	for path, want := range map[string][2]bool{
+		"/": {true, true}, "/mcp": {true, true}, "/mcp/x-1_2~3.json": {true, true}, "/a.php": {true, true}, "/php/": {true, true}, "/MCP": {true, false}, "/a!b&c'*+,=@": {true, true},
+		"": {}, "mcp": {}, "//": {}, "/a//b": {}, "/.": {}, "/a/../b": {}, "/a..b": {}, "/a./b": {}, "/a.": {}, "/a.php/b": {}, "/a.pHp/": {}, "/a;b": {}, "/a%2fb": {}, "/a b": {},
+		"/a\\b": {}, "/a:b": {}, "/a$b": {}, "/(a)": {}, "/a?b": {}, "/a#b": {}, "/caf\u00e9": {}, "/\x00": {}, "/{a}": {},
+	} {
+		plain, lower := web.Plain(path)
+		if plain != want[0] || lower != want[1] {
+			t.Errorf("%q: got %t, %t, want %v", path, plain, lower, want)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { web.Plain("/Docs/guide/install.html") }); n != 0 {
+		t.Errorf("%.0f allocations", n)
+	}
+}
+
 func BenchmarkReadings(b *testing.B) {
 	for name, path := range map[string]string{"plain": "/docs/guide/install.html", "escaped": "/redirect/https%3A%2F%2Fexample.com%2Fa%3Fb%3Dc"} {
 		b.Run(name, func(b *testing.B) {
