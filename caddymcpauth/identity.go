@@ -1,7 +1,11 @@
 package caddymcpauth
 
 import (
+	"context"
+	"net/http"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -15,31 +19,82 @@ var FromContext = identity.FromContext
 
 const userPlaceholders = "http.auth.user."
 
-// userPlaceholder returns a replacer function for {http.auth.user.*}: id is the
-// subject, issuer, type, client_id and scope are what the front door made of the
-// issuer's dialect, every other name is looked up among the verified claims. A
-// claim that isn't there is empty. Values are made when asked for, and not
+// userPlaceholder returns a replacer function for {http.auth.user.*} in the request
+// with the context ctx. It reads the token of the front door that the request has met
+// last, so one function serves all of them. Values are made when asked for, and not
 // expanded again: {env.SECRET} in a claim stays what it is.
-func userPlaceholder(r *token.Reader) caddy.ReplacerFunc {
-	t := r.Judged()
+func userPlaceholder(ctx context.Context) caddy.ReplacerFunc {
 	return func(key string) (any, bool) {
 		name, ok := strings.CutPrefix(key, userPlaceholders)
 		if !ok {
 			return nil, false
 		}
-		switch name {
-		case "id":
-			return t.Subject, true
-		case "issuer":
-			return t.Issuer, true
-		case "type":
-			return r.Token().Type.String(), true
-		case "client_id":
-			return r.Token().ClientID, true
-		case "scope":
-			return strings.Join(t.Scopes, " "), true
-		default:
-			return r.Text(name), true
+		return userValue(identity.Reader(ctx), name), true
+	}
+}
+
+// userValue returns what {http.auth.user.<name>} stands for: id is the subject,
+// issuer, type, client_id and scope are what the front door made of the issuer's
+// dialect, every other name is looked up among the verified claims. A claim that
+// isn't there is empty.
+func userValue(r *token.Reader, name string) string {
+	switch name {
+	case "id":
+		return r.Judged().Subject
+	case "issuer":
+		return r.Judged().Issuer
+	case "type":
+		return r.Token().Type.String()
+	case "client_id":
+		return r.Token().ClientID
+	case "scope":
+		return strings.Join(r.Judged().Scopes, " ")
+	default:
+		return r.Text(name)
+	}
+}
+
+// identityHeader is a header that tells the next handler who the user is.
+type identityHeader struct {
+	name, value string
+	// claim is the name after http.auth.user. where the value is that placeholder
+	// alone, as nearly all are: no need to look for it in a text, request by request.
+	claim string
+}
+
+func newIdentityHeader(name, value string) identityHeader {
+	h := identityHeader{name: http.CanonicalHeaderKey(name), value: value}
+	if claim, ok := strings.CutPrefix(value, "{"+userPlaceholders); ok {
+		if claim, ok = strings.CutSuffix(claim, "}"); ok && !strings.ContainsAny(claim, "{}\\") {
+			h.claim = claim
 		}
 	}
+	return h
+}
+
+// valueFor returns the header's value for the sender of a request.
+func (h *identityHeader) valueFor(r *token.Reader, repl *caddy.Replacer) string {
+	if h.claim != "" {
+		return userValue(r, h.claim)
+	}
+	return repl.ReplaceAll(h.value, "")
+}
+
+// setHeaders tells the next handler who the user is.
+func (h *Handler) setHeaders(r *http.Request, sender *token.Reader, repl *caddy.Replacer) {
+	if h.headerNames == nil {
+		return
+	}
+	h.headerNames.Scrub(r)
+	values := make([]string, len(h.identityHeaders)) // of all headers, made at once
+	for i := range h.identityHeaders {
+		header := &h.identityHeaders[i]
+		value := header.valueFor(sender, repl)
+		// A line break in a claim would make the request unsendable.
+		if value != "" && httpguts.ValidHeaderFieldValue(value) {
+			values[i] = value
+			r.Header[header.name] = values[i : i+1 : i+1]
+		}
+	}
+	h.headerNames.MarkSet(r)
 }

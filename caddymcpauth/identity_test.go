@@ -2,6 +2,7 @@ package caddymcpauth_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -119,6 +120,24 @@ func TestEarlierIdentityIsOverridden(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+// Where a request meets two front doors, it is from whom the last one says: to its
+// headers, in whichever form, and to later handlers alike.
+func TestLaterDoorDecides(t *testing.T) {
+	t.Parallel()
+	first := "mcp_auth /mcp* https://mcp.example.com/mcp {\nissuer https://first.example {\nguest\n}\nforward_token\n}\n"
+	second := "mcp_auth /mcp* https://mcp.example.com/mcp {\nissuer https://second.example {\nguest\n}\nheader X-Alone {http.auth.user.issuer}\nheader X-Within \"by {http.auth.user.issuer}\"\n}\n"
+	s := serve(t, "mcp_auth_guard\nroute {\n"+first+second+"}", func(w http.ResponseWriter, r *http.Request) error {
+		tok, _ := caddymcpauth.FromContext(r.Context())
+		repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+		_, err := fmt.Fprint(w, tok.Issuer, " ", r.Header.Get("X-Alone"), " ", r.Header.Get("X-Within"), " ", repl.ReplaceAll("{http.auth.user.issuer}", ""))
+		return err
+	})
+	const want = "https://second.example https://second.example by https://second.example https://second.example"
+	if got := s.do(t, "POST", "/mcp", bearer(guestToken(`{"sub":"u"}`))...); got.body != want {
+		t.Errorf("got %d %s, want %s", got.StatusCode, got.body, want)
 	}
 }
 

@@ -11,12 +11,10 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/zap"
-	"golang.org/x/net/http/httpguts"
-
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/clientip"
@@ -129,7 +127,8 @@ type Handler struct {
 	tokenCharacters *characters
 	hierarchy       *token.ScopeHierarchy
 	allowedOrigins  []string
-	headerNames     guard.Headers
+	headerNames     *guard.Headers
+	identityHeaders []identityHeader
 	streams         streams.Closer
 	// proxy warns of clients that can't be told apart. Nil if no questions about
 	// tokens are shared by their networks.
@@ -160,14 +159,15 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionOrigins(); err != nil {
 		return err
 	}
-	h.headerNames = slices.Sorted(maps.Keys(h.Header))
+	h.headerNames = guard.NewHeaders(slices.Sorted(maps.Keys(h.Header))...)
 	if err := h.headerNames.Check(); err != nil {
 		return err
 	}
-	for name, value := range h.Header {
-		if value == "" {
+	for _, name := range h.headerNames.Names() {
+		if h.Header[name] == "" {
 			return fmt.Errorf("header %s has no value", name)
 		}
+		h.identityHeaders = append(h.identityHeaders, newIdentityHeader(name, h.Header[name]))
 	}
 	if err := guard.Require(ctx); err != nil {
 		return err
@@ -259,14 +259,16 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next
 	// An authentication before this one would otherwise answer for the same
 	// placeholders.
 	repl.DeleteByPrefix(userPlaceholders)
-	reader := d.reader()
-	repl.Map(userPlaceholder(reader))
-
-	h.setHeaders(r, repl)
-	if !h.ForwardToken {
-		r.Header.Del("Authorization")
+	if identity.Reader(r.Context()) == nil {
+		repl.Map(userPlaceholder(r.Context()))
 	}
+	reader := d.reader()
 	identity.Set(r.Context(), reader)
+
+	h.setHeaders(r, reader, repl)
+	if !h.ForwardToken {
+		delete(r.Header, "Authorization")
+	}
 	next = h.filtered(d, next)
 	if !streams.IsStream(r) {
 		return next.ServeHTTP(w, r)
@@ -284,22 +286,6 @@ func (h *Handler) client(r *http.Request) string {
 		h.proxy.Check(r, h.logger)
 	}
 	return clientip.Of(r.Context())
-}
-
-// setHeaders tells the next handler who the user is.
-func (h *Handler) setHeaders(r *http.Request, repl *caddy.Replacer) {
-	if len(h.headerNames) == 0 {
-		return
-	}
-	h.headerNames.Scrub(r)
-	for _, name := range h.headerNames {
-		value := repl.ReplaceAll(h.Header[name], "")
-		// A line break in a claim would make the request unsendable.
-		if value != "" && httpguts.ValidHeaderFieldValue(value) {
-			r.Header.Set(name, value)
-		}
-	}
-	h.headerNames.MarkSet(r)
 }
 
 // Interface guards

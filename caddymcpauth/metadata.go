@@ -45,10 +45,10 @@ func (h *Handler) offeredScopes() []string {
 // resource's path is what clients fall back to; with a matcher on the route, it
 // only gets here if the matcher lets it.
 func (h *Handler) isMetadata(r *http.Request) bool {
-	path := r.URL.EscapedPath()
-	if !strings.HasPrefix(path, resource.WellKnown) {
-		return false
+	if !strings.HasPrefix(r.URL.Path, resource.WellKnown) {
+		return false // nor has the escaped one such a beginning
 	}
+	path := r.URL.EscapedPath()
 	// A client that dialed the resource with a slash at its end looks there.
 	return path == resource.WellKnown || strings.TrimSuffix(path, "/") == h.resource.MetadataPath()
 }

@@ -20,11 +20,18 @@ func Set(ctx context.Context, t *token.Reader) {
 	caddyhttp.SetVar(ctx, variable, t)
 }
 
+// Reader returns what reads the verified token of the request with the context ctx;
+// nil where no front door has let the request in.
+func Reader(ctx context.Context) *token.Reader {
+	t, _ := caddyhttp.GetVar(ctx, variable).(*token.Reader)
+	return t
+}
+
 // FromContext returns the verified token of the request that ctx belongs to. It
 // reports false where no front door has let the request in. Outside of Caddy, it
 // finds what [token.NewContext] put there.
 func FromContext(ctx context.Context) (*token.Token, bool) {
-	if t, ok := caddyhttp.GetVar(ctx, variable).(*token.Reader); ok {
+	if t := Reader(ctx); t != nil {
 		return t.Token(), true
 	}
 	return token.FromContext(ctx)

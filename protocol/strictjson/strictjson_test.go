@@ -96,6 +96,33 @@ func TestValues(t *testing.T) {
 }
 
 // What is accepted here is what a lenient parser reads as well.
+// What was accepted is read the same again, and values stay after the call.
+func TestMembersAgain(t *testing.T) {
+	t.Parallel()
+	for _, doc := range []string{`{}`, " {\"a\" : [1, {\"b\":null}] ,\n\"c\":\"\\u00e9\"}\t", `{"A":1,"a":{"x":{}},"\u0061b":"c"}`} {
+		read := func(members func([]byte, func(string, jsontext.Value) error) error) (names []string, values []jsontext.Value) {
+			err := members([]byte(doc), func(name string, value jsontext.Value) error {
+				names, values = append(names, name), append(values, value)
+				return nil
+			})
+			if err != nil {
+				t.Errorf("%s: %v", doc, err)
+			}
+			return names, values
+		}
+		names, values := read(strictjson.Members)
+		again, same := read(strictjson.MembersAgain)
+		if !slices.Equal(names, again) || !slices.EqualFunc(values, same, func(a, b jsontext.Value) bool { return string(a) == string(b) }) {
+			t.Errorf("%s: got %q and %s, again %q and %s", doc, names, values, again, same)
+		}
+	}
+	for _, doc := range []string{``, `[]`, `{"a":1,}`, `{"a":1}{}`, "{\"a\":\"\xff\"}"} {
+		if strictjson.MembersAgain([]byte(doc), func(string, jsontext.Value) error { return nil }) == nil {
+			t.Errorf("%q was read", doc)
+		}
+	}
+}
+
 func FuzzMembers(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"a":[1,{"b":null}]}`, `{"a":1,"a":2}`, `{"a":1}{}`, "{\"\xff\":0}", `[]`, `{"\u0061":"\ud83d\ude00"}`} {
 		f.Add([]byte(seed))

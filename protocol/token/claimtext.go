@@ -58,11 +58,13 @@ func (r *Reader) Object() []byte {
 func (r *Reader) read() {
 	r.once.Do(func() {
 		if r.judged.raw == "" {
+			// Whose verifier it was we don't know, nor how it read them.
 			r.object = []byte(r.judged.object())
+			r.claims, _ = readClaims(r.object)
 		} else {
 			r.object, _ = payloadOf(r.judged.raw)
+			r.claims, _ = readAgain(r.object)
 		}
-		r.claims, _ = readClaims(r.object)
 	})
 }
 
@@ -104,11 +106,19 @@ func payloadOf(raw string) ([]byte, error) {
 // a [Reader].
 func (t *Token) ClaimText(name string) string { return NewReader(t).Text(name) }
 
-// readClaims returns the members of a JSON object.
-func readClaims(object jsontext.Value) ([]claim, error) {
+// readClaims returns the members of a JSON object. They are parts of it.
+func readClaims(object jsontext.Value) ([]claim, error) { return collect(object, strictjson.Members) }
+
+// readAgain is readClaims for an object that was read before, when the token was
+// judged.
+func readAgain(object jsontext.Value) ([]claim, error) {
+	return collect(object, strictjson.MembersAgain)
+}
+
+func collect(object jsontext.Value, members func([]byte, func(string, jsontext.Value) error) error) ([]claim, error) {
 	list := make([]claim, 0, 16)
-	err := strictjson.Members(object, func(name string, value jsontext.Value) error {
-		list = append(list, claim{name, value.Clone()})
+	err := members(object, func(name string, value jsontext.Value) error {
+		list = append(list, claim{name, value})
 		return nil
 	})
 	if err != nil {
@@ -122,7 +132,7 @@ func member(object jsontext.Value, name string) jsontext.Value {
 	if object.Kind() != '{' {
 		return nil
 	}
-	list, _ := readClaims(object)
+	list, _ := readAgain(object)
 	return lookup(list, name)
 }
 
