@@ -73,15 +73,15 @@ func TestBenchAuthServer(t *testing.T) {
 	// Bearer checking beside guesses, by strangers who never stop.
 	quiet, one, many := new(turn), new(turn), new(turn)
 	known := []string{tokens.Access}
-	c.warm(t, "/mcp", known)
+	c.warm(t, "embedded", known)
 	// The first guesses of an address are free, as for people who mistype.
 	for range 25 {
 		s.guess(t.Context(), 0)
 	}
 	for range rounds {
-		quiet.add(c.load(t, "/mcp", known))
-		one.add(s.beside(1, func() *turn { return c.load(t, "/mcp", known) }))
-		many.add(s.beside(200, func() *turn { return c.load(t, "/mcp", known) }))
+		quiet.add(c.load(t, "embedded", known))
+		one.add(s.beside(1, func() *turn { return c.load(t, "embedded", known) }))
+		many.add(s.beside(200, func() *turn { return c.load(t, "embedded", known) }))
 	}
 	results.add("bearer requests per second beside 20 password guesses a second from one address", ">= 0.90 x", "%.2f x", one.rate()/quiet.rate())
 	results.add("the same from 200 addresses: one processor of these two is busy with bcrypt", "", "%.2f x", many.rate()/quiet.rate())

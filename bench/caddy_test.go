@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -32,7 +33,8 @@ const (
 	connections = 8
 )
 
-// kind is a kind of token, with its own issuer and its own path in Caddy.
+// kind is a kind of token, with its own issuer and its own site in Caddy. What a
+// request costs depends on how many routes its site has: each site has one door.
 type kind struct {
 	name   string
 	issuer *oauthtest.Server
@@ -69,7 +71,7 @@ func measureCaddy(t *testing.T, results *table) {
 	c := startCaddy(t, kinds, strings.TrimPrefix(behind.URL, "http://"))
 	known := make(map[string][]string)
 	for _, k := range kinds {
-		t.Run(k.name, func(t *testing.T) { known["/"+k.name] = measureKind(t, results, c, k) })
+		t.Run(k.name, func(t *testing.T) { known[k.name] = measureKind(t, results, c, k) })
 	}
 
 	asked := 0
@@ -79,12 +81,12 @@ func measureCaddy(t *testing.T, results *table) {
 	c.reload(t)
 	c.client.CloseIdleConnections() // of the configuration that is gone
 	for _, k := range kinds {
-		if known["/"+k.name] == nil {
+		if known[k.name] == nil {
 			continue // not measured in this run
 		}
-		c.warm(t, "/"+k.name, known["/"+k.name])
+		c.warm(t, k.name, known[k.name])
 		if k.name != "opaque" {
-			c.send(t, "/"+k.name, k.mint(c.url+"/"+k.name)) // the keys are known too
+			c.send(t, k.name, k.mint(c.resource(k.name))) // the keys are known too
 		}
 		asked += k.issuer.Count(oauthtest.Any)
 	}
@@ -94,18 +96,18 @@ func measureCaddy(t *testing.T, results *table) {
 // measureKind adds the rows for one kind of token, and returns some of those that are
 // known then.
 func measureKind(t *testing.T, results *table, c *caddyProcess, k *kind) []string {
-	path := "/" + k.name
+	site := k.name
 	var tokens []string
-	c.load(t, "/bare", []string{"x"}) // warms up
+	c.load(t, "bare", []string{"x"}) // warms up
 	empty := c.memory(t)
 	for i, n := range k.sizes {
 		for len(tokens) < n {
-			tokens = append(tokens, k.mint(c.url+path))
+			tokens = append(tokens, k.mint(c.resource(site)))
 		}
-		c.warm(t, path, tokens)
+		c.warm(t, site, tokens)
 		var cpu, rate, middle, slow ratios
 		for range rounds {
-			bare, door := c.load(t, "/bare", tokens), c.load(t, path, tokens)
+			bare, door := c.load(t, "bare", tokens), c.load(t, site, tokens)
 			cpu = append(cpu, door.cpuPer()/bare.cpuPer())
 			rate = append(rate, door.rate()/bare.rate())
 			middle = append(middle, door.quantile(0.5)/bare.quantile(0.5))
@@ -147,7 +149,7 @@ func newKind(t *testing.T, name string, opaque bool) *kind {
 // caddyProcess is the Caddy that is measured.
 type caddyProcess struct {
 	binary, dir, admin, url, text string
-	bare                          string // the address of a site without any door
+	sites                         map[string]string // their addresses, by name; others are at url
 	cmd                           *exec.Cmd
 	client                        *http.Client
 	next                          atomic.Int64 // of the tokens
@@ -157,7 +159,7 @@ type caddyProcess struct {
 func buildCaddy(t *testing.T) *caddyProcess {
 	t.Helper()
 	dir := t.TempDir()
-	c := &caddyProcess{binary: filepath.Join(dir, "caddy"), dir: dir, admin: freeAddress(t), url: "http://" + freeAddress(t), bare: "http://" + freeAddress(t)}
+	c := &caddyProcess{binary: filepath.Join(dir, "caddy"), dir: dir, admin: freeAddress(t), url: "http://" + freeAddress(t)}
 	c.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections, DisableCompression: true}}
 	if out, err := exec.Command("go", "build", "-o", c.binary, "../cmd/caddy").CombinedOutput(); err != nil {
 		t.Fatalf("building Caddy: %v\n%s", err, out)
@@ -168,18 +170,23 @@ func buildCaddy(t *testing.T) *caddyProcess {
 func startCaddy(t *testing.T, kinds []*kind, upstream string) *caddyProcess {
 	t.Helper()
 	c := buildCaddy(t)
-	var doors strings.Builder
+	c.sites = make(map[string]string)
+	var sites strings.Builder
 	for _, k := range kinds {
+		c.sites[k.name] = "http://" + freeAddress(t)
 		verifier := "jwt"
 		if k.name == "opaque" {
 			verifier = "introspection {\n client_id front-door\n client_secret \"s3cr3t & more: 100%\"\n }\n cache {\n ttl 10m\n }"
 		}
-		fmt.Fprintf(&doors, "mcp_auth /%[1]s* %[2]s/%[1]s {\n issuer %[3]s {\n %[4]s\n }\n %[5]s}\n", k.name, c.url, k.issuer.Issuer(), verifier, k.options)
+		fmt.Fprintf(&sites, "%s {\nmcp_auth /mcp* %s {\n issuer %s {\n %s\n }\n %s}\nreverse_proxy %s\n}\n", c.sites[k.name], c.resource(k.name), k.issuer.Issuer(), verifier, k.options, upstream)
 	}
-	c.text = fmt.Sprintf("{\n admin %s\n default_bind 127.0.0.1\n}\n%s {\n%sreverse_proxy %s\n}\n%s {\nreverse_proxy %[4]s\n}\n", c.admin, c.url, doors.String(), upstream, c.bare)
+	c.text = fmt.Sprintf("{\n admin %s\n default_bind 127.0.0.1\n}\n%s {\nreverse_proxy %s\n}\n%s", c.admin, c.url, upstream, sites.String())
 	c.start(t)
 	return c
 }
+
+// resource returns the address of the MCP server of a site.
+func (c *caddyProcess) resource(site string) string { return cmp.Or(c.sites[site], c.url) + "/mcp" }
 
 // start runs Caddy with the text that is its configuration.
 func (c *caddyProcess) start(t *testing.T) {
@@ -194,7 +201,7 @@ func (c *caddyProcess) start(t *testing.T) {
 		_ = c.cmd.Wait()
 	})
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		if resp, err := c.client.Get(c.url + "/bare"); err == nil {
+		if resp, err := c.client.Get(c.url + "/started"); err == nil {
 			resp.Body.Close()
 			return
 		}
@@ -221,14 +228,14 @@ func (c *caddyProcess) reload(t *testing.T) {
 }
 
 // warm sends every token once.
-func (c *caddyProcess) warm(t *testing.T, path string, tokens []string) {
+func (c *caddyProcess) warm(t *testing.T, site string, tokens []string) {
 	t.Helper()
 	work := make(chan string)
 	var wg sync.WaitGroup
 	for range connections {
 		wg.Go(func() {
 			for token := range work {
-				c.send(t, path, token)
+				c.send(t, site, token)
 			}
 		})
 	}
@@ -239,12 +246,8 @@ func (c *caddyProcess) warm(t *testing.T, path string, tokens []string) {
 	wg.Wait()
 }
 
-func (c *caddyProcess) send(t *testing.T, path, token string) {
-	site := c.url
-	if path == "/bare" {
-		site = c.bare
-	}
-	req, err := http.NewRequest(http.MethodPost, site+path, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
+func (c *caddyProcess) send(t *testing.T, site, token string) {
+	req, err := http.NewRequest(http.MethodPost, c.resource(site), strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
 	if err != nil {
 		t.Error(err)
 		return
@@ -259,7 +262,7 @@ func (c *caddyProcess) send(t *testing.T, path, token string) {
 	_, _ = io.Copy(io.Discard, resp.Body)
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		t.Errorf("%s: got %d", path, resp.StatusCode)
+		t.Errorf("%s: got %d", site, resp.StatusCode)
 	}
 }
 
@@ -286,9 +289,9 @@ func (a *turn) quantile(q float64) float64 {
 	return float64(a.times[int(q*float64(len(a.times)-1))])
 }
 
-// load asks for path with each of tokens in turn for a while. The next call goes
-// on where this one ended.
-func (c *caddyProcess) load(t *testing.T, path string, tokens []string) *turn {
+// load asks the MCP server of a site with each of tokens in turn for a while. The
+// next call goes on where this one ended.
+func (c *caddyProcess) load(t *testing.T, site string, tokens []string) *turn {
 	t.Helper()
 	results := make([]turn, connections)
 	cpu, start := c.cpu(t), time.Now()
@@ -298,7 +301,7 @@ func (c *caddyProcess) load(t *testing.T, path string, tokens []string) *turn {
 			for time.Since(start) < roundTime {
 				token := tokens[int(c.next.Add(1))%len(tokens)]
 				began := time.Now()
-				c.send(t, path, token)
+				c.send(t, site, token)
 				results[i].times = append(results[i].times, time.Since(began))
 				results[i].requests++
 			}
