@@ -6,28 +6,80 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
-// checkVerb refuses methods that MCP doesn't have.
+// checkVerb refuses what MCP doesn't have: other methods, and bodies that no rule
+// sees. It takes out of r what would make another request of it behind the door.
 func checkVerb(r *http.Request) *refusal {
 	switch r.Method {
-	case http.MethodPost, http.MethodGet, http.MethodHead, http.MethodDelete:
-		return nil
+	case http.MethodPost:
+	case http.MethodGet, http.MethodHead, http.MethodDelete:
+		// Some servers read the body of a GET. One of unknown length may be empty, but
+		// no client sends it.
+		if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+			return refuseBody(http.StatusBadRequest, "Send messages with POST.", "body of "+r.Method)
+		}
+	default:
+		return &refusal{status: http.StatusMethodNotAllowed, reason: "message", code: codeInvalidRequest, sentence: "Use POST, GET or DELETE."}
 	}
-	return &refusal{status: http.StatusMethodNotAllowed, reason: "message", code: codeInvalidRequest, sentence: "Use POST, GET or DELETE."}
+	scrubMessage(r.Header)
+	return nil
 }
 
-// readMessage reads the message in the body of r, which then has it again.
-func (h *Handler) readMessage(r *http.Request) (*mcp.Message, *refusal) {
-	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return nil, &refusal{status: http.StatusUnsupportedMediaType, reason: "message", rpc: mcp.CodeInvalidRequest, sentence: "Send one message as application/json."}
+// methodOverrides are headers by which frameworks take another method than that of
+// the request.
+var methodOverrides = []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"}
+
+// judgedHeaders are headers by which a message is judged, or found in the body.
+var judgedHeaders = []string{"Content-Type", "Content-Encoding", "Content-Length", "Transfer-Encoding"}
+
+// scrubMessage deletes headers that would have a message understood in another way
+// than it is judged, or lead out of what is judged: an upgrade.
+func scrubMessage(header http.Header) {
+	mcp.RemoveAliases(header)
+	for name := range header {
+		same := func(other string) bool { return web.SameHeader(name, other) }
+		if slices.ContainsFunc(methodOverrides, same) || !slices.Contains(judgedHeaders, name) && slices.ContainsFunc(judgedHeaders, same) {
+			delete(header, name)
+		}
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, h.MaxBody+1))
-	if err != nil || int64(len(body)) > h.MaxBody {
-		return nil, &refusal{status: http.StatusRequestEntityTooLarge, reason: "message", rpc: mcp.CodeInvalidRequest, sentence: "The message is too large."}
+	if header.Get("Upgrade") == "" {
+		return
+	}
+	delete(header, "Upgrade")
+	var kept []string
+	for _, line := range header["Connection"] {
+		for option := range strings.SplitSeq(line, ",") {
+			if option = strings.TrimSpace(option); option != "" && !strings.EqualFold(option, "Upgrade") {
+				kept = append(kept, option)
+			}
+		}
+	}
+	delete(header, "Connection")
+	if len(kept) > 0 {
+		header.Set("Connection", strings.Join(kept, ", "))
+	}
+}
+
+// readMessage reads the message in the body of the POST r. After it, r has the same
+// bytes again, and nothing besides: their length is known, and there are no
+// trailers.
+func (h *Handler) readMessage(r *http.Request) (*mcp.Message, *refusal) {
+	if ref := checkContent(r.Header); ref != nil {
+		return nil, ref
+	}
+	body, err := h.readBody(r)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return nil, refuseBody(http.StatusRequestEntityTooLarge, "The message is too large.", err.Error())
+	case err != nil:
+		return nil, refuseBody(http.StatusBadRequest, "The message could not be received.", err.Error())
 	}
 	m, err := mcp.Read(body)
 	if err == nil {
@@ -36,17 +88,91 @@ func (h *Handler) readMessage(r *http.Request) (*mcp.Message, *refusal) {
 	if err != nil {
 		return nil, refuseMessage(err)
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	r.ContentLength = int64(len(body))
-	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	setBody(r, body)
 	return m, nil
+}
+
+// checkContent refuses bodies that aren't JSON in UTF-8 as it is.
+func checkContent(header http.Header) *refusal {
+	types := header["Content-Type"]
+	if len(types) != 1 {
+		return refuseBody(http.StatusUnsupportedMediaType, "Send one message as application/json.", "Content-Type: not one")
+	}
+	mediaType, params, err := mime.ParseMediaType(types[0])
+	charset, hasCharset := params["charset"]
+	if err != nil || mediaType != "application/json" || hasCharset && !strings.EqualFold(charset, "utf-8") {
+		return refuseBody(http.StatusUnsupportedMediaType, "Send one message as application/json, in UTF-8.", "Content-Type")
+	}
+	for _, encoding := range header["Content-Encoding"] {
+		if !strings.EqualFold(encoding, "identity") {
+			return refuseBody(http.StatusUnsupportedMediaType, "Send the message without a Content-Encoding.", "Content-Encoding")
+		}
+	}
+	return nil
+}
+
+var errTooLarge = errors.New("body is larger than max_body")
+
+// firstRead is how many bytes of a message memory is taken for at first: most
+// messages are not larger.
+const firstRead = 2 << 10
+
+// readBody reads the body of r. It takes memory as bytes arrive, at most four times
+// as much: a client that announces a large message and doesn't send it holds next to
+// nothing.
+func (h *Handler) readBody(r *http.Request) ([]byte, error) {
+	if r.ContentLength > h.MaxBody {
+		return nil, errTooLarge
+	}
+	// One byte more than there may be, to see the end.
+	limit := h.MaxBody + 1
+	if r.ContentLength >= 0 {
+		limit = r.ContentLength + 1
+	}
+	body := make([]byte, 0, min(limit, firstRead))
+	for {
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case int64(len(body)) > h.MaxBody:
+			return nil, errTooLarge
+		case err == io.EOF:
+			return body, nil
+		case err != nil:
+			if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+				return nil, errTooLarge
+			}
+			return nil, err
+		}
+		if len(body) == cap(body) {
+			body = append(make([]byte, 0, min(limit, 4*int64(cap(body)))), body...)
+		}
+	}
+}
+
+// setBody gives r a body of which everything is known.
+func setBody(r *http.Request, body []byte) {
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.ContentLength = int64(len(body))
+	r.TransferEncoding, r.Trailer = nil, nil
+	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	for _, name := range []string{"Content-Encoding", "Transfer-Encoding", "Trailer", "Expect"} {
+		r.Header.Del(name)
+	}
+}
+
+// refuseBody returns the answer to a body that isn't read, or not to its end.
+func refuseBody(status int, sentence, cause string) *refusal {
+	return &refusal{status: status, reason: "message", rpc: mcp.CodeInvalidRequest, sentence: sentence, cause: errors.New(cause)}
 }
 
 // refuseMessage returns the answer to a message that can't be judged.
 func refuseMessage(err error) *refusal {
-	bad, ok := errors.AsType[*mcp.Error](err)
-	if !ok {
-		return &refusal{status: http.StatusBadRequest, reason: "message", rpc: mcp.CodeInvalidRequest, sentence: "The message can't be read.", bodyRead: true}
+	ref := refuseBody(http.StatusBadRequest, "The message can't be read.", "")
+	ref.bodyRead = true
+	if bad, ok := errors.AsType[*mcp.Error](err); ok {
+		ref.status, ref.rpc, ref.id, ref.sentence, ref.cause = bad.Status, bad.Code, bad.ID, bad.Error(), errors.New(string(bad.Rule))
 	}
-	return &refusal{status: bad.Status, reason: "message", rpc: bad.Code, id: bad.ID, sentence: bad.Error(), cause: errors.New(string(bad.Rule)), bodyRead: true}
+	return ref
 }

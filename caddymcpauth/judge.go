@@ -206,7 +206,7 @@ func (h *Handler) filtered(d decision, next caddyhttp.Handler) caddyhttp.Handler
 		return h.policy.Listed(d.judged.caller, kind, name, template)
 	}
 	return caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		return h.filterLists(w, r, keep, next.ServeHTTP)
+		return h.filterLists(w, r, d.judged.message, keep, next.ServeHTTP)
 	})
 }
 

@@ -180,6 +180,9 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, ref *refusal) e
 	if ref.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(ref.retryAfter.Seconds()))))
 	}
+	if ref.status == http.StatusMethodNotAllowed {
+		header.Set("Allow", "POST, GET, HEAD, DELETE")
+	}
 	body, err := ref.body()
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package mcp
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -14,6 +15,9 @@ func Fold(name string) string {
 	if isFolded(name) {
 		return name
 	}
+	if folded, ok := foldASCII(name); ok {
+		return folded
+	}
 	// One step can make work for another: a compatibility character may stand for
 	// capitals or blanks. Two rounds are enough for every character.
 	for range 4 {
@@ -24,6 +28,22 @@ func Fold(name string) string {
 		name = folded
 	}
 	return name
+}
+
+// foldASCII is Fold for most names that have capitals.
+func foldASCII(name string) (folded string, ok bool) {
+	b := make([]byte, 0, len(name))
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= utf8.RuneSelf:
+			return "", false
+		case 'A' <= c && c <= 'Z':
+			b = append(b, c+'a'-'A')
+		case c > ' ' && c < 0x7f:
+			b = append(b, c)
+		}
+	}
+	return string(b), true
 }
 
 // simple leaves out what doesn't show, and folds letter case as every way does that
