@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
@@ -28,8 +29,9 @@ const testResource = "https://mcp.example.com/mcp"
 // testMetadataURL is where its metadata is.
 const testMetadataURL = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp"
 
-// testPatience is more than anything here should take.
-const testPatience = 20 * time.Second
+// testPatience is when a request is taken for stuck. No test passes or fails by it on
+// a machine that is merely slow.
+const testPatience = 2 * time.Minute
 
 // adapt turns the body of a site, written as in a Caddyfile, into the routes of
 // that site.
@@ -207,6 +209,22 @@ func (s *site) send(t testing.TB, method, path string, body io.Reader, headers .
 	return answer{resp, string(b)}
 }
 
+// ask sends a request without a network. The headers are name and value in turn.
+func (c *config) ask(method, path string, headers ...string) answer {
+	r := httptest.NewRequest(method, path, nil)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	c.handler(func(w http.ResponseWriter, _ *http.Request) error {
+		_, err := io.WriteString(w, "served")
+		return err
+	}).ServeHTTP(w, r)
+	response := w.Result()
+	response.Request = r
+	return answer{response, w.Body.String()}
+}
+
 // bearer returns the header that carries token.
 func bearer(token string) []string { return []string{"Authorization", "Bearer " + token} }
 
@@ -214,6 +232,30 @@ func bearer(token string) []string { return []string{"Authorization", "Bearer " 
 func newIssuer(t testing.TB) *oauthtest.Server {
 	t.Helper()
 	return oauthtest.New(t, oauthtest.Options{Algorithm: "ES256"})
+}
+
+// bubble runs f on a fake clock, with an issuer that is asked without a network, as
+// an authorization server in the same Caddy is.
+func bubble(t *testing.T, f func(t *testing.T, issuer *oauthtest.Server)) {
+	t.Helper()
+	oauthtest.Bubble(t, oauthtest.Options{Algorithm: "ES256"}, func(t *testing.T, issuer *oauthtest.Server, _ *testkit.Network) {
+		t.Cleanup(inprocess.Register(issuer.Issuer(), besideUs{issuer}))
+		f(t, issuer)
+	})
+}
+
+// besideUs is an authorization server in the same process.
+type besideUs struct{ *oauthtest.Server }
+
+func (besideUs) ServesPath(string) bool { return true }
+
+func (s besideUs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if p := recover(); p != nil && p != http.ErrAbortHandler {
+			panic(p)
+		}
+	}()
+	s.Server.ServeHTTP(w, r)
 }
 
 // challengeParams parses a WWW-Authenticate value by the grammar of RFC 9110,

@@ -126,7 +126,10 @@ type cacheState struct {
 }
 
 // Destruct implements [caddy.Destructor].
-func (s cacheState) Destruct() error { return nil }
+func (s cacheState) Destruct() error {
+	s.Close()
+	return nil
+}
 
 // acquireCache takes a reference to the verdicts of a verifier with the given
 // settings. Two sites share them only if they would judge alike: a token that

@@ -2,12 +2,8 @@ package caddymcpauth_test
 
 import (
 	"encoding/json"
-	"net/http"
-	"net/http/httptest"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
@@ -27,13 +23,9 @@ func mustProvision(t *testing.T, site string) *config {
 	return c
 }
 
-// try sends one request without a network.
+// try sends one request without a network, and returns the status.
 func (c *config) try(token string) int {
-	r := httptest.NewRequest("POST", "/mcp", nil)
-	r.Header.Set("Authorization", "Bearer "+token)
-	w := httptest.NewRecorder()
-	c.handler(func(http.ResponseWriter, *http.Request) error { return nil }).ServeHTTP(w, r)
-	return w.Code
+	return c.ask("POST", "/mcp", bearer(token)...).StatusCode
 }
 
 // A reload asks the issuer nothing: its keys pass from one configuration to the
@@ -142,36 +134,34 @@ func TestFailedProvisionReleases(t *testing.T) {
 	}
 }
 
-// Twenty reloads leave no goroutine behind. Not parallel: it counts them.
+// Reloads leave no goroutine behind: a bubble ends with an error if one is left.
 func TestReloadsLeakNothing(t *testing.T) {
-	issuer := newIssuer(t)
-	site := frontDoor(issuer.Issuer(), "header X-User {http.auth.user.id}")
-	old := mustProvision(t, site)
-	if got := old.try(issuer.Mint(nil)); got != 200 {
-		t.Fatalf("got %d", got)
-	}
-	reload := func() {
-		reloaded := mustProvision(t, site)
-		old.cleanup()
-		old = reloaded
-		if got := old.try(issuer.Mint(nil)); got != 200 {
-			t.Fatalf("got %d", got)
+	t.Parallel()
+	bubble(t, func(t *testing.T, issuer *oauthtest.Server) {
+		site := `mcp_auth ` + testResource + ` {
+			issuer ` + issuer.Issuer() + ` {
+				jwt
+				introspection {
+					client_id front-door
+					client_secret "s3cr3t & more: 100%"
+				}
+			}
+			header X-User {http.auth.user.id}
+		}`
+		raw, opaque := issuer.Mint(nil), issuer.Opaque(map[string]any{"aud": testResource})
+		old := mustProvision(t, site)
+		for range 20 {
+			reloaded := mustProvision(t, site)
+			old.cleanup()
+			old = reloaded
+			for _, token := range []string{raw, opaque} {
+				if got := old.try(token); got != 200 {
+					t.Fatalf("got %d", got)
+				}
+			}
 		}
-	}
-	reload()
-	before := runtime.NumGoroutine()
-	for range 20 {
-		reload()
-	}
-	deadline := time.Now().Add(testPatience)
-	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
-		time.Sleep(20 * time.Millisecond)
-	}
-	if after := runtime.NumGoroutine(); after > before {
-		stacks := make([]byte, 1<<20)
-		t.Errorf("%d goroutines before, %d after:\n%s", before, after, stacks[:runtime.Stack(stacks, true)])
-	}
-	if n := issuer.Count(oauthtest.JWKS); n != 1 {
-		t.Errorf("the key set was fetched %d times, want 1", n)
-	}
+		if n := issuer.Count(oauthtest.JWKS); n != 1 {
+			t.Errorf("the key set was fetched %d times, want 1", n)
+		}
+	})
 }

@@ -94,6 +94,10 @@ func NewCache(config CacheConfig) (*Cache, error) {
 	}, nil
 }
 
+// Close ends what the cache does in the background. It may still be used, and then
+// drops expired verdicts only when they are asked for or others need their place.
+func (c *Cache) Close() { c.verdicts.StopAllGoroutines() }
+
 // Cached returns v with c as its cache. Don't use a cache for verifiers that judge
 // differently.
 func (c *Cache) Cached(v token.Source) *Verifier { return &Verifier{Source: v, Cache: c} }
