@@ -142,6 +142,19 @@ func TestProviderDown(t *testing.T) {
 	}
 }
 
+// Metadata may have moved on the same server.
+func TestMetadataMoved(t *testing.T) {
+	t.Parallel()
+	f := newOP(t)
+	f.handle("/moved", f.handlers[discoveryPath])
+	f.handle(discoveryPath, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/moved", http.StatusMovedPermanently)
+	})
+	if _, err := f.signIn(t, f.oidc(t, nil), nil); err != nil {
+		t.Errorf("got %v, want none", err)
+	}
+}
+
 // TestEndpointsRefused: the secret and the code go there, and the browser.
 func TestEndpointsRefused(t *testing.T) {
 	t.Parallel()

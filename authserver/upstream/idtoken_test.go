@@ -225,6 +225,9 @@ func TestKeys(t *testing.T) {
 			f.handle(jwksPath, handler)
 			id, err := f.signIn(t, o, nil)
 			checkRefused(t, id, err, "unavailable")
+			if name == "500" && !strings.Contains(err.Error(), "500") {
+				t.Errorf("got %q, want the status in it", err)
+			}
 			f.handle(jwksPath, good)
 			if _, err := f.signIn(t, o, nil); err != nil {
 				t.Errorf("got %v after the keys came back, want none", err)

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -55,6 +54,7 @@ type OIDC struct {
 type provider struct {
 	*oidc.Provider
 	asOf  time.Time
+	keys  *keySet
 	extra struct {
 		AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
 		SendsIss    bool     `json:"authorization_response_iss_parameter_supported"`
@@ -85,15 +85,14 @@ func (p *provider) check() error {
 // discoveryError returns the part of an error of go-oidc's discovery that may be
 // logged. The error itself may contain the body.
 func discoveryError(err error) error {
+	if answered, ok := errors.AsType[*statusError](err); ok {
+		return fmt.Errorf("its metadata can't be fetched: %w", answered)
+	}
 	if _, ok := errors.AsType[*url.Error](err); ok {
 		return err
 	}
 	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok {
 		return fmt.Errorf("its metadata is for the issuer %.100q", mismatch.Discovered)
-	}
-	var status int
-	if _, scanErr := fmt.Sscanf(err.Error(), "%d ", &status); scanErr == nil {
-		return fmt.Errorf("its metadata can't be fetched: it answered %d", status)
 	}
 	return errors.New("its metadata can't be read")
 }
@@ -183,15 +182,18 @@ func (o *OIDC) discover(ctx context.Context) (*provider, error) {
 func (o *OIDC) fetch() (*provider, error) {
 	p := &provider{asOf: o.config.Now()}
 	var err error
-	// go-oidc keeps the context for fetching keys, so it must not end. The client
-	// has a timeout.
-	p.Provider, err = oidc.NewProvider(oidc.ClientContext(context.Background(), o.client), o.config.Issuer)
+	client := *o.client
+	client.Transport = okTransport{client.Transport}
+	// Those who wait for this share it, so it must not end with one of them. The
+	// client has a timeout.
+	p.Provider, err = oidc.NewProvider(oidc.ClientContext(context.Background(), &client), o.config.Issuer)
 	if err != nil {
 		return nil, discoveryError(err)
 	}
 	if err := p.Claims(&p.extra); err != nil {
 		return nil, discoveryError(err)
 	}
+	p.keys = &keySet{client: o.client, address: p.extra.JWKS}
 	return p, p.check()
 }
 
@@ -243,16 +245,16 @@ func (o *OIDC) Finish(ctx context.Context, redirectURI string, p Pending, callba
 	if raw == "" {
 		return Identity{}, invalid("there is no ID token")
 	}
-	verifier := provider.Verifier(&oidc.Config{
-		ClientID:             o.config.ClientID,
-		SupportedSigningAlgs: []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.EdDSA},
-		Now:                  o.config.Now,
-	})
-	id, err := verifier.Verify(ctx, raw)
+	config := &oidc.Config{ClientID: o.config.ClientID, Now: o.config.Now}
+	for _, algorithm := range algorithms {
+		config.SupportedSigningAlgs = append(config.SupportedSigningAlgs, string(algorithm))
+	}
+	signature := &signature{keys: provider.keys}
+	id, err := oidc.NewVerifier(o.config.Issuer, signature, config).Verify(ctx, raw)
+	if signature.unavailable != nil {
+		return Identity{}, unavailable(signature.unavailable)
+	}
 	if err != nil {
-		if ctx.Err() != nil || strings.Contains(err.Error(), "fetching keys") {
-			return Identity{}, unavailable(errors.New("the provider's keys are not available"))
-		}
 		return Identity{}, &InvalidError{fmt.Errorf("verifying the ID token: %w", err)}
 	}
 	if id.Nonce == "" || id.Nonce != p.Nonce || id.Subject == "" {
