@@ -90,3 +90,24 @@ func TestReaderReadsOnce(t *testing.T) {
 		t.Errorf("each further claim costs %.1f allocations: the token is read again", perClaim)
 	}
 }
+
+// A request with a token that is known costs one allocation: the token.
+func TestHitAllocates(t *testing.T) {
+	srv := oauthtest.New(t, oauthtest.Options{Algorithm: "ES256"})
+	for name, v := range map[string]struct {
+		source source
+		raw    string
+	}{
+		"jwt":    {newJWT(t, srv, nil, nil), srv.Mint(nil)},
+		"opaque": {newUserinfo(t, srv, nil), srv.Opaque(nil)},
+	} {
+		list := judge.Issuers{{Issuer: srv.Issuer(), Verifiers: []*judge.Verifier{newCache(t, judge.CacheConfig{}).Cached(v.source.Source())}}}
+		ctx := t.Context()
+		if _, err := list.JudgeFor(ctx, v.raw, ""); err != nil {
+			t.Fatal(err)
+		}
+		if got := testing.AllocsPerRun(100, func() { _, _ = list.JudgeFor(ctx, v.raw, "") }); got > 1 {
+			t.Errorf("%s: got %.0f allocations, want 1", name, got)
+		}
+	}
+}
