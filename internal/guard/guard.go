@@ -46,7 +46,9 @@ func init() {
 // refused. To have it twice does no harm.
 type Handler struct {
 	headers *Headers
-	routes  func() (*routing.Tree, error)
+	// repeated says that another guard has just seen the same request.
+	repeated func() bool
+	routes   func() (*routing.Tree, error)
 }
 
 // CaddyModule returns the Caddy module information.
@@ -65,6 +67,7 @@ func (g *Handler) Provision(ctx caddy.Context) error {
 	}
 	g.headers = NewHeaders(s.headers...)
 	g.routes = routes(ctx)
+	g.repeated = g.repeats(ctx)
 	return s.dropIdleErrors()
 }
 
@@ -72,6 +75,9 @@ func (g *Handler) Provision(ctx caddy.Context) error {
 var watched = web.NewNames(slices.Concat(upgradeHeaders.Names(), []string{protocolHeader}, routing.PathHeaders.Names())...)
 
 func (g *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if g.repeated != nil && g.repeated() {
+		return next.ServeHTTP(w, r)
+	}
 	if strings.EqualFold(r.Method, http.MethodConnect) && !isWebSocketConnect(r) {
 		return refuseConnect(w, r)
 	}
