@@ -215,6 +215,7 @@ func (b *builder) handler(name string, module caddyhttp.MiddlewareHandler, raw j
 	case "rewrite", "vars", "map", "headers":
 		b.tree.caseCounts = true
 		b.tree.changesHeaders = b.tree.changesHeaders || name == "headers"
+		b.tree.Rewrites = b.tree.Rewrites || name == "rewrite"
 		if h.effect = module; module != nil {
 			return h, nil
 		}

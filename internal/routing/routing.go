@@ -84,6 +84,8 @@ type Tree struct {
 	// Servers are the mcp_auth_server handlers.
 	Servers []Server
 
+	// Rewrites says that a handler on the way may change a request's path.
+	Rewrites bool
 	// Prefixes are what the path matchers of the routes end with a * after.
 	Prefixes []string
 	// Hosts are those that the routes are for.
