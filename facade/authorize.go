@@ -62,7 +62,6 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, g *guarded, 
 		default:
 			return h.showConsent(v, a)
 		}
-		h.noteUse(r.Context(), a.judged.Get("client_id"))
 	}
 	reading.SetQuery(r, a.query)
 	if a.form != nil {

@@ -1,6 +1,7 @@
 package facade
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -25,6 +26,8 @@ type behind struct {
 	got []seen
 	// location is where it sends browsers; nowhere if it is empty.
 	location string
+	// status is what it answers; a teapot's if it is zero.
+	status int
 }
 
 // seen is a request as the server behind got it.
@@ -41,7 +44,7 @@ func (b *behind) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusFound)
 		return err
 	}
-	w.WriteHeader(http.StatusTeapot)
+	w.WriteHeader(cmp.Or(b.status, http.StatusTeapot))
 	return err
 }
 

@@ -172,14 +172,14 @@ func TestReusedClientsAreAskedFor(t *testing.T) {
 	}
 }
 
-// A client that only refreshes its tokens is in use.
+// A client that only refreshes its tokens is in use; one that strangers name is not.
 func TestSweepKeepsWhatIsUsed(t *testing.T) {
 	t.Parallel()
 	l := newTenant(t)
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	l.apps.now = func() time.Time { return now }
 	ids := make(map[string]string)
-	for _, name := range []string{"form", "basic", "authorization", "confidential", "unused"} {
+	for _, name := range []string{"form", "basic", "authorization", "refused", "confidential", "unused"} {
 		body := `{"client_name":"` + name + `","redirect_uris":["http://127.0.0.1:7/cb"]}`
 		if name == "confidential" {
 			body = `{"client_name":"c","redirect_uris":["https://a.example/cb"]}`
@@ -189,6 +189,7 @@ func TestSweepKeepsWhatIsUsed(t *testing.T) {
 	}
 	const refresh = "grant_type=refresh_token&refresh_token=r"
 	for range 10 {
+		l.behind.status = http.StatusOK
 		now = now.Add(12 * 24 * time.Hour)
 		l.do(request("POST", "/o/token", refresh+"&client_id="+ids["form"], "Content-Type", formType))
 		for _, name := range []string{"basic", "confidential"} {
@@ -197,17 +198,21 @@ func TestSweepKeepsWhatIsUsed(t *testing.T) {
 			l.do(r)
 			l.noted()
 		}
+		l.behind.status = http.StatusBadRequest // an invented refresh token
+		l.do(request("POST", "/o/token", refresh+"&client_id="+ids["refused"], "Content-Type", formType))
+		l.noted()
 		l.do(request("GET", "/o/auth?"+good("client_id", ids["authorization"], "redirect_uri", "http://127.0.0.1:7/cb").Encode(), ""))
 		// Not those of Logto, and no storage keys.
 		l.do(request("POST", "/o/token", refresh+"&client_id=..%2F..%2Fids", "Content-Type", formType))
 		l.noted()
 	}
 	removed, err := l.apps.Sweep(t.Context(), 90*24*time.Hour)
-	if err != nil || !slices.Equal(removed, []string{ids["unused"]}) {
-		t.Errorf("removed %q, %v, want %s of %v", removed, err, ids["unused"], ids)
+	want := []string{ids["authorization"], ids["refused"], ids["unused"]}
+	if slices.Sort(removed); err != nil || !slices.Equal(removed, slices.Sorted(slices.Values(want))) {
+		t.Errorf("removed %q, %v, want %q of %v", removed, err, want, ids)
 	}
 	now = now.Add(100 * 24 * time.Hour)
-	if removed, err := l.apps.Sweep(t.Context(), 90*24*time.Hour); err != nil || len(removed) != 4 {
-		t.Errorf("later: removed %q, %v, want four", removed, err)
+	if removed, err := l.apps.Sweep(t.Context(), 90*24*time.Hour); err != nil || len(removed) != 3 {
+		t.Errorf("later: removed %q, %v, want three", removed, err)
 	}
 }

@@ -119,9 +119,9 @@ type Reuser interface{ ReusesIdentifiers() }
 
 // Sweeper is a registrar whose clients pile up.
 type Sweeper interface {
-	// Used notes that the client was here.
+	// Used notes that the client was given a token.
 	Used(ctx context.Context, clientID string)
-	// Sweep removes the clients that were not here for so long, and returns
+	// Sweep removes the clients that were given none for so long, and returns
 	// their identifiers.
 	Sweep(ctx context.Context, unusedFor time.Duration) ([]string, error)
 }

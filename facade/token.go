@@ -1,7 +1,6 @@
 package facade
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -46,10 +45,20 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request, g *guarded, next
 	reading.SetQuery(r, query)
 	reading.SetForm(r, form)
 	h.repaired(r, g.label, done)
-	if g.label == atToken {
-		h.noteUse(r.Context(), clientOf(r, form))
+	sweeper, ok := h.registrar.(Sweeper)
+	clientID := clientOf(r, form)
+	if !ok || clientID == "" || g.label != atToken {
+		return next.ServeHTTP(w, r)
 	}
-	return next.ServeHTTP(w, r)
+	recorder := caddyhttp.NewResponseRecorder(w, nil, nil)
+	if err := next.ServeHTTP(recorder, r); err != nil {
+		return err
+	}
+	// Only a token shows that the client is in use. Any stranger can name it.
+	if recorder.Status() == http.StatusOK {
+		sweeper.Used(r.Context(), clientID)
+	}
+	return nil
 }
 
 // readToken reads a request. It refuses one that could be read in two ways.
@@ -95,13 +104,6 @@ func clientOf(r *http.Request, form url.Values) string {
 		return name
 	}
 	return id
-}
-
-// noteUse tells the registrar that one of its clients is in use.
-func (h *Handler) noteUse(ctx context.Context, clientID string) {
-	if sweeper, ok := h.registrar.(Sweeper); ok && clientID != "" {
-		sweeper.Used(ctx, clientID)
-	}
 }
 
 // refuseProgram refuses a request with the JSON of RFC 6749, section 5.2.
