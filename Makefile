@@ -49,7 +49,9 @@ lint:
 	$(GOLANGCI) run ./...
 	$(ACTIONLINT)
 
+# The simulations have all of their seeds without the race detector only.
 unit:
+	$(GO) test -timeout 20m -run UnderAttack ./internal/throttle
 	$(GO) test -race -timeout 20m ./...
 
 # Every fuzz target a little: their seeds run with the unit tests.

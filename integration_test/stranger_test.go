@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go/http3"
+
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 )
 
@@ -213,5 +215,60 @@ func refusedUnread(t *testing.T, c *caddyServer, line, headers string) {
 	}
 	if resp.StatusCode < 400 || resp.StatusCode > 499 || !resp.Close {
 		t.Errorf("%s %q: got %d, closes %t; want a refusal, and the end of the connection", line, headers, resp.StatusCode, resp.Close)
+	}
+}
+
+// The same over HTTP/2 and HTTP/3, from the door and the authorization server: a
+// refusal doesn't wait for a body that never comes.
+func TestRefusedBeforeTheBodyInFrames(t *testing.T) {
+	t.Parallel()
+	issuer := oauthtest.New(t, oauthtest.Options{})
+	c := startCaddy(t, `
+		mcp_auth /mcp* SITE/mcp {
+			issuer `+issuer.Issuer()+`
+		}
+		respond in
+	`)
+	server := startEmbedded(t, embedded)
+	for _, site := range []*caddyServer{c, server} {
+		h3 := &http3.Transport{TLSClientConfig: site.tls()}
+		t.Cleanup(func() { h3.Close() })
+		for proto, transport := range map[string]http.RoundTripper{"HTTP/2.0": site.client().Transport, "HTTP/3.0": h3} {
+			for _, line := range []struct{ method, path, authorization, origin string }{
+				{"POST", "/mcp", "", ""},
+				{"POST", "/mcp", "Bearer bad", ""},
+				{"POST", "/mcp", "Bearer", ""},
+				{"POST", "/mcp", "", "https://evil.example"},
+				{"PUT", "/mcp", "", ""},
+				{"PUT", "/oauth/register", "", ""},
+			} {
+				if (line.path != "/mcp") != (site == server) {
+					continue
+				}
+				body, never := io.Pipe()
+				req, err := http.NewRequestWithContext(t.Context(), line.method, site.URL+line.path, body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.ContentLength = 100_000
+				req.Header.Set("Content-Type", "application/json")
+				if line.authorization != "" {
+					req.Header.Set("Authorization", line.authorization)
+				}
+				if line.origin != "" {
+					req.Header.Set("Origin", line.origin)
+				}
+				resp, err := (&http.Client{Transport: transport, Timeout: patience / 6}).Do(req)
+				if err != nil {
+					t.Errorf("%s %+v: no answer: %v", proto, line, err)
+				} else {
+					if resp.StatusCode < 400 || resp.StatusCode > 499 || resp.Proto != proto {
+						t.Errorf("%s %+v: got %s %s, want a refusal", proto, line, resp.Proto, resp.Status)
+					}
+					resp.Body.Close()
+				}
+				never.Close()
+			}
+		}
 	}
 }

@@ -14,9 +14,13 @@ import (
 // within is the goal.
 const within = 2 * time.Minute
 
+// raceDetector says whether the race detector is on, which takes ten times as long
+// and finds in few hours what it finds in many.
+var raceDetector bool
+
 // seeds is how many hours of each attack are simulated.
 func seeds() uint64 {
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		return 10
 	}
 	return 200
@@ -193,21 +197,4 @@ func (w *world) invent() string { return strconv.FormatUint(w.rand.Uint64(), 36)
 func (w *world) from(n int, interval time.Duration, do func(i int)) {
 	i := 0
 	w.every(interval/time.Duration(n), func() { do(i % n); i++ })
-}
-
-// hold waits for a slot, holds it, and calls done, if not nil: with false if there
-// was none for 20 seconds.
-func (w *world) hold(c Claim, d time.Duration, done func(ok bool)) {
-	if done == nil {
-		done = func(bool) {}
-	}
-	p := w.slots.join(c)
-	w.pending = append(w.pending, &pending{p, &Attempt{guesses: w.guesses, name: w.guesses.names.inventedName(0, w.Now()), networks: []network{}}, func() {
-		w.after(d, func() {
-			w.slots.release(p)
-			w.settle()
-			done(true)
-		})
-	}, func() { done(false) }, w.Now().Add(20 * time.Second)})
-	w.settle()
 }
