@@ -46,6 +46,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	        client_id     <id>
 //	        client_secret <secret>
 //	        allow         email|org|group|user|subject <values...> | claim <name> <values...> | anybody
+//	        groups        * | <organizations...>
 //	        name          <name>
 //	        label         <label>
 //	        scopes        <names...>
@@ -253,10 +254,12 @@ func (h *Handler) unmarshalUpstream(d *caddyfile.Dispenser) error {
 			err = option.Text(d, &u.BaseURL)
 		case "api_url":
 			err = option.Text(d, &u.APIURL)
+		case "groups":
+			err = option.List(d, &u.Groups)
 		case "allow":
 			err = u.unmarshalAllow(d)
 		default:
-			err = d.Errf("unrecognized option of upstream: %s (known: client_id, client_secret, allow, name, label, scopes, base_url, api_url)", word)
+			err = d.Errf("unrecognized option of upstream: %s (known: client_id, client_secret, allow, groups, name, label, scopes, base_url, api_url)", word)
 		}
 		if err != nil {
 			return err

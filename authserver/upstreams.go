@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/upstream"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/github"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
@@ -53,6 +54,12 @@ type Upstream struct {
 	// Enterprise Server has it at /api/v3 below base_url.
 	APIURL string `json:"api_url,omitempty"`
 
+	// GitHub organizations that, with their teams, become the claim `groups` of a
+	// user's access tokens: `acme`, `acme/maintainers`, in lower case. `*` stands for
+	// all that GitHub shows. They are those at sign-in. Default: only the
+	// organizations and teams that `allow` names.
+	Groups []string `json:"groups,omitempty"`
+
 	// Who may sign in: one matching rule is enough. Required: having an
 	// account there does not by itself grant access.
 	Allow []AllowRule `json:"allow"`
@@ -64,7 +71,7 @@ type Upstream struct {
 // AllowRule says which users of an upstream may sign in.
 type AllowRule struct {
 	// What to match: `email` (verified addresses, or *@ and a domain), `org`
-	// or `group` (membership), `user` (GitHub's user name), `subject` (the
+	// or `group` (membership; a team of GitHub is `acme/maintainers`), `user` (GitHub's user name), `subject` (the
 	// upstream's id), `claim`, or `anybody`.
 	Kind string `json:"kind"`
 	// The name of the claim, for the kind claim.
@@ -106,6 +113,9 @@ func (u *Upstream) provision() error {
 	if err := u.rules.Check(); err != nil {
 		return fmt.Errorf("allow: %w", err)
 	}
+	if err := u.checkGroups(); err != nil {
+		return fmt.Errorf("groups: %w", err)
+	}
 	var err error
 	switch u.Type {
 	case "oidc":
@@ -122,7 +132,8 @@ func (u *Upstream) provision() error {
 			ClientSecret: u.ClientSecret,
 			Label:        u.Label,
 			Scopes:       u.Scopes,
-			NeedOrgs:     slices.ContainsFunc(u.Allow, func(r AllowRule) bool { return r.Kind == "org" || r.Kind == "group" }),
+			NeedOrgs:     slices.ContainsFunc(u.Allow, AllowRule.isMembership),
+			NeedTeams:    u.needsTeams(),
 			BaseURL:      u.BaseURL,
 			APIURL:       u.APIURL,
 		})
@@ -139,8 +150,9 @@ func (u *Upstream) label() string { return u.provider.Label() }
 const maxUserText = 256
 
 // user converts an identity of the upstream to a user. It keeps only the groups
-// and claims that the rules need: they are judged again when tokens are renewed.
-func (u *Upstream) user(prefix string, id upstream.Identity) oauth.User {
+// and claims that the rules need, which are judged again when tokens are renewed,
+// and the groups that tokens are to have.
+func (u *Upstream) user(prefix string, id upstream.Identity) (oauth.User, error) {
 	user := oauth.User{Subject: prefix + ":" + id.Subject, Source: u.source()}
 	if len(id.Username) <= maxUserText {
 		user.Username = id.Username
@@ -152,7 +164,7 @@ func (u *Upstream) user(prefix string, id upstream.Identity) oauth.User {
 		user.Email, user.EmailVerified = id.Email, id.EmailVerified
 	}
 	user.Groups, user.Claims = u.rules.Needed(id)
-	return user
+	return user, u.addGroups(&user, id.Groups)
 }
 
 // checkUpstreamUser reports whether a user of an upstream may still sign in.
@@ -281,12 +293,16 @@ func (h *Handler) upstreamCallback(v *visit, u *Upstream) error {
 	if err != nil {
 		return err
 	}
+	user, err := u.user(prefix, id)
+	if err != nil {
+		return h.upstreamFailed(v, u, err)
+	}
 	signIns.WithLabelValues(h.Issuer, u.Name, "ok").Inc()
 	text, err := v.Seal(sealed.SignIn, &was.SignIn, was.SignIn.rest(h.now()))
 	if err != nil {
 		return err
 	}
-	return h.resumeAs(v, u.user(prefix, id), text)
+	return h.resumeAs(v, user, text)
 }
 
 // upstreamFailed shows why a sign-in at an upstream failed.
@@ -300,6 +316,10 @@ func (h *Handler) upstreamFailed(v *visit, u *Upstream, err error) error {
 	if _, denied := errors.AsType[*upstream.DeniedError](err); denied {
 		status, outcome = http.StatusForbidden, "denied"
 		page.Text = "The sign-in was refused, by you or by " + u.label() + "."
+	} else if _, tooMany := errors.AsType[*github.TooManyError](err); tooMany {
+		status = http.StatusForbidden
+		page.Text = "You are in more organizations and teams of " + u.label() + " than fit into an access token."
+		page.Cure = "Ask the operator of this server to name, in `groups`, the organizations that matter."
 	} else if _, away := errors.AsType[*outbound.UnavailableError](err); away {
 		status = http.StatusServiceUnavailable
 		v.W.Header().Set("Retry-After", "5")

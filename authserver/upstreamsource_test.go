@@ -50,7 +50,10 @@ func TestUpstreamSource(t *testing.T) {
 			t.Errorf("another %s: the same source: %t, want %t", test.name, same, test.same)
 		}
 		h := &Handler{Upstreams: []*Upstream{&after}}
-		user := before.user(before.Name, upstream.Identity{Subject: "1", Email: "ada@example.com", EmailVerified: true})
+		user, err := before.user(before.Name, upstream.Identity{Subject: "1", Email: "ada@example.com", EmailVerified: true})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := h.checkUpstreamUser(user); (err == nil) != test.same {
 			t.Errorf("another %s: users who signed in before: %v, want them welcome: %t", test.name, err, test.same)
 		}

@@ -49,6 +49,12 @@ type GitHub struct {
 	// verifier of this resource asks an issuer about opaque tokens.
 	TokenPrefix []string `json:"token_prefix,omitempty"`
 
+	// Organizations that, with their teams, become the claim `groups`: `acme`,
+	// `acme/maintainers`, in lower case. `*` stands for all that the token shows.
+	// This takes two more questions for each token, and the scope `read:org`. While
+	// they can't be answered the token can't be used (503). Default: no such claim.
+	Groups []string `json:"groups,omitempty"`
+
 	logger *zap.Logger
 }
 
@@ -72,6 +78,7 @@ func (v *GitHub) TokenVerifier(iss IssuerInfo) (none token.Source, err error) {
 		Issuer:                 iss.Issuer,
 		InsecureAnyApplication: v.InsecureAnyApplication,
 		Prefixes:               v.TokenPrefix,
+		Groups:                 v.Groups,
 		Client:                 iss.Client,
 	}
 	if v.Endpoint, err = replaceGlobal("endpoint", v.Endpoint); err != nil {
@@ -103,6 +110,7 @@ func (v *GitHub) TokenVerifier(iss IssuerInfo) (none token.Source, err error) {
 //	    client_secret <secret>
 //	    endpoint      <url>
 //	    token_prefix  <prefix...>
+//	    groups        * | <organization...>
 //	    insecure_any_application
 //	}
 func (v *GitHub) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -121,10 +129,12 @@ func (v *GitHub) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = option.Text(d, &v.ClientSecret)
 		case "token_prefix":
 			err = option.List(d, &v.TokenPrefix)
+		case "groups":
+			err = option.List(d, &v.Groups)
 		case "insecure_any_application":
 			err = option.Flag(d, &v.InsecureAnyApplication)
 		default:
-			err = d.Errf("unrecognized option of github: %s (known: client_id, client_secret, endpoint, token_prefix, insecure_any_application)", d.Val())
+			err = d.Errf("unrecognized option of github: %s (known: client_id, client_secret, endpoint, token_prefix, groups, insecure_any_application)", d.Val())
 		}
 		if err != nil {
 			return err

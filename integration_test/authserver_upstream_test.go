@@ -214,6 +214,10 @@ func fakeGitHub(t *testing.T) *httptest.Server {
 		{"email": "octocat@example.test", "primary": true, "verified": true},
 	})
 	api("/user/orgs", []map[string]any{{"login": "Acme"}, {"login": "private-club"}})
+	api("/user/teams", []map[string]any{
+		{"slug": "maintainers", "name": "The maintainers", "organization": map[string]any{"login": "Acme"}},
+		{"slug": "board", "name": "Board", "privacy": "secret", "organization": map[string]any{"login": "private-club"}},
+	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s
@@ -246,6 +250,24 @@ func TestEmbeddedServerUpstreamGitHub(t *testing.T) {
 	}
 	if groups := mustJSON(t, who["groups"]); groups != `["acme"]` {
 		t.Errorf("the token tells of groups that no rule asks for: %s", groups)
+	}
+	// With groups, teams as well, and after a refresh.
+	for of, want := range map[string]string{
+		"*":    `["acme","private-club","acme/maintainers","private-club/board"]`,
+		"ACME": `["acme","acme/maintainers"]`,
+	} {
+		c.reload(strings.Replace(site("acme"), "allow org", "groups "+of+"\nallow org", 1))
+		all := a.redeem(p.walk(p.get(p.get(a.authorizationURL("prompt", "login")).link("GitHub")), "").Query().Get("code"))
+		for _, token := range []string{all.Access, a.refresh(all.Refresh).Access} {
+			if _, who := c.whoami(token); mustJSON(t, who["groups"]) != want {
+				t.Errorf("groups %s: got %s, want %s", of, mustJSON(t, who["groups"]), want)
+			}
+		}
+	}
+	// A team lets in, too.
+	c.reload(site("acme/maintainers"))
+	if got := a.redeem(p.walk(p.get(p.get(a.authorizationURL("prompt", "login")).link("GitHub")), "").Query().Get("code")); got.status != 200 {
+		t.Errorf("a member of the team: got %+v", got)
 	}
 	c.reload(site("other"))
 	if got := a.refresh(tokens.Refresh); got.Error != "invalid_grant" {

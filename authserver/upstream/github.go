@@ -22,10 +22,11 @@ type GitHubConfig struct {
 	// Label is the name on the sign-in page. Default: GitHub.
 	Label string
 	// Scopes are requested. Default: read:user and user:email, and read:org if
-	// NeedOrgs.
+	// NeedOrgs or NeedTeams.
 	Scopes []string
-	// NeedOrgs says that the rules need the user's organizations. Default: false.
-	NeedOrgs bool
+	// NeedOrgs says that the user's organizations are needed, and NeedTeams that the
+	// teams are too. Default: false.
+	NeedOrgs, NeedTeams bool
 	// BaseURL and APIURL are the addresses of the web site and the API. Default:
 	// https://github.com and https://api.github.com.
 	BaseURL, APIURL string
@@ -61,7 +62,7 @@ func NewGitHub(config GitHubConfig) (*GitHub, error) {
 	}
 	if len(config.Scopes) == 0 {
 		config.Scopes = []string{"read:user", "user:email"}
-		if config.NeedOrgs {
+		if config.NeedOrgs || config.NeedTeams {
 			config.Scopes = append(config.Scopes, "read:org")
 		}
 	}
@@ -122,7 +123,12 @@ func (g *GitHub) Finish(ctx context.Context, redirectURI string, p Pending, call
 	if err := g.addEmail(ctx, token, &id); err != nil {
 		return Identity{}, apiError(err)
 	}
-	if g.config.NeedOrgs {
+	switch {
+	case g.config.NeedTeams:
+		if id.Groups, err = g.api.Groups(ctx, token.AccessToken); err != nil {
+			return Identity{}, groupsError(err)
+		}
+	case g.config.NeedOrgs:
 		if id.Groups, err = g.api.Organizations(ctx, token.AccessToken); err != nil {
 			return Identity{}, apiError(err)
 		}
@@ -146,7 +152,7 @@ func (g *GitHub) addEmail(ctx context.Context, token *oauth2.Token, id *Identity
 }
 
 // apiError returns an [*InvalidError] for an answer that can't be used, and an
-// [*UnavailableError] if there was none.
+// [*outbound.UnavailableError] if there was none.
 func apiError(err error) error {
 	if status, ok := errors.AsType[*github.StatusError](err); ok && !status.Limited && status.Status < http.StatusInternalServerError {
 		return &InvalidError{fmt.Errorf("the API: %w", err)}
@@ -155,6 +161,15 @@ func apiError(err error) error {
 		return &InvalidError{fmt.Errorf("the API: %w", err)}
 	}
 	return unavailable(err)
+}
+
+// groupsError returns the error for a user whose groups are not known: nobody signs in
+// with fewer groups than they have.
+func groupsError(err error) error {
+	if status, ok := errors.AsType[*github.StatusError](err); ok && status.Forbidden() {
+		err = fmt.Errorf("%w: the scope read:org is needed, or, of a GitHub App, the permission to read members", err)
+	}
+	return unavailable(fmt.Errorf("the user's organizations and teams: %w", err))
 }
 
 // Interface guard

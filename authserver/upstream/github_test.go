@@ -19,6 +19,7 @@ const (
 	gitHubUser   = "/api/user"
 	gitHubEmails = "/api/user/emails"
 	gitHubOrgs   = "/api/user/orgs"
+	gitHubTeams  = "/api/user/teams"
 )
 
 // fakeGitHub is GitHub's web application flow, and of its API what is asked.
@@ -46,6 +47,7 @@ func newGitHub(t *testing.T) *fakeGitHub {
 	f.api(gitHubUser, answer(http.StatusOK, "application/json", `{"id":583231,"login":"Octocat","name":"The Octocat","email":"profile@example.com"}`))
 	f.api(gitHubEmails, answer(http.StatusOK, "application/json", `[]`))
 	f.api(gitHubOrgs, answer(http.StatusOK, "application/json", `[]`))
+	f.api(gitHubTeams, answer(http.StatusOK, "application/json", `[]`))
 	return f
 }
 
@@ -62,8 +64,13 @@ func (f *fakeGitHub) api(path string, handler http.HandlerFunc) {
 
 func (f *fakeGitHub) signIn(t *testing.T, needOrgs bool, callback func(url.Values)) (upstream.Identity, error) {
 	t.Helper()
+	return f.signInWith(t, upstream.GitHubConfig{NeedOrgs: needOrgs}, callback)
+}
+
+func (f *fakeGitHub) signInWith(t *testing.T, need upstream.GitHubConfig, callback func(url.Values)) (upstream.Identity, error) {
+	t.Helper()
 	g, err := upstream.NewGitHub(upstream.GitHubConfig{
-		ClientID: clientID, ClientSecret: clientSecret, NeedOrgs: needOrgs, BaseURL: f.URL + "/", APIURL: f.URL + "/api",
+		ClientID: clientID, ClientSecret: clientSecret, NeedOrgs: need.NeedOrgs, NeedTeams: need.NeedTeams, BaseURL: f.URL + "/", APIURL: f.URL + "/api",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +86,7 @@ func (f *fakeGitHub) signIn(t *testing.T, needOrgs bool, callback func(url.Value
 	query := u.Query()
 	f.challenge = query.Get("code_challenge")
 	wantScope := "read:user user:email"
-	if needOrgs {
+	if need.NeedOrgs || need.NeedTeams {
 		wantScope += " read:org"
 	}
 	if !strings.HasPrefix(address, f.URL+"/login/oauth/authorize?") || query.Get("code_challenge_method") != "S256" || query.Get("scope") != wantScope ||
@@ -222,6 +229,47 @@ func TestGitHubOrganisations(t *testing.T) {
 			}
 			if len(id.Groups) != test.count || test.count > 0 && id.Groups[len(id.Groups)-1] != test.last {
 				t.Errorf("got %d organizations, want %d, the last of them %q", len(id.Groups), test.count, test.last)
+			}
+		})
+	}
+}
+
+// With teams, groups are all of the organizations and teams, or there is no sign-in.
+func TestGitHubTeams(t *testing.T) {
+	t.Parallel()
+	json := func(body string) http.HandlerFunc { return answer(http.StatusOK, "application/json", body) }
+	acme := json(`[{"login":"Acme"}]`)
+	var many []string
+	for i := range 100 {
+		many = append(many, fmt.Sprintf(`{"slug":"t%d","organization":{"login":"acme"}}`, i))
+	}
+	for _, test := range []struct {
+		name        string
+		orgs, teams http.HandlerFunc
+		want        []string
+		kind        string
+	}{
+		{"both", acme, json(`[{"slug":"maintainers","organization":{"login":"Acme"}}]`), []string{"acme", "acme/maintainers"}, "none"},
+		{"none", json(`[]`), json(`[]`), nil, "none"},
+		{"teams without the scope", acme, answer(http.StatusForbidden, "application/json", `{"message":"sesame"}`), nil, "unavailable"},
+		{"organizations without the scope", answer(http.StatusForbidden, "application/json", `{"message":"sesame"}`), json(`[]`), nil, "unavailable"},
+		{"teams not found", acme, answer(http.StatusNotFound, "application/json", `{"message":"sesame"}`), nil, "unavailable"},
+		{"teams away", acme, answer(http.StatusBadGateway, "text/html", "sesame"), nil, "unavailable"},
+		{"teams limited", acme, limited(http.StatusForbidden, "Retry-After", "60"), nil, "unavailable"},
+		{"teams unusable", acme, json(`[{"slug":"sesame"}]`), nil, "unavailable"},
+		{"more than are read", acme, json("[" + strings.Join(many, ",") + "]"), nil, "unavailable"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := newGitHub(t)
+			f.api(gitHubOrgs, test.orgs)
+			f.api(gitHubTeams, test.teams)
+			id, err := f.signInWith(t, upstream.GitHubConfig{NeedTeams: true}, nil)
+			if got := kind(err); got != test.kind || !slices.Equal(id.Groups, test.want) || err != nil && id.Subject != "" {
+				t.Errorf("got %q, %q, %s (%v), want %q, %s", id.Subject, id.Groups, got, err, test.want, test.kind)
+			}
+			if got := f.count(gitHubOrgs) + f.count(gitHubTeams); got > 20 {
+				t.Errorf("%d requests", got)
 			}
 		})
 	}

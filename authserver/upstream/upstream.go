@@ -30,8 +30,8 @@ type Identity struct {
 	Username, Name, Email string
 	// EmailVerified says whether the upstream has verified Email.
 	EmailVerified bool
-	// Groups are the organizations of a GitHub user, or the values of the claim
-	// groups.
+	// Groups are the organizations of a GitHub user, and the teams as
+	// organization/team; or the values of the claim groups.
 	Groups []string
 	// Claims are the claims of the ID token and of userinfo; nil for GitHub.
 	Claims map[string]any

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"hash/fnv"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -69,4 +71,41 @@ func serveGitHubCheck(s *Server, w http.ResponseWriter, r *http.Request) {
 func githubScopes(claims map[string]any, separator string) string {
 	scope, _ := claims["scope"].(string)
 	return strings.Join(strings.Fields(scope), separator)
+}
+
+// serveGitHubList answers /user/orgs and /user/teams, page by page: with the token's
+// claim "orgs", a []string, or "teams", as in "acme/maintainers". It needs a scope
+// that lets the token see them.
+func serveGitHubList(claim string) func(*Server, http.ResponseWriter, *http.Request) {
+	return func(s *Server, w http.ResponseWriter, r *http.Request) {
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		claims, ok := s.look(token)
+		if !ok || !strings.EqualFold(scheme, "bearer") {
+			writeJSON(w, http.StatusUnauthorized, map[string]any{"message": "Bad credentials", "status": "401"})
+			return
+		}
+		scopes := strings.Fields(githubScopes(claims, " "))
+		if !slices.Contains(scopes, "read:org") && !slices.Contains(scopes, "user") {
+			writeJSON(w, http.StatusForbidden, map[string]any{"message": "You need at least read:org scope or user scope to list your organizations.", "status": "403"})
+			return
+		}
+		names, _ := claims[claim].([]string)
+		number := func(name string, otherwise int) int {
+			if n, err := strconv.Atoi(r.URL.Query().Get(name)); err == nil && n > 0 {
+				return n
+			}
+			return otherwise
+		}
+		size := min(number("per_page", 30), 100)
+		begin := min((number("page", 1)-1)*size, len(names))
+		elements := []map[string]any{}
+		for _, name := range names[begin:min(begin+size, len(names))] {
+			if organization, slug, ok := strings.Cut(name, "/"); ok {
+				elements = append(elements, map[string]any{"slug": slug, "name": slug, "organization": map[string]any{"login": organization}})
+			} else {
+				elements = append(elements, map[string]any{"login": name})
+			}
+		}
+		writeJSON(w, http.StatusOK, elements)
+	}
 }

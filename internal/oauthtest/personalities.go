@@ -45,6 +45,7 @@ type character struct {
 
 	introspect func(*Server, http.ResponseWriter, *http.Request)
 	identify   func(*Server, http.ResponseWriter, *http.Request)
+	groups     map[string]func(*Server, http.ResponseWriter, *http.Request) // by path
 }
 
 // takeOn fills what the options leave open.
@@ -122,6 +123,9 @@ func characterOf(p Personality) character {
 			userinfo:      "/user",
 			introspect:    serveGitHubCheck,
 			identify:      serveGitHubUser,
+			groups: map[string]func(*Server, http.ResponseWriter, *http.Request){
+				"/user/orgs": serveGitHubList("orgs"), "/user/teams": serveGitHubList("teams"),
+			},
 		}
 	default:
 		return character{

@@ -103,6 +103,8 @@ const (
 	Introspection Endpoint = "introspection"
 	// Userinfo is OpenID Connect's userinfo, and GitHub's /user.
 	Userinfo Endpoint = "userinfo"
+	// Groups are GitHub's /user/orgs and /user/teams.
+	Groups Endpoint = "groups"
 	// Other is any other path. It answers 404.
 	Other Endpoint = "other"
 	// Any stands for all of them, in [Server.SetFault] and [Server.Count].
@@ -234,6 +236,9 @@ func (s *Server) mount() {
 	}
 	if c.userinfo != "" {
 		handle(Userinfo, s.base()+c.userinfo, func(w http.ResponseWriter, r *http.Request) { c.identify(s, w, r) })
+	}
+	for path, serve := range c.groups {
+		handle(Groups, s.base()+path, func(w http.ResponseWriter, r *http.Request) { serve(s, w, r) })
 	}
 }
 

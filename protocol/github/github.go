@@ -177,27 +177,27 @@ const (
 )
 
 // list calls visit for every element of the list at path, of the first ten pages
-// at most.
-func list[T any](ctx context.Context, c *Client, token, path string, visit func(T)) error {
+// at most. It reports whether there can't be more.
+func list[T any](ctx context.Context, c *Client, token, path string, visit func(T)) (all bool, err error) {
 	for page := 1; page <= maxPages; page++ {
 		query := url.Values{"per_page": {strconv.Itoa(perPage)}, "page": {strconv.Itoa(page)}}
 		q := question{name: path, method: http.MethodGet, path: path + "?" + query.Encode(), limit: maxList}
 		_, body, err := c.ask(ctx, q, bearer(token))
 		if err != nil {
-			return err
+			return false, err
 		}
 		elements, err := readList[T](path, body)
 		if err != nil {
-			return err
+			return false, err
 		}
 		for _, element := range elements {
 			visit(element)
 		}
 		if len(elements) < perPage {
-			break
+			return true, nil
 		}
 	}
-	return nil
+	return false, nil
 }
 
 func readList[T any](question string, body []byte) ([]T, error) {

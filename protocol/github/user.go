@@ -148,7 +148,7 @@ func (c *Client) Organizations(ctx context.Context, token string) ([]string, err
 	type organization struct {
 		Login string `json:"login"`
 	}
-	err := list(ctx, c, token, "/user/orgs", func(o organization) {
+	_, err := list(ctx, c, token, organizationsQuestion, func(o organization) {
 		if name := strings.ToLower(o.Login); !slices.Contains(names, name) {
 			names = append(names, name)
 		}

@@ -47,6 +47,12 @@ type GitHubConfig struct {
 	// use for applications; with InsecureAnyApplication, for people too.
 	Prefixes []string
 
+	// Groups lists the organizations that, with their teams, become the claim groups:
+	// acme, acme/maintainers. "*" stands for all that the token shows. Empty means
+	// that there is no such claim and that nothing is asked. See
+	// [github.Client.Groups].
+	Groups []string
+
 	// Client talks to GitHub. Nil means a client of net/http's defaults.
 	// Redirects are not followed, whatever it would do.
 	Client *http.Client
@@ -88,6 +94,9 @@ func NewGitHub(config GitHubConfig) (*GitHub, error) {
 	}
 	if err := CheckPrefixes(config.Prefixes); err != nil {
 		return nil, fmt.Errorf("token_prefix: %w", err)
+	}
+	if err := github.CheckOrganizations(config.Groups); err != nil {
+		return nil, fmt.Errorf("groups: %w", err)
 	}
 	return &GitHub{config: config, client: client}, nil
 }
@@ -194,7 +203,11 @@ func (v *GitHub) user(ctx context.Context, raw string, grant *github.Grant) (*To
 	if err != nil {
 		return nil, failure(err)
 	}
-	claims, err := gitHubClaims(user)
+	groups, err := v.groups(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := gitHubClaims(user, groups)
 	if err == nil {
 		err = checkRepeat(claims, raw)
 	}
@@ -214,10 +227,36 @@ func (v *GitHub) user(ctx context.Context, raw string, grant *github.Grant) (*To
 	}, claims), nil
 }
 
+// groups asks for the claim groups, nil if it isn't wanted. A token whose groups
+// can't be had is not one without groups: a policy may say `not claim groups`.
+func (v *GitHub) groups(ctx context.Context, raw string) (jsontext.Value, error) {
+	if len(v.config.Groups) == 0 {
+		return nil, nil
+	}
+	groups, err := v.client.Groups(ctx, raw)
+	status, _ := errors.AsType[*github.StatusError](err)
+	switch _, tooMany := errors.AsType[*github.TooManyError](err); {
+	case status != nil && status.Status == http.StatusUnauthorized:
+		return nil, invalid(Inactive, "GitHub answered 401")
+	case tooMany:
+		return nil, &UnavailableError{Err: fmt.Errorf("GitHub: %w", err)}
+	case err != nil:
+		return nil, failure(err)
+	}
+	groups = github.GroupsOf(groups, v.config.Groups)
+	if groups == nil {
+		groups = []string{}
+	}
+	return json.Marshal(groups)
+}
+
 // gitHubClaims returns the claims of a user. The subject is the number.
-func gitHubClaims(user *github.User) ([]byte, error) {
+func gitHubClaims(user *github.User, groups jsontext.Value) ([]byte, error) {
 	claims := maps.Clone(user.Profile)
 	claims["sub"] = jsontext.Value(strconv.Quote(user.ID))
+	if groups != nil {
+		claims["groups"] = groups
+	}
 	return json.Marshal(claims, json.Deterministic(true))
 }
 
@@ -270,6 +309,8 @@ func gitHubCure(e *github.StatusError) string {
 		return ": client_id or client_secret is wrong"
 	case e.RetryAfter > 0 || e.Status == http.StatusTooManyRequests:
 		return ": the rate of requests is limited"
+	case e.IsGroups() && e.Forbidden():
+		return ": groups needs a token with the scope read:org, or, of a GitHub App, the permission to read members"
 	case e.Status == http.StatusNotFound:
 		return ": is endpoint where the API is? For GitHub Enterprise Server it ends in /api/v3"
 	}

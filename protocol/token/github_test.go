@@ -1,6 +1,10 @@
 package token_test
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -279,6 +283,82 @@ func TestGitHubGivesUp(t *testing.T) {
 	for _, at := range []oauthtest.Endpoint{oauthtest.Introspection, oauthtest.Userinfo} {
 		checkGivesUp(t, oauthtest.Options{Personality: oauthtest.GitHub}, at, func(t *testing.T, srv *oauthtest.Server, client *http.Client) (token.Verifier, string) {
 			return newGitHub(t, srv, func(c *token.GitHubConfig) { c.Client = client }), ours(srv)
+		})
+	}
+}
+
+// Groups are asked for on request only, and are all there or the token can't be used
+// now.
+func TestGitHubGroups(t *testing.T) {
+	t.Parallel()
+	const all = `["acme","other","acme/maintainers","other/staff"]`
+	mine := map[string]any{
+		"sub": "octocat", "client_id": "front-door", "scope": "read:user read:org",
+		"orgs": []string{"Acme", "other"}, "teams": []string{"Acme/Maintainers", "other/staff"},
+	}
+	with := func(name string, value any) map[string]any {
+		claims := maps.Clone(mine)
+		claims[name] = value
+		return claims
+	}
+	many := make([]string, 1500)
+	for i := range many {
+		many[i] = fmt.Sprint("org", i)
+	}
+	for _, tc := range []struct {
+		name   string
+		of     []string
+		claims map[string]any
+		fault  oauthtest.Fault
+		want   string // empty: no such claim; else the claim, or the outcome
+		asked  int    // for groups
+		outage bool
+	}{
+		{"not wanted", nil, mine, nil, "", 0, false},
+		{"all", []string{"*"}, mine, nil, all, 2, false},
+		{"of one organization", []string{"ACME"}, mine, nil, `["acme","acme/maintainers"]`, 2, false},
+		{"of none", []string{"nobody"}, mine, nil, `[]`, 2, false},
+		{"no groups", []string{"*"}, with("orgs", []string{}), nil, `["acme/maintainers","other/staff"]`, 2, false},
+		{"without the scope", []string{"*"}, with("scope", "read:user"), nil, "unavailable", 1, false},
+		{"more than are read", []string{"*"}, with("orgs", many), nil, "unavailable", 10, false},
+		{"refused", []string{"*"}, mine, oauthtest.Status(403), "unavailable", 1, false},
+		{"not found", []string{"*"}, mine, oauthtest.Status(404), "unavailable", 1, false},
+		{"too many requests", []string{"*"}, mine, oauthtest.RetryAfter(30), "unavailable", 1, false},
+		{"away", []string{"*"}, mine, oauthtest.Status(502), "unavailable", 1, true},
+		{"closed", []string{"*"}, mine, oauthtest.Close(), "unavailable", 1, true},
+		{"a page", []string{"*"}, mine, oauthtest.Garbage(), "unavailable", 1, false},
+		{"revoked meanwhile", []string{"*"}, mine, oauthtest.Status(401), "inactive", 1, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			srv := newGitHubServer(t)
+			raw := srv.Opaque(tc.claims)
+			srv.SetFault(oauthtest.Groups, tc.fault)
+			v := newGitHub(t, srv, func(c *token.GitHubConfig) { c.Groups = tc.of })
+			tok, err := judge(t.Context(), v, raw)
+			unavailable, isUnavailable := errors.AsType[*token.UnavailableError](err)
+			inv, isInvalid := errors.AsType[*token.InvalidError](err)
+			switch {
+			case tc.want == "unavailable":
+				if !isUnavailable || unavailable.Outage != tc.outage {
+					t.Errorf("got %v, %v, want unavailable, an outage: %t", tok, err, tc.outage)
+				}
+			case tc.want == "inactive":
+				if !isInvalid || inv.Reason != token.Inactive {
+					t.Errorf("got %v, %v, want inactive", tok, err)
+				}
+			case err != nil:
+				t.Errorf("got %v", err)
+			default:
+				groups, there := tok.Claims()["groups"]
+				got, _ := json.Marshal(groups)
+				if there != (tc.want != "") || there && string(got) != tc.want {
+					t.Errorf("got groups %s, want %q", got, tc.want)
+				}
+			}
+			if got := srv.Count(oauthtest.Groups); got != tc.asked {
+				t.Errorf("asked %d times for groups, want %d", got, tc.asked)
+			}
 		})
 	}
 }
