@@ -87,6 +87,19 @@ func (want wantAnswer) check(t *testing.T, got answer, scopes string) {
 	}
 }
 
+// A token that another has signed under our issuer's name and key. Each may cause a
+// look at the issuer's keys, for which the next has to wait.
+func TestForeignSignature(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, issuer *oauthtest.Server) {
+		c := mustProvision(t, frontDoor(issuer.Issuer(), "scopes read write"))
+		foreign := issuer.Mint(nil, oauthtest.WithKey(issuer.NewKey("ES256", issuer.CurrentKey().ID)))
+		for _, method := range []string{"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "QUERY"} {
+			invalidToken.check(t, c.ask(method, "/mcp", bearer(foreign)...), "read write")
+		}
+	})
+}
+
 // The table of answers, whatever the method: a client's first request may be
 // any, and must get the challenge rather than what the server behind thinks of
 // the method.
@@ -144,7 +157,6 @@ func TestAnswers(t *testing.T) {
 		{"wrong audience", "/mcp", bearer(issuer.Mint(map[string]any{"aud": "https://mcp.example.com/other"})), invalidToken},
 		{"no audience", "/mcp", bearer(issuer.Mint(map[string]any{"aud": oauthtest.Absent})), invalidToken},
 		{"somebody else's", "/mcp", bearer(other.Mint(nil)), invalidToken},
-		{"somebody else's under our issuer's name", "/mcp", bearer(other.Mint(map[string]any{"iss": issuer.Issuer()}, oauthtest.WithHeader("kid", issuer.CurrentKey().ID))), invalidToken},
 		{"ID token", "/mcp", bearer(issuer.Mint(map[string]any{"nonce": "n", "at_hash": "h"}, oauthtest.WithHeader("typ", "JWT"))), invalidToken},
 		{"huge", "/mcp", bearer(strings.Repeat("a", 100_000)), invalidToken},
 		{"a scope is missing", "/mcp", bearer(issuer.Mint(map[string]any{"scope": "read"})), insufficientScope},
