@@ -100,6 +100,10 @@ func TestExplainCommandUsage(t *testing.T) {
 		{"no such resource", good, "x", []string{"--resource", "https://x.example.com"}, "only for"},
 		{"not a Caddyfile", "}", "x", nil, "adapting config"},
 		{"refused at provision", strings.Replace(good, "https://as", "http://as", 1), "x", nil, "issuer: not https"},
+		{
+			"metadata at the resource itself", strings.Replace(good, testResource, "https://mcp.example.com/.well-known/oauth-protected-resource", 1),
+			"x", nil, "give the resource another path",
+		},
 		{"an argument", good, "x", []string{"token"}, "unknown command"},
 		{"config from stdin", good, "x", []string{"--config", "-"}, "that is for the token"},
 	} {

@@ -59,9 +59,14 @@ func loadExplainers(config []byte, only string) ([]explainer, context.CancelFunc
 		}
 		e.findings, e.broken = layoutIn(ctx, config, e.Handler)
 		resources = append(resources, e.Resource)
-		if only == "" || resource.Same(only, e.Resource) {
-			list = append(list, e)
+		if only != "" && !resource.Same(only, e.Resource) {
+			continue
 		}
+		if e.isMetadata(e.request) || e.isLegacyMetadata(e.request) {
+			err = fmt.Errorf("metadata is served at %s itself, so no request needs a token there: give the resource another path", e.Resource)
+			return nil, nil, err
+		}
+		list = append(list, e)
 	}
 	switch {
 	case len(resources) == 0:
