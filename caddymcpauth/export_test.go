@@ -2,6 +2,7 @@ package caddymcpauth
 
 import (
 	"encoding/json"
+	"net/http"
 
 	"go.uber.org/zap/zapcore"
 
@@ -45,4 +46,9 @@ func NewTurns() judge.Turns { return newTurns() }
 func NewRecord(c *policy.Caller, m *mcp.Message, d policy.Decision) zapcore.ObjectMarshaler {
 	h := &Handler{Resource: "https://mcp.example.com/mcp"}
 	return h.newRecord(&judgedMessage{caller: c, message: m, decision: d})
+}
+
+// ReadBody reads the body of r, which may have so many bytes.
+func ReadBody(limit int64, r *http.Request) ([]byte, error) {
+	return (&Handler{Policy: Policy{MaxBody: limit}}).readBody(r)
 }

@@ -1,0 +1,262 @@
+package caddymcpauth_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth"
+)
+
+// seenRequest is what the server behind the door gets.
+type seenRequest struct {
+	body    string
+	length  int64
+	header  http.Header
+	trailer http.Header
+	chunked bool
+}
+
+// recorder is a server that keeps the last request.
+func recorder(seen *seenRequest) next {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		body, err := io.ReadAll(r.Body)
+		*seen = seenRequest{string(body), r.ContentLength, r.Header.Clone(), r.Trailer, len(r.TransferEncoding) > 0}
+		_, _ = io.WriteString(w, "served")
+		return err
+	}
+}
+
+func TestMessageContent(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	var seen seenRequest
+	s := serve(t, frontDoor(issuer.Issuer(), "tools get_*\nmax_body 1KiB"), recorder(&seen))
+	token := issuer.Mint(nil)
+	message := toolCall("get_x", `{ "a" : 1 }`)
+	for _, tc := range []struct {
+		name, method string
+		headers      []string
+		body         string
+		status       int
+	}{
+		{"JSON", "POST", []string{"Content-Type", "application/json"}, message, 200},
+		{"JSON in UTF-8", "POST", []string{"Content-Type", `Application/JSON; charset="UTF-8"`}, message, 200},
+		{"identity", "POST", []string{"Content-Type", "application/json", "Content-Encoding", "Identity"}, message, 200},
+		{"as large as may be", "POST", []string{"Content-Type", "application/json"}, message + strings.Repeat(" ", 1024-len(message)), 200},
+		{"GET", "GET", nil, "", 200},
+		{"DELETE", "DELETE", nil, "", 200},
+		{"HEAD", "HEAD", nil, "", 200},
+
+		{"no type", "POST", nil, message, 415},
+		{"text", "POST", []string{"Content-Type", "text/plain"}, message, 415},
+		{"a form", "POST", []string{"Content-Type", "application/x-www-form-urlencoded"}, message, 415},
+		{"JSON and something", "POST", []string{"Content-Type", "application/json-rpc"}, message, 415},
+		{"two types", "POST", []string{"Content-Type", "application/json", "Content-Type", "application/json"}, message, 415},
+		{"two types in one line", "POST", []string{"Content-Type", "application/json, text/plain"}, message, 415},
+		{"UTF-16", "POST", []string{"Content-Type", "application/json; charset=utf-16"}, message, 415},
+		{"UTF-7", "POST", []string{"Content-Type", "application/json; charset=utf-7"}, message, 415},
+		{"two charsets", "POST", []string{"Content-Type", "application/json; charset=utf-8; charset=utf-16"}, message, 415},
+		{"compressed", "POST", []string{"Content-Type", "application/json", "Content-Encoding", "gzip"}, message, 415},
+		{"compressed twice", "POST", []string{"Content-Type", "application/json", "Content-Encoding", "identity, gzip"}, message, 415},
+		{"compressed in a second line", "POST", []string{"Content-Type", "application/json", "Content-Encoding", "identity", "Content-Encoding", "br"}, message, 415},
+		{"too large", "POST", []string{"Content-Type", "application/json"}, message + strings.Repeat(" ", 1025-len(message)), 413},
+		{"nothing", "POST", []string{"Content-Type", "application/json"}, "", 400},
+		{"header and body disagree", "POST", []string{"Content-Type", "application/json", "Mcp-Name", "other"}, message, 400},
+		{"GET with a body", "GET", []string{"Content-Type", "application/json"}, message, 400},
+		{"HEAD with a body", "HEAD", []string{"Content-Type", "application/json"}, message, 400},
+		{"DELETE with a body", "DELETE", []string{"Content-Type", "application/json"}, message, 400},
+		{"PUT", "PUT", []string{"Content-Type", "application/json"}, message, 405},
+		{"PATCH", "PATCH", []string{"Content-Type", "application/json"}, message, 405},
+		{"QUERY", "QUERY", []string{"Content-Type", "application/json"}, message, 405},
+		{"post", "post", []string{"Content-Type", "application/json"}, message, 405},
+		{"OPTIONS", "OPTIONS", nil, "", 405},
+		{"TRACE", "TRACE", nil, "", 405},
+	} {
+		seen = seenRequest{}
+		var body io.Reader
+		if tc.body != "" {
+			body = strings.NewReader(tc.body)
+		}
+		got := s.send(t, tc.method, "/mcp", body, append(tc.headers, bearer(token)...)...)
+		if got.StatusCode != tc.status {
+			t.Errorf("%s: got %d %s, want %d", tc.name, got.StatusCode, got.body, tc.status)
+		}
+		if tc.status == 200 && (seen.body != tc.body || seen.length != int64(len(tc.body))) {
+			t.Errorf("%s: the server got %d bytes, %q", tc.name, seen.length, seen.body)
+		}
+		if tc.status != 200 && seen.header != nil {
+			t.Errorf("%s: the server got the request", tc.name)
+		}
+		if allow := got.Header.Get("Allow"); (tc.status == 405) != (allow != "") {
+			t.Errorf("%s: got Allow %q", tc.name, allow)
+		}
+	}
+}
+
+// A message is handed on as one whose length is known, without what could make
+// another of it. It comes in bytes, with trailers.
+func TestMessageIsHandedOn(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	var seen seenRequest
+	s := serve(t, frontDoor(issuer.Issuer(), "tools get_*"), recorder(&seen))
+	message := toolCall("get_x", `{"a":1}`)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(testPatience))
+	fmt.Fprintf(conn, "POST /mcp HTTP/1.1\r\nHost: mcp.example.com\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nTrailer: X-After\r\n"+
+		"X-HTTP-Method-Override: DELETE\r\nX_Http_Method: PUT\r\nX-Method-Override: GET\r\nMcp_Name: debug_x\r\nMcp.Method: x\r\nContent_Type: text/plain\r\nContent_Length: 3\r\nX-Kept: yes\r\n"+
+		"Connection: Upgrade, keep-alive\r\nUpgrade: websocket\r\n\r\n", issuer.Mint(nil))
+	for i := range message {
+		fmt.Fprintf(conn, "1\r\n%s\r\n", message[i:i+1])
+	}
+	fmt.Fprint(conn, "0\r\nX-After: x\r\nMcp-Name: x\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || resp.StatusCode != 200 {
+		t.Fatalf("got %v, %v", resp, err)
+	}
+	if seen.body != message || seen.length != int64(len(message)) || seen.chunked || len(seen.trailer) > 0 {
+		t.Errorf("got %+v", seen)
+	}
+	for name := range seen.header {
+		if !slices.Contains([]string{"Content-Type", "Content-Length", "X-Kept", "Connection"}, name) {
+			t.Errorf("%s is handed on: %q", name, seen.header[name])
+		}
+	}
+	if seen.header.Get("Content-Type") != "application/json" || seen.header.Get("X-Kept") != "yes" || strings.Contains(strings.ToLower(seen.header.Get("Connection")), "upgrade") {
+		t.Errorf("got %v", seen.header)
+	}
+}
+
+// Without a rule about messages nothing is read or refused.
+func TestNoRulesNoBody(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	for options, status := range map[string]int{"": 200, "require claim groups acme": 200, "tools x": 415} {
+		read := false
+		s := serve(t, frontDoor(issuer.Issuer(), options), func(w http.ResponseWriter, r *http.Request) error {
+			body, err := io.ReadAll(r.Body)
+			read = string(body) == "anything"
+			return err
+		})
+		got := s.send(t, "POST", "/mcp", strings.NewReader("anything"), append([]string{"X-HTTP-Method-Override", "PUT"}, bearer(issuer.Mint(map[string]any{"groups": []string{"acme"}}))...)...)
+		if got.StatusCode != status || read != (status == 200) {
+			t.Errorf("%q: got %d %s, read by the server: %t", options, got.StatusCode, got.body, read)
+		}
+	}
+}
+
+// A body is read only behind a good token.
+func TestNoTokenNoBody(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	s := serve(t, frontDoor(issuer.Issuer(), "tools x"), nil)
+	for token, status := range map[string]string{"": "401", "Authorization: Bearer x\r\n": "401"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(testPatience))
+		fmt.Fprintf(conn, "POST /mcp HTTP/1.1\r\nHost: mcp.example.com\r\n%sContent-Type: application/json\r\nContent-Length: 4000000\r\n\r\n", token)
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		if err != nil || !strings.Contains(line, status) {
+			t.Errorf("got %q, %v, want %s", line, err, status)
+		}
+	}
+}
+
+// stalled is a body of which a kilobyte arrives, and then nothing.
+type stalled struct {
+	left int
+	at   chan<- struct{}
+	end  <-chan struct{}
+}
+
+var errGone = errors.New("the client is gone")
+
+func (s *stalled) Read(p []byte) (int, error) {
+	if s.left == 0 {
+		s.at <- struct{}{}
+		<-s.end
+		return 0, errGone
+	}
+	n := min(len(p), s.left)
+	s.left -= n
+	return n, nil
+}
+
+func (s *stalled) Close() error { return nil }
+
+// Uploads that stop hold memory for what has arrived, not for what was announced.
+func TestStalledUploads(t *testing.T) {
+	const uploads = 200
+	for _, length := range []int64{4 << 20, -1} {
+		var before, during runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		at, end := make(chan struct{}), make(chan struct{})
+		var wg sync.WaitGroup
+		for range uploads {
+			wg.Go(func() {
+				r := &http.Request{ContentLength: length, Body: &stalled{1 << 10, at, end}}
+				if _, err := caddymcpauth.ReadBody(4<<20, r); !errors.Is(err, errGone) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		for range uploads {
+			<-at
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&during)
+		if held := int64(during.HeapAlloc) - int64(before.HeapAlloc); held > 20<<20 {
+			t.Errorf("length %d: %d uploads hold %d bytes", length, uploads, held)
+		}
+		close(end)
+		wg.Wait()
+	}
+}
+
+// Whatever is announced and however it arrives, the body is what was sent.
+func TestReadBody(t *testing.T) {
+	t.Parallel()
+	const limit = 100_000
+	for _, size := range []int{0, 1, 2047, 2048, 2049, 8192, 99_999, limit, limit + 1, 3 * limit} {
+		sent := strings.Repeat("x", size)
+		for name, body := range map[string]io.Reader{
+			"at once":  strings.NewReader(sent),
+			"in bytes": iotest.OneByteReader(strings.NewReader(sent)),
+		} {
+			for _, length := range []int64{int64(size), -1} {
+				got, err := caddymcpauth.ReadBody(limit, &http.Request{ContentLength: length, Body: io.NopCloser(body)})
+				if size > limit {
+					if err == nil {
+						t.Errorf("%d bytes %s, length %d: got no error", size, name, length)
+					}
+				} else if err != nil || string(got) != sent {
+					t.Errorf("%d bytes %s, length %d: got %d bytes, %v", size, name, length, len(got), err)
+				}
+				body = strings.NewReader(sent)
+			}
+		}
+	}
+	_, err := caddymcpauth.ReadBody(limit, &http.Request{ContentLength: -1, Body: http.MaxBytesReader(nil, io.NopCloser(strings.NewReader("abc")), 2)})
+	if err == nil || !strings.Contains(err.Error(), "max_body") {
+		t.Errorf("over another limit: got %v", err)
+	}
+}
