@@ -38,6 +38,7 @@ func (s *signIn) wish() upstream.Wish {
 	var wish upstream.Wish
 	if a := s.Authorization; a != nil {
 		wish.LoginHint = a.LoginHint
+		wish.MaxAge = a.MaxAge
 		switch {
 		case a.Prompts("login") || a.MaxAge != nil:
 			wish.Prompt = "login"
@@ -47,7 +48,7 @@ func (s *signIn) wish() upstream.Wish {
 	}
 	if s.Switch {
 		// The hint may name the account that the user doesn't want.
-		wish = upstream.Wish{Prompt: "select_account"}
+		wish = upstream.Wish{Prompt: "select_account", MaxAge: wish.MaxAge}
 	}
 	return wish
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -249,20 +250,20 @@ func TestWish(t *testing.T) {
 		"nothing":        {nil, upstream.Wish{}},
 		"a hint":         {[]string{"login_hint", "ada@example.com"}, upstream.Wish{LoginHint: "ada@example.com"}},
 		"a sign-in":      {[]string{"prompt", "login"}, upstream.Wish{Prompt: "login"}},
-		"a recent one":   {[]string{"max_age", "60"}, upstream.Wish{Prompt: "login"}},
+		"a recent one":   {[]string{"max_age", "60"}, upstream.Wish{Prompt: "login", MaxAge: new(int64(60))}},
 		"a choice":       {[]string{"prompt", "select_account", "login_hint", "ada"}, upstream.Wish{LoginHint: "ada", Prompt: "select_account"}},
 		"only a consent": {[]string{"prompt", "consent"}, upstream.Wish{}},
 	} {
 		p := s.person()
 		p.get(p.get(request("desk", "https://desk.example/callback", tt.fields...)).link(upstreamPath + "first"))
-		if provider.wish != tt.want {
+		if !reflect.DeepEqual(provider.wish, tt.want) {
 			t.Errorf("%s: got %+v, want %+v", name, provider.wish, tt.want)
 		}
 	}
 	p := s.person()
 	page := p.get(request("desk", "https://desk.example/callback", "login_hint", "ada")).signIn("ada").press("decision", "switch")
 	p.get(page.link(upstreamPath + "first"))
-	if want := (upstream.Wish{Prompt: "select_account"}); provider.wish != want {
+	if want := (upstream.Wish{Prompt: "select_account"}); !reflect.DeepEqual(provider.wish, want) {
 		t.Errorf("another account: got %+v, want %+v", provider.wish, want)
 	}
 }

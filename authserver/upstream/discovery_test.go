@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -173,54 +172,52 @@ func TestEndpointsRefused(t *testing.T) {
 	}
 }
 
+// Stale metadata is refreshed in the background. While the provider is down, it stays
+// in use for a day.
 func TestMetadataKeptAndRefreshed(t *testing.T) {
 	t.Parallel()
-	f := newOP(t)
-	var now atomic.Pointer[time.Time]
-	start := time.Now()
-	at := func(d time.Duration) { later := start.Add(d); now.Store(&later) }
-	at(0)
-	o := f.oidc(t, func(c *upstream.OIDCConfig) { c.Now = func() time.Time { return *now.Load() } })
-	begin := func() string {
-		t.Helper()
-		address, _, err := o.Begin(t.Context(), redirectURI, upstream.Wish{})
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		f := prepareOP(t, "https://op.example")
+		o := f.oidc(t, nil)
+		start := time.Now()
+		good := f.handlers[discoveryPath]
+		down := func() { f.handle(discoveryPath, answer(http.StatusBadGateway, "text/plain", "sesame")) }
+		moved := func(path string) func() {
+			return func() { f.change(func() { f.metadata["authorization_endpoint"] = f.issuer + path }) }
 		}
-		path, _, _ := strings.Cut(strings.TrimPrefix(address, f.issuer), "?")
-		return path
-	}
-	good := f.handlers[discoveryPath]
-	for _, step := range []struct {
-		name  string
-		after time.Duration
-		do    func()
-		path  string
-		count int
-	}{
-		{"first", 0, func() {}, "/authorize", 1},
-		{"changed, but fresh", time.Hour - time.Second, func() {
-			f.change(func() { f.metadata["authorization_endpoint"] = f.issuer + "/authorize2" })
-		}, "/authorize", 1},
-		{"an hour old", time.Hour, func() {}, "/authorize2", 2},
-		{"fresh again", 2*time.Hour - time.Second, func() {}, "/authorize2", 2},
-		{"down", 2 * time.Hour, func() { f.handle(discoveryPath, answer(http.StatusBadGateway, "text/plain", "sesame")) }, "/authorize2", 3},
-		{"down just now", 2*time.Hour + 5*time.Second - 1, func() {}, "/authorize2", 3},
-		{"still down", 2*time.Hour + 5*time.Second, func() {}, "/authorize2", 4},
-		{"back", 3 * time.Hour, func() {
-			f.change(func() { f.metadata["authorization_endpoint"] = f.issuer + "/authorize3" })
-			f.handle(discoveryPath, good)
-		}, "/authorize3", 5},
-	} {
-		step.do()
-		at(step.after)
-		if got := begin(); got != step.path {
-			t.Errorf("%s: got %s, want %s", step.name, got, step.path)
+		for _, step := range []struct {
+			name  string
+			after time.Duration
+			do    func()
+			path  string // empty: unavailable
+			count int
+		}{
+			{"first", 0, func() {}, "/authorize", 1},
+			{"changed, but fresh", time.Hour - time.Second, moved("/authorize2"), "/authorize", 1},
+			{"an hour old", time.Hour, func() {}, "/authorize2", 2},
+			{"fresh again", 2*time.Hour - time.Second, func() {}, "/authorize2", 2},
+			{"down", 2 * time.Hour, down, "/authorize2", 3},
+			{"down just now", 2*time.Hour + time.Second - 1, func() {}, "/authorize2", 3},
+			{"still down", 2*time.Hour + time.Second, func() {}, "/authorize2", 4},
+			{"back", 3 * time.Hour, func() { moved("/authorize3")(); f.handle(discoveryPath, good) }, "/authorize3", 5},
+			{"down for almost a day", 27*time.Hour - time.Second, down, "/authorize3", 6},
+			{"down for a day", 27 * time.Hour, func() {}, "", 7},
+			{"back again", 28 * time.Hour, func() { f.handle(discoveryPath, good) }, "/authorize3", 8},
+		} {
+			step.do()
+			time.Sleep(step.after - time.Since(start))
+			_, _, _ = o.Begin(t.Context(), redirectURI, upstream.Wish{}) // begins to refresh
+			synctest.Wait()
+			address, _, err := o.Begin(t.Context(), redirectURI, upstream.Wish{})
+			path, _, _ := strings.Cut(strings.TrimPrefix(address, f.issuer), "?")
+			if path != step.path || (err == nil) != (step.path != "") {
+				t.Errorf("%s: got %q, %v, want %q", step.name, path, err, step.path)
+			}
+			if got := f.count(discoveryPath); got != step.count {
+				t.Errorf("%s: got %d discoveries, want %d", step.name, got, step.count)
+			}
 		}
-		if got := f.count(discoveryPath); got != step.count {
-			t.Errorf("%s: got %d discoveries, want %d", step.name, got, step.count)
-		}
-	}
+	})
 }
 
 func TestOneDiscoveryForMany(t *testing.T) {

@@ -4,9 +4,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -198,19 +201,22 @@ func TestKeys(t *testing.T) {
 	t.Parallel()
 	t.Run("a new key is fetched, a known one is not", func(t *testing.T) {
 		t.Parallel()
-		f := newOP(t)
-		o := f.oidc(t, nil)
-		for i, want := range []int{1, 1, 2} {
-			if i == 2 {
-				f.change(func() { f.key, f.kid = newKey(t), "2" })
+		synctest.Test(t, func(t *testing.T) {
+			f := prepareOP(t, "https://op.example")
+			o := f.oidc(t, nil)
+			for i, want := range []int{1, 1, 2} {
+				time.Sleep(time.Minute)
+				if i == 2 {
+					f.change(func() { f.key, f.kid = newKey(t), "2" })
+				}
+				if _, err := f.signIn(t, o, nil); err != nil {
+					t.Fatalf("sign-in %d: %v", i, err)
+				}
+				if got := f.count(jwksPath); got != want {
+					t.Errorf("sign-in %d: got %d fetches of the keys, want %d", i, got, want)
+				}
 			}
-			if _, err := f.signIn(t, o, nil); err != nil {
-				t.Fatalf("sign-in %d: %v", i, err)
-			}
-			if got := f.count(jwksPath); got != want {
-				t.Errorf("sign-in %d: got %d fetches of the keys, want %d", i, got, want)
-			}
-		}
+		})
 	})
 	for name, handler := range map[string]http.HandlerFunc{
 		"500":        answer(http.StatusInternalServerError, "text/plain", "sesame"),
@@ -220,7 +226,8 @@ func TestKeys(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newOP(t)
-			o := f.oidc(t, nil)
+			now := time.Now()
+			o := f.oidc(t, func(c *upstream.OIDCConfig) { c.Now = func() time.Time { return now } })
 			good := f.handlers[jwksPath]
 			f.handle(jwksPath, handler)
 			id, err := f.signIn(t, o, nil)
@@ -229,9 +236,51 @@ func TestKeys(t *testing.T) {
 				t.Errorf("got %q, want the status in it", err)
 			}
 			f.handle(jwksPath, good)
+			now = now.Add(time.Second)
 			if _, err := f.signIn(t, o, nil); err != nil {
 				t.Errorf("got %v after the keys came back, want none", err)
 			}
 		})
+	}
+}
+
+// What the provider says of the time of the sign-in is checked if max_age was sent.
+func TestAuthTime(t *testing.T) {
+	t.Parallel()
+	ago := func(d time.Duration) any { return time.Now().Add(-d).Unix() }
+	for _, test := range []struct {
+		name   string
+		maxAge *int64
+		claim  any
+		want   string
+	}{
+		{"not asked for", nil, nil, "none"},
+		{"not asked for, long ago", nil, ago(48 * time.Hour), "none"},
+		{"just now", new(int64(600)), ago(0), "none"},
+		{"within max_age", new(int64(600)), ago(9 * time.Minute), "none"},
+		{"a clock that differs a little", new(int64(0)), ago(30 * time.Second), "none"},
+		{"a fraction", new(int64(600)), float64(time.Now().Unix()) + 0.5, "none"},
+		{"older than max_age", new(int64(600)), ago(12 * time.Minute), "invalid"},
+		{"older than now", new(int64(0)), ago(2 * time.Minute), "invalid"},
+		{"in the future", new(int64(600)), ago(-2 * time.Minute), "invalid"},
+		{"missing", new(int64(600)), nil, "invalid"},
+		{"a text", new(int64(600)), "1795176300", "invalid"},
+		{"true", new(int64(600)), true, "invalid"},
+	} {
+		f := newOP(t)
+		f.claims = map[string]any{"auth_time": test.claim}
+		o := f.oidc(t, nil)
+		address, p, err := o.Begin(t.Context(), redirectURI, upstream.Wish{MaxAge: test.maxAge})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, sent := f.authorize(t, address)["max_age"]
+		if sent != (test.maxAge != nil) || sent && got[0] != strconv.FormatInt(*test.maxAge, 10) {
+			t.Errorf("%s: got max_age=%q sent %t", test.name, got, sent)
+		}
+		id, err := o.Finish(t.Context(), redirectURI, p, url.Values{"state": {p.State}, "code": {code}})
+		if got := kind(err); got != test.want || (id.Subject != "") != (test.want == "none") {
+			t.Errorf("%s: got %q, %s (%v), want %s", test.name, id.Subject, got, err, test.want)
+		}
 	}
 }

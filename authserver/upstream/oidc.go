@@ -7,13 +7,14 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"sync"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
-	"golang.org/x/sync/singleflight"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
@@ -40,71 +41,25 @@ type OIDCConfig struct {
 type OIDC struct {
 	config OIDCConfig
 	client *http.Client
-	flight singleflight.Group
-
-	mu       sync.Mutex
-	provider *provider
-	// failed is the error of the last discovery, at failedAt; nil if it
-	// succeeded.
-	failed   error
-	failedAt time.Time
+	// issuer has the metadata and the keys. While the provider is unavailable, they
+	// stay in use for a day.
+	issuer *discovery.Issuer
 }
 
-// provider is the provider's metadata.
-type provider struct {
-	*oidc.Provider
-	asOf  time.Time
-	keys  *keySet
-	extra struct {
-		AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
-		SendsIss    bool     `json:"authorization_response_iss_parameter_supported"`
-		UserInfo    string   `json:"userinfo_endpoint"`
-		JWKS        string   `json:"jwks_uri"`
-	}
-}
-
-// check returns an error if the metadata has an address that the client secret, a
-// code, or the browser must not be sent to. go-oidc doesn't check this.
-func (p *provider) check() error {
-	for _, endpoint := range []struct{ name, address string }{
-		{"authorization_endpoint", p.Endpoint().AuthURL},
-		{"token_endpoint", p.Endpoint().TokenURL},
-		{"jwks_uri", p.extra.JWKS},
-		{"userinfo_endpoint", p.extra.UserInfo},
-	} {
-		if endpoint.name == "userinfo_endpoint" && endpoint.address == "" {
+// checkMetadata returns an error if the metadata would send the client secret, a
+// code, or the browser to an address that they must not go to.
+func checkMetadata(m *discovery.Metadata) error {
+	for _, name := range []string{"authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"} {
+		address := m.Text(name)
+		if name == "userinfo_endpoint" && address == "" {
 			continue // optional
 		}
-		if web.CheckAddress(endpoint.address) != nil {
-			return fmt.Errorf("its %s is not an https URL", endpoint.name)
+		if web.CheckAddress(address) != nil {
+			return fmt.Errorf("its %s is not an https URL", name)
 		}
 	}
 	return nil
 }
-
-// discoveryError returns the part of an error of go-oidc's discovery that may be
-// logged. The error itself may contain the body.
-func discoveryError(err error) error {
-	if answered, ok := errors.AsType[*statusError](err); ok {
-		return fmt.Errorf("its metadata can't be fetched: %w", answered)
-	}
-	if _, ok := errors.AsType[*url.Error](err); ok {
-		return err
-	}
-	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok {
-		return fmt.Errorf("its metadata is for the issuer %.100q", mismatch.Discovered)
-	}
-	return errors.New("its metadata can't be read")
-}
-
-const (
-	// metadataFresh is how long a provider's metadata is used before it is
-	// fetched again.
-	metadataFresh = time.Hour
-	// failureFresh is how long a provider is not asked again after a failure. It
-	// may hang, and users would wait for it one after another.
-	failureFresh = 5 * time.Second
-)
 
 // NewOIDC returns a provider for config. It sends no request.
 func NewOIDC(config OIDCConfig) (*OIDC, error) {
@@ -130,7 +85,19 @@ func NewOIDC(config OIDCConfig) (*OIDC, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &OIDC{config: config, client: newClient(config.Client)}, nil
+	client := newClient(config.Client)
+	issuer, err := discovery.New(discovery.Config{
+		Issuer: config.Issuer,
+		// OpenID Connect Discovery 1.0, section 4.
+		Location: strings.TrimSuffix(config.Issuer, "/") + "/.well-known/openid-configuration",
+		Validate: checkMetadata,
+		Client:   client,
+		Now:      config.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &OIDC{config: config, client: client, issuer: issuer}, nil
 }
 
 // Label implements [Provider].
@@ -139,70 +106,15 @@ func (o *OIDC) Label() string { return o.config.Label }
 // Source implements [Provider].
 func (o *OIDC) Source() []string { return []string{"oidc", o.config.Issuer, o.config.ClientID} }
 
-// discover returns the provider's metadata, fetched when it is first needed. If
-// it can't be fetched again, the previous metadata is used.
-func (o *OIDC) discover(ctx context.Context) (*provider, error) {
-	o.mu.Lock()
-	known, failed, now := o.provider, o.failed, o.config.Now()
-	recently := failed != nil && now.Before(o.failedAt.Add(failureFresh))
-	o.mu.Unlock()
-	switch {
-	case known != nil && (recently || now.Before(known.asOf.Add(metadataFresh))):
-		return known, nil
-	case recently:
-		return nil, unavailable(failed)
+func (o *OIDC) oauth(m *discovery.Metadata, redirectURI string) *oauth2.Config {
+	endpoint := oauth2.Endpoint{
+		AuthURL:  m.Text("authorization_endpoint"),
+		TokenURL: m.Text("token_endpoint"),
+		// Chosen here: x/oauth2 would try both with the user's code.
+		AuthStyle: oauth2.AuthStyleInHeader,
 	}
-	flight := o.flight.DoChan("", func() (any, error) {
-		p, err := o.fetch()
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		if o.failed = err; err != nil {
-			o.failedAt = o.config.Now()
-			return nil, err
-		}
-		o.provider = p
-		return p, nil
-	})
-	var err error
-	select {
-	case result := <-flight:
-		if err = result.Err; err == nil {
-			return result.Val.(*provider), nil
-		}
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
-	if known != nil {
-		return known, nil
-	}
-	return nil, unavailable(err)
-}
-
-// fetch fetches the provider's metadata.
-func (o *OIDC) fetch() (*provider, error) {
-	p := &provider{asOf: o.config.Now()}
-	var err error
-	client := *o.client
-	client.Transport = okTransport{client.Transport}
-	// Those who wait for this share it, so it must not end with one of them. The
-	// client has a timeout.
-	p.Provider, err = oidc.NewProvider(oidc.ClientContext(context.Background(), &client), o.config.Issuer)
-	if err != nil {
-		return nil, discoveryError(err)
-	}
-	if err := p.Claims(&p.extra); err != nil {
-		return nil, discoveryError(err)
-	}
-	p.keys = &keySet{client: o.client, address: p.extra.JWKS}
-	return p, p.check()
-}
-
-func (o *OIDC) oauth(p *provider, redirectURI string) *oauth2.Config {
-	endpoint := p.Endpoint()
-	// The style is chosen by the metadata. By default, x/oauth2 would find it out
-	// by trying, with the user's code.
-	endpoint.AuthStyle = oauth2.AuthStyleInHeader
-	if methods := p.extra.AuthMethods; len(methods) > 0 && !slices.Contains(methods, "client_secret_basic") && slices.Contains(methods, "client_secret_post") {
+	methods, _ := m.List("token_endpoint_auth_methods_supported")
+	if len(methods) > 0 && !slices.Contains(methods, "client_secret_basic") && slices.Contains(methods, "client_secret_post") {
 		endpoint.AuthStyle = oauth2.AuthStyleInParams
 	}
 	return &oauth2.Config{
@@ -216,28 +128,34 @@ func (o *OIDC) oauth(p *provider, redirectURI string) *oauth2.Config {
 
 // Begin implements [Provider].
 func (o *OIDC) Begin(ctx context.Context, redirectURI string, wish Wish) (string, Pending, error) {
-	provider, err := o.discover(ctx)
+	m, err := o.issuer.Metadata(ctx)
 	if err != nil {
 		return "", Pending{}, err
 	}
 	p, challenge := begin()
 	p.Nonce = oauth2.GenerateVerifier()
-	return o.oauth(provider, redirectURI).AuthCodeURL(p.State, append(wish.options("login_hint"), challenge, oidc.Nonce(p.Nonce))...), p, nil
+	options := append(wish.options("login_hint"), challenge, oidc.Nonce(p.Nonce))
+	if wish.MaxAge != nil {
+		options = append(options, oauth2.SetAuthURLParam("max_age", strconv.FormatInt(*wish.MaxAge, 10)))
+		p.SignedInSince = new(o.config.Now().Unix() - *wish.MaxAge)
+	}
+	return o.oauth(m, redirectURI).AuthCodeURL(p.State, options...), p, nil
 }
 
 // Finish implements [Provider].
 func (o *OIDC) Finish(ctx context.Context, redirectURI string, p Pending, callback url.Values) (Identity, error) {
-	ctx, cancel := context.WithTimeout(oidc.ClientContext(ctx, o.client), timeout)
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, o.client), timeout)
 	defer cancel()
-	provider, err := o.discover(ctx)
+	m, err := o.issuer.Metadata(ctx)
 	if err != nil {
 		return Identity{}, err
 	}
-	code, err := checkCallback(p, callback, o.config.Issuer, provider.extra.SendsIss)
+	promised := m.Fields()["authorization_response_iss_parameter_supported"] == true
+	code, err := checkCallback(p, callback, o.config.Issuer, promised)
 	if err != nil {
 		return Identity{}, err
 	}
-	tokens, err := exchange(ctx, o.oauth(provider, redirectURI), p, code)
+	tokens, err := exchange(ctx, o.oauth(m, redirectURI), p, code)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -245,17 +163,9 @@ func (o *OIDC) Finish(ctx context.Context, redirectURI string, p Pending, callba
 	if raw == "" {
 		return Identity{}, invalid("there is no ID token")
 	}
-	config := &oidc.Config{ClientID: o.config.ClientID, Now: o.config.Now}
-	for _, algorithm := range algorithms {
-		config.SupportedSigningAlgs = append(config.SupportedSigningAlgs, string(algorithm))
-	}
-	signature := &signature{keys: provider.keys}
-	id, err := oidc.NewVerifier(o.config.Issuer, signature, config).Verify(ctx, raw)
-	if signature.unavailable != nil {
-		return Identity{}, unavailable(signature.unavailable)
-	}
+	id, err := o.verify(ctx, raw)
 	if err != nil {
-		return Identity{}, &InvalidError{fmt.Errorf("verifying the ID token: %w", err)}
+		return Identity{}, err
 	}
 	if id.Nonce == "" || id.Nonce != p.Nonce || id.Subject == "" {
 		return Identity{}, invalid("the ID token is not for this sign-in")
@@ -264,40 +174,49 @@ func (o *OIDC) Finish(ctx context.Context, redirectURI string, p Pending, callba
 	if err := id.Claims(&claims); err != nil {
 		return Identity{}, &InvalidError{fmt.Errorf("reading the ID token: %w", err)}
 	}
-	o.addUserInfo(ctx, provider, tokens, claims)
+	if err := checkAuthTime(p, claims["auth_time"], o.config.Now()); err != nil {
+		return Identity{}, err
+	}
+	o.addUserInfo(ctx, m.Text("userinfo_endpoint"), tokens.AccessToken, claims)
 	return identity(id.Subject, claims), nil
 }
 
-// addUserInfo adds claims that the ID token doesn't have. Many providers return
-// them only at the userinfo endpoint (OpenID Connect Core, section 5.4). If that
-// fails, the sign-in still succeeds, but rules about these claims don't match.
-func (o *OIDC) addUserInfo(ctx context.Context, p *provider, tokens *oauth2.Token, claims map[string]any) {
-	if p.extra.UserInfo == "" || claims["email"] != nil && claims["name"] != nil {
-		return
+// verify verifies an ID token (OpenID Connect Core 1.0, section 3.1.3.7).
+func (o *OIDC) verify(ctx context.Context, raw string) (*oidc.IDToken, error) {
+	set := &keySet{source: o.issuer, now: o.config.Now}
+	id, err := oidc.NewVerifier(o.config.Issuer, set, &oidc.Config{
+		ClientID:             o.config.ClientID,
+		SupportedSigningAlgs: signingAlgs,
+		Now:                  o.config.Now,
+	}).Verify(ctx, raw)
+	switch {
+	case set.err != nil:
+		return nil, set.err
+	case err != nil:
+		return nil, &InvalidError{fmt.Errorf("verifying the ID token: %w", err)}
 	}
-	info, err := p.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
-	if err != nil || info.Subject != claims["sub"] { // section 5.3.2
-		return
+	return id, nil
+}
+
+// authTimeLeeway is how much the provider's clock may differ from ours.
+const authTimeLeeway = time.Minute
+
+// checkAuthTime checks when the user signed in, if max_age was sent (OpenID Connect
+// Core 1.0, section 3.1.3.7, rule 13). A provider that got max_age must send
+// auth_time (section 2). Without it nothing is known, so the sign-in is refused.
+func checkAuthTime(p Pending, claim any, now time.Time) error {
+	if p.SignedInSince == nil {
+		return nil
 	}
-	more := make(map[string]any)
-	if info.Claims(&more) != nil {
-		return
+	seconds, ok := claim.(float64)
+	if !ok {
+		return invalid("the ID token doesn't say when the user signed in, although max_age was sent")
 	}
-	// email_verified is about the email in the same document, not about one in
-	// the other document.
-	mine, _ := claims["email"].(string)
-	theirs, _ := more["email"].(string)
-	if claims["email"] == nil {
-		delete(claims, "email")
-		delete(claims, "email_verified")
-	} else if mine != theirs {
-		delete(more, "email_verified")
+	leeway := authTimeLeeway.Seconds()
+	if seconds < float64(*p.SignedInSince)-leeway || seconds > float64(now.Unix())+leeway {
+		return invalid("the user's sign-in at the upstream is older than max_age, or in the future")
 	}
-	for name, value := range more {
-		if _, known := claims[name]; !known {
-			claims[name] = value
-		}
-	}
+	return nil
 }
 
 func identity(subject string, claims map[string]any) Identity {

@@ -44,6 +44,9 @@ type Pending struct {
 	State    string `json:"s"`
 	Nonce    string `json:"n,omitempty"`
 	Verifier string `json:"v"`
+	// SignedInSince is the earliest time at which the user may have signed in, in
+	// seconds since the epoch; nil if the time doesn't matter.
+	SignedInSince *int64 `json:"a,omitempty"`
 }
 
 // Wish is what else is requested of the upstream. The upstream may ignore it.
@@ -51,6 +54,9 @@ type Wish struct {
 	// LoginHint is the expected user (OpenID Connect Core 1.0, section 3.1.2.1).
 	// May be empty.
 	LoginHint string
+	// MaxAge is how long ago the user may have signed in there, in seconds; nil if
+	// it doesn't matter. An OpenID provider has to comply, GitHub can't.
+	MaxAge *int64
 	// Prompt is login or select_account, so that the upstream asks the user in
 	// any case. May be empty.
 	Prompt string

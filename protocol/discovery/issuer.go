@@ -61,6 +61,10 @@ type Config struct {
 	// that is set here is used without fetching any metadata.
 	Metadata map[string]any
 
+	// Validate, if not nil, is given fetched metadata, corrected by hand. Its error
+	// makes the metadata unusable, as if it could not be fetched.
+	Validate func(*Metadata) error
+
 	// Client talks to the authorization server. Nil means
 	// [outbound.NewClient].
 	Client *http.Client
@@ -228,6 +232,11 @@ func (iss *Issuer) fetchMetadata(ctx context.Context) (_ *Metadata, _ time.Durat
 		return nil, 0, err
 	}
 	maps.Copy(m.fields, iss.config.Metadata)
+	if validate := iss.config.Validate; validate != nil {
+		if err := validate(m); err != nil {
+			return nil, 0, err
+		}
+	}
 	if tell := iss.config.OnMetadata; tell != nil && (iss.lastReported == nil || !iss.lastReported.equal(m)) {
 		iss.lastReported = m
 		tell(m)

@@ -124,7 +124,7 @@ func parseMetadata(body []byte, issuer string) (*Metadata, error) {
 		// AD FS names what its access tokens have as iss apart.
 		return m, nil
 	case issuer != "" && found != issuer:
-		return nil, fmt.Errorf("the metadata names the issuer %q, but %q is configured: the two must be exactly the same, including a slash at the end", found, issuer)
+		return nil, fmt.Errorf("the metadata names the issuer %s, but %q is configured: the two must be exactly the same, including a slash at the end", Quote(found), issuer)
 	}
 	return m, nil
 }
