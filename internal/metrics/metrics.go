@@ -1,6 +1,6 @@
-// Package metrics makes counters that belong to the process part of a
-// configuration's registry: Caddy makes a new registry at every reload, and
-// counters made with it would start again at zero.
+// Package metrics registers counters that belong to the process. Caddy makes a
+// new registry at every reload, so counters made with it would start at zero
+// again.
 package metrics
 
 import (
@@ -11,7 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// Register makes the collectors part of the registry of ctx, unless they are.
+// Register adds the collectors to the registry of ctx, unless they are already in
+// it.
 func Register(ctx caddy.Context, collectors ...prometheus.Collector) error {
 	for _, c := range collectors {
 		err := ctx.GetMetricsRegistry().Register(c)

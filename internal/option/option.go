@@ -1,5 +1,5 @@
-// Package option reads the options of directives from a Caddyfile, with errors
-// that say what to write.
+// Package option reads the options of directives from a Caddyfile. Its errors say
+// what to write.
 package option
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// Unset ends the errors about a value that isn't there: Caddy replaces {$NAME}
-// before anything is parsed, by nothing if there is no such environment variable.
+// Unset is the end of errors about a missing value: Caddy replaces {$NAME} before
+// anything is parsed, by nothing if the environment variable doesn't exist.
 const Unset = " (is a {$VARIABLE} in its place unset?)"
 
 // Text reads an option's only value.
@@ -63,8 +63,8 @@ func List(d *caddyfile.Dispenser, to *[]string) error {
 	return nil
 }
 
-// Scopes reads the names of scopes, one or more. Commas are legal in them, but
-// nobody means that.
+// Scopes reads the names of scopes, one or more. A comma is legal in a scope, but
+// is always a mistake.
 func Scopes(d *caddyfile.Dispenser, to *[]string) error {
 	option := d.Val()
 	if err := List(d, to); err != nil {
@@ -78,13 +78,13 @@ func Scopes(d *caddyfile.Dispenser, to *[]string) error {
 	return nil
 }
 
-// Twice is the error for an option that is there already. The second would
-// replace the first, or be added to it; neither can be told from the Caddyfile.
+// Twice returns the error for an option that is given twice. The second value
+// could replace the first, or be added to it; the Caddyfile doesn't say which.
 func Twice(d *caddyfile.Dispenser, option string) error {
 	return d.Errf("%s is given twice: keep one", option)
 }
 
-// Duration reads an option's only value, a time longer than none.
+// Duration reads an option's only value, a positive duration.
 func Duration(d *caddyfile.Dispenser, to *caddy.Duration) error {
 	option := d.Val()
 	var arg string
@@ -102,7 +102,7 @@ func Duration(d *caddyfile.Dispenser, to *caddy.Duration) error {
 	return nil
 }
 
-// Modules returns the names of the modules that a namespace has.
+// Modules returns the names of the modules in a namespace.
 func Modules(namespace string) []string {
 	var names []string
 	for _, info := range caddy.GetModules(namespace) {

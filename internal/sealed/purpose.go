@@ -2,8 +2,9 @@ package sealed
 
 import "slices"
 
-// Purpose is what something is sealed or hashed for. All there are stand here:
-// the tests try each of them against every other server and every other purpose.
+// Purpose is what something is sealed or hashed for. All purposes are listed
+// here, so that the tests can try each of them against every other server and
+// every other purpose.
 type Purpose struct {
 	name          string
 	deterministic bool
@@ -19,24 +20,27 @@ var (
 	Consent = add("consent")
 	// Session is a browser that is signed in, in a cookie.
 	Session = add("session")
-	// KnownBrowser is a browser in which users have signed in before, in a cookie.
+	// KnownBrowser is a browser in which users have signed in before, in a
+	// cookie.
 	KnownBrowser = add("known browser")
 	// AwayAtUpstream is a sign-in at an upstream under way, in a cookie.
 	AwayAtUpstream = add("away at an upstream")
 	// AccountForm is in the forms of the user's own page.
 	AccountForm = add("account form")
-	// ClientID is what a client registered with. Clients that say the same are
-	// the same, so that identifiers don't pile up in users' consents.
+	// ClientID is the metadata of a client that registered itself. Clients with
+	// the same metadata get the same identifier, so that users don't have many
+	// consents for one client.
 	ClientID = addDeterministic("client id")
 )
 
-// What the authorization server makes keyed hashes for.
+// What the authorization server hashes with a key.
 var (
 	// ClientSecret is the secret of a client that registered itself.
 	ClientSecret = add("client secret")
-	// RefreshToken tells a refresh token of this server from an invented one.
+	// RefreshToken distinguishes a refresh token of this server from an invented
+	// one.
 	RefreshToken = add("refresh token")
-	// NextRefreshToken makes the refresh token that follows another.
+	// NextRefreshToken derives the refresh token that replaces another.
 	NextRefreshToken = add("next refresh token")
 )
 

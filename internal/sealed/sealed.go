@@ -1,5 +1,5 @@
-// Package sealed encrypts and authenticates what others keep for a server: in
-// cookies, forms, identifiers, records.
+// Package sealed encrypts and authenticates what a server lets others keep:
+// cookies, forms, client identifiers, records.
 package sealed
 
 import (
@@ -15,27 +15,27 @@ import (
 	"strings"
 )
 
-// Keys are the keys of one server, all derived from one master secret. What they
-// seal opens only for the same issuer and the same [Purpose]: both are in every
-// key and in the associated data, so two servers may share a master secret.
+// Keys are the keys of one server, derived from a master secret. What they seal
+// opens only for the same issuer and the same [Purpose]: both are part of every
+// key and of the associated data, so two servers may share a master secret.
 type Keys struct {
 	master []byte
 	issuer string
 }
 
 // New returns the keys of the server with the identifier issuer. The master
-// secret should be random and of 32 bytes.
+// secret should be 32 random bytes.
 func New(master []byte, issuer string) *Keys { return &Keys{master, issuer} }
 
 const (
-	// saltSize is the length of the salt that a sealed text begins with.
+	// saltSize is the length of the salt at the beginning of a sealed text.
 	saltSize  = 16
 	nonceSize = 12
 	tagSize   = 16
 )
 
-// context says what a key is for. Each part comes after its length, so no two
-// lists of parts are the same text: an issuer can't end where a purpose begins.
+// context says what a key is for. The length of each part precedes it, so that
+// different parts always give different texts.
 func (k *Keys) context(use string, purpose Purpose) string {
 	var b []byte
 	for _, part := range []string{"caddy-mcp-auth", use, k.issuer, purpose.name} {
@@ -48,12 +48,12 @@ func (k *Keys) context(use string, purpose Purpose) string {
 func (k *Keys) derive(salt []byte, use string, purpose Purpose) []byte {
 	key, err := hkdf.Key(sha256.New, k.master, salt, k.context(use, purpose), 32)
 	if err != nil {
-		panic(err) // only lengths that don't exist are errors
+		panic(err) // only impossible lengths are errors
 	}
 	return key
 }
 
-// block returns the cipher for one text: the salt is its own.
+// block returns the cipher for one text, which has its own salt.
 func (k *Keys) block(salt []byte, purpose Purpose) cipher.Block {
 	block, err := aes.NewCipher(k.derive(salt, "seal", purpose))
 	if err != nil {
@@ -62,18 +62,17 @@ func (k *Keys) block(salt []byte, purpose Purpose) cipher.Block {
 	return block
 }
 
-// Seal encrypts and authenticates plain: salt, nonce, ciphertext and tag, in
-// base64url.
+// Seal encrypts and authenticates plain. The result is salt, nonce, ciphertext
+// and tag, in base64url.
 //
-// A random nonce of 96 bits alone would be good for 2³² texts, and strangers
-// can have any number of them sealed: each sign-in that they begin is one. The
-// salt gives nearly every text a key of its own, so nonce and salt together
-// never repeat.
+// A random nonce of 96 bits alone would be good for 2³² texts, and anyone can
+// cause any number of them: one for each sign-in that they start. The salt gives
+// nearly every text its own key, so salt and nonce together never repeat.
 //
-// A purpose that is deterministic gets both from a keyed hash of the text
-// instead, as in SIV modes (RFC 5297): the same text is sealed the same way,
-// and of different texts 2¹¹² would have to be sealed before two are expected
-// to share salt and nonce. All that this tells is that two texts are equal.
+// A deterministic purpose derives both from a keyed hash of the text instead, as
+// in SIV modes (RFC 5297). The same text is then always sealed the same way. Two
+// different texts are expected to share salt and nonce only after 2¹¹² texts.
+// This reveals only whether two texts are equal.
 func (k *Keys) Seal(purpose Purpose, plain []byte) string {
 	salt := make([]byte, saltSize, saltSize+nonceSize+len(plain)+tagSize)
 	data := []byte(k.context("seal", purpose))
@@ -94,7 +93,7 @@ func (k *Keys) Seal(purpose Purpose, plain []byte) string {
 	return base64.RawURLEncoding.EncodeToString(out)
 }
 
-// gcm returns the AEAD that makes its nonce and writes it before the ciphertext.
+// gcm returns the AEAD, which makes its nonce and puts it before the ciphertext.
 func (k *Keys) gcm(salt []byte, purpose Purpose) cipher.AEAD {
 	gcm, err := cipher.NewGCMWithRandomNonce(k.block(salt, purpose))
 	if err != nil {
@@ -103,14 +102,14 @@ func (k *Keys) gcm(salt []byte, purpose Purpose) cipher.AEAD {
 	return gcm
 }
 
-// ErrSeal says that a text was not sealed with these keys: by another server, for
-// another purpose, or not at all.
+// ErrSeal means that a text was not sealed with these keys: it comes from another
+// server, is for another purpose, or was never sealed.
 var ErrSeal = errors.New("not sealed here")
 
-// Open returns what was sealed for purpose. Its error is [ErrSeal].
+// Open returns what was sealed for purpose. The error is [ErrSeal].
 func (k *Keys) Open(purpose Purpose, sealed string) ([]byte, error) {
-	// A client identifier must not have two spellings: hence strict, and without
-	// the line breaks that the decoder would skip.
+	// A client identifier must not have two spellings. So decoding is strict, and
+	// line breaks, which the decoder would skip, are refused.
 	if strings.ContainsAny(sealed, "\r\n") {
 		return nil, ErrSeal
 	}
@@ -126,7 +125,7 @@ func (k *Keys) Open(purpose Purpose, sealed string) ([]byte, error) {
 	return plain, nil
 }
 
-// MAC returns a keyed hash of text, of 32 bytes.
+// MAC returns a keyed hash of text, 32 bytes long.
 func (k *Keys) MAC(purpose Purpose, text []byte) []byte { return k.mac("mac", purpose, text) }
 
 func (k *Keys) mac(use string, purpose Purpose, text []byte) []byte {

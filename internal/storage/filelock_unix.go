@@ -24,8 +24,8 @@ func tryLockFile(name string) (unlock func(), err error) {
 		err = errNoLocks
 	}
 	if err == nil && !isFile(f, name) {
-		// The holder before removed it after it was opened here: this is the lock of
-		// a file that nobody else will find.
+		// The previous holder removed the file after it was opened here. Nobody
+		// else would find this lock.
 		err = errLocked
 	}
 	if err != nil {
@@ -33,7 +33,8 @@ func tryLockFile(name string) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() {
-		// Before the lock ends: after that, the file would be another holder's.
+		// The file is removed before the lock ends. Afterwards it could be
+		// another holder's.
 		_ = os.Remove(name)
 		f.Close()
 	}, nil

@@ -11,8 +11,8 @@ const (
 	errorSharingViolation = syscall.Errno(32)
 )
 
-// tryLockFile opens a file that no other process can open then, and that goes away
-// when it is closed.
+// tryLockFile opens a file that no other process can open meanwhile, and that is
+// deleted when it is closed.
 func tryLockFile(name string) (unlock func(), err error) {
 	path, err := syscall.UTF16PtrFromString(name)
 	if err != nil {
@@ -21,7 +21,7 @@ func tryLockFile(name string) (unlock func(), err error) {
 	const nobodyElse = 0
 	f, err := syscall.CreateFile(path, syscall.GENERIC_WRITE, nobodyElse, nil, syscall.OPEN_ALWAYS,
 		syscall.FILE_ATTRIBUTE_NORMAL|fileFlagDeleteOnClose, 0)
-	// Access is denied while the file goes away.
+	// Access is denied while the file is being deleted.
 	if errors.Is(err, errorSharingViolation) || errors.Is(err, syscall.ERROR_ACCESS_DENIED) {
 		return nil, errLocked
 	}

@@ -12,15 +12,15 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// Lock waits until no other caller, in no process, holds the lock name of this
-// server. One caller must not take it twice.
+// Lock waits until no other caller, in any process, holds the lock name of this
+// server. A caller must not take the same lock twice.
 func (r *Records) Lock(ctx context.Context, name string) (unlock func(), err error) {
-	// Lock names are file names, and some systems fold case. The key has the
-	// issuer in it, so servers don't wait for each other.
+	// Lock names become file names, and some systems ignore case. The key
+	// includes the issuer, so servers don't wait for each other.
 	sum := sha256.Sum256([]byte(r.key(name)))
 	name = "mcp_auth_" + hex.EncodeToString(sum[:16])
-	// Within the process waiting is done in memory: storages look only now and then
-	// whether a lock is free.
+	// Within the process, waiting is done in memory: storages only check from
+	// time to time whether a lock is free.
 	unlockProcess, err := processLocks.lock(ctx, identity(r.storage)+name)
 	if err != nil {
 		return nil, err
@@ -47,12 +47,13 @@ func lockStorage(ctx context.Context, s certmagic.Storage, name string) (unlock 
 	if err := s.Lock(ctx, name); err != nil {
 		return nil, err
 	}
-	// What could not be unlocked gets stale by itself.
+	// A lock that can't be released becomes stale after a while.
 	return func() { _ = s.Unlock(context.WithoutCancel(ctx), name) }, nil
 }
 
-// identity returns what tells storages apart. After a reload there is another
-// value for the same storage; to take two for one only makes for waiting.
+// identity returns a text that distinguishes storages. After a reload the same
+// storage has another value. If two storages were taken for one, their users
+// would only wait for each other.
 func identity(s certmagic.Storage) string {
 	if file, ok := s.(*certmagic.FileStorage); ok {
 		return file.String() + " "
@@ -60,11 +61,11 @@ func identity(s certmagic.Storage) string {
 	return fmt.Sprintf("%T ", s)
 }
 
-// processLocks belong to the process: during a reload two configurations use
-// one storage.
+// processLocks belong to the process, because two configurations use one storage
+// during a reload.
 var processLocks = namedLocks{locks: make(map[string]*namedLock)}
 
-// namedLocks are locks that exist while they are wanted.
+// namedLocks are locks that exist while a caller holds or wants them.
 type namedLocks struct {
 	mu    sync.Mutex
 	locks map[string]*namedLock

@@ -8,23 +8,23 @@ import (
 	"io/fs"
 )
 
-// Some storages say that a record isn't there when they can't be asked: a Redis
-// module that turns every error into "not found", a network folder that isn't
-// mounted. To believe them would be to say that a token is not active, or that a
-// grant has ended. So every server has a record that must exist, the marker.
-// That something is absent is believed only while the marker is there.
+// Some storages report a missing record when they are unavailable: a Redis module
+// that turns every error into "not found", a network folder that isn't mounted.
+// If this were believed, a token would be called inactive, or a grant ended. So
+// every server has a record that must exist, the marker. A missing record is
+// believed only while the marker exists.
 
-// markerKey is the key of the marker. It is made with the first record.
+// markerKey is the key of the marker, which is stored with the first record.
 const markerKey = "marker"
 
-// ErrVanished says that a storage has lost what it had, or has something else in
-// its place.
+// ErrVanished means that a storage has lost its records, or was replaced by
+// another.
 var ErrVanished = errors.New("the storage says it is empty, and has even lost a record that was there before: " +
 	"it can't be reached, or it was emptied (if you have emptied it, reload the configuration)")
 
-// certain asks until the answer can be believed. The marker is looked for before
-// and after what isn't there is asked for again: the storage may have come back
-// just now, or gone away.
+// certain calls ask until its answer can be believed. If a record is missing, it
+// looks for the marker, calls ask again, and looks for the marker again: the
+// storage may have become available or unavailable in between.
 func (r *Records) certain(ctx context.Context, ask func() error) error {
 	err := ask()
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -42,14 +42,15 @@ func (r *Records) certain(ctx context.Context, ask func() error) error {
 	return err
 }
 
-// marked returns nil if the marker is there, which is made if it never was.
+// marked returns nil if the marker exists. It stores the marker if there never
+// was one.
 func (r *Records) marked(ctx context.Context) error {
 	err := r.lookForMarker(ctx)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	// To make it again would turn an empty folder, where a network's is to be
-	// mounted, into a storage of which all is believed.
+	// If the marker were stored again, an empty folder, where a network folder
+	// should be mounted, would count as a working storage.
 	if r.seen.Load() {
 		return ErrVanished
 	}
@@ -58,7 +59,7 @@ func (r *Records) marked(ctx context.Context) error {
 		return fmt.Errorf("checking the storage: %w", err)
 	}
 	defer unlock()
-	// Another Caddy may just have made it.
+	// Another Caddy may have stored it meanwhile.
 	if err := r.lookForMarker(ctx); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

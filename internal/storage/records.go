@@ -1,5 +1,5 @@
-// Package storage keeps the records of one server in Caddy's storage: apart from
-// those of every other server, under locks that work within a process and
+// Package storage keeps the records of one server in Caddy's storage: separate
+// from those of every other server, with locks that work within a process and
 // between processes, and with the server's master secret.
 package storage
 
@@ -18,41 +18,41 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// Records are the records of one server. Every Caddy on the storage has the same.
+// Records are the records of one server. All Caddys on one storage share them.
 type Records struct {
 	storage certmagic.Storage
 	issuer  string
 	prefix  string
-	// seen says that the marker has been there.
+	// seen says that the marker existed at least once.
 	seen atomic.Bool
 }
 
-// New returns the records of the server with the identifier issuer. They lie
-// below a prefix that is made of the module's name and a hash of the issuer:
-// nothing that a file system or a storage module folds, such as slashes or
-// letter case, makes the prefixes of two issuers one.
+// New returns the records of the server with the identifier issuer. Their prefix
+// consists of the module's name and a hash of the issuer, so two issuers never
+// share a prefix, even if a storage ignores case or changes slashes.
 func New(s certmagic.Storage, module, issuer string) *Records {
 	sum := sha256.Sum256([]byte(issuer))
 	return &Records{storage: s, issuer: issuer, prefix: path.Join(module, hex.EncodeToString(sum[:]))}
 }
 
-// envelope is how a record is stored: it says whose it is, and where it belongs.
+// envelope is the stored form of a record. It says whose record it is, and its
+// key.
 type envelope struct {
 	Issuer string          `json:"iss"`
 	Key    string          `json:"key"`
 	Record json.RawMessage `json:"record"`
 }
 
-// ErrDamaged says that there is a record, but not one that can be read. It is an
+// ErrDamaged means that a record exists but can't be read. It is an
 // [fs.ErrInvalid].
 var ErrDamaged = fmt.Errorf("the record is damaged: %w", fs.ErrInvalid)
 
 func (r *Records) key(key string) string { return path.Join(r.prefix, key) }
 
-// Load returns the record at key, which is JSON. Its error is [fs.ErrNotExist] if
-// there certainly is none: a record of another server, or one that was stored at
-// another key, is not there. It is [ErrDamaged] if the record can't be read. Any
-// other error means that this could not be found out.
+// Load returns the record at key, in JSON. The error is [fs.ErrNotExist] if the
+// record certainly doesn't exist; a record of another server, or of another key,
+// counts as absent. It is [ErrDamaged] if the record can't be read. Any other
+// error means that this could not be found out.
 func (r *Records) Load(ctx context.Context, key string) (record []byte, err error) {
 	err = r.certain(ctx, func() (err error) {
 		record, err = r.read(ctx, key)
@@ -61,8 +61,7 @@ func (r *Records) Load(ctx context.Context, key string) (record []byte, err erro
 	return record, err
 }
 
-// read returns the record at key as the storage says, whether or not that can be
-// believed.
+// read returns what the storage has at key, whether or not that can be believed.
 func (r *Records) read(ctx context.Context, key string) ([]byte, error) {
 	b, err := r.storage.Load(ctx, r.key(key))
 	if err != nil {
@@ -123,7 +122,7 @@ func (r *Records) List(ctx context.Context, prefix string) (keys []string, err e
 func (r *Records) list(ctx context.Context, prefix string) ([]string, error) {
 	var found []string
 	var err error
-	// A record that goes away meanwhile makes the file system's walk fail.
+	// A record that is removed meanwhile makes the walk of a file system fail.
 	for range 5 {
 		found, err = r.storage.List(ctx, r.key(prefix), true)
 		if !errors.Is(err, fs.ErrNotExist) || !r.storage.Exists(ctx, r.key(prefix)) {
@@ -149,7 +148,7 @@ func (r *Records) list(ctx context.Context, prefix string) ([]string, error) {
 		})
 		switch {
 		case errors.Is(err, fs.ErrNotExist), err == nil && !info.IsTerminal:
-			// It was removed meanwhile, or is a folder.
+			// The record was removed meanwhile, or the key is a folder.
 		case err != nil:
 			return nil, err
 		default:
@@ -159,8 +158,8 @@ func (r *Records) list(ctx context.Context, prefix string) ([]string, error) {
 	return keys, nil
 }
 
-// isTemporary reports whether key is a file that is being written: the file
-// system storage names these by a number alone. No record is.
+// isTemporary reports whether key is a file that is being written. The file
+// storage names these with a number only. No record has such a name.
 func isTemporary(key string) bool {
 	return !strings.ContainsFunc(path.Base(key), func(r rune) bool { return r < '0' || r > '9' })
 }

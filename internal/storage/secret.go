@@ -15,7 +15,7 @@ import (
 )
 
 // Timeout bounds a request's work on the storage, so that a storage that hangs
-// makes for errors.
+// causes errors.
 const Timeout = 20 * time.Second
 
 const (
@@ -23,8 +23,8 @@ const (
 	secretSize = 32
 )
 
-// Secret is the master secret of a server: what the keys of everything sealed are
-// derived from, together with the server's issuer.
+// Secret is the master secret of a server. All keys are derived from it and the
+// server's issuer.
 type Secret struct {
 	records *Records
 	given   string
@@ -33,12 +33,14 @@ type Secret struct {
 	keys *sealed.Keys
 }
 
-// NewSecret returns the secret that the operator has given. If that is empty, one
-// is made at first need and kept among the records, beside the private keys of
-// Caddy's own: all Caddys on one storage then have the same.
+// NewSecret returns the secret that the operator has configured. If given is
+// empty, a secret is made when it is first needed, and stored with the records,
+// next to the private keys of Caddy's own: all Caddys on one storage then have
+// the same.
 func NewSecret(r *Records, given string) *Secret { return &Secret{records: r, given: given} }
 
-// Keys returns the keys of the server.
+// Keys returns the keys of the server. It loads the secret, or makes it, the
+// first time.
 func (s *Secret) Keys(ctx context.Context) (*sealed.Keys, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,7 +55,7 @@ func (s *Secret) Keys(ctx context.Context) (*sealed.Keys, error) {
 	return s.keys, nil
 }
 
-// Seal encrypts plain for others to keep.
+// Seal encrypts plain, for a browser or client to keep.
 func (s *Secret) Seal(ctx context.Context, purpose sealed.Purpose, plain []byte) (string, error) {
 	keys, err := s.Keys(ctx)
 	if err != nil {
@@ -78,7 +80,7 @@ func (s *Secret) master(ctx context.Context) ([]byte, error) {
 		sum := sha256.Sum256([]byte(s.given))
 		return sum[:], nil
 	}
-	// The request that asks first may end early, but others wait for the answer.
+	// The first request may end early, but others wait for the result.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Timeout)
 	defer cancel()
 	master, err := s.load(ctx)
@@ -90,7 +92,7 @@ func (s *Secret) master(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	defer unlock()
-	// Another Caddy may just have made it.
+	// Another Caddy may have made it meanwhile.
 	if master, err = s.load(ctx); !errors.Is(err, fs.ErrNotExist) {
 		return master, err
 	}

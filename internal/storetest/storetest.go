@@ -1,5 +1,5 @@
-// Package storetest has a store of records in memory for tests, which fails when
-// it is told to.
+// Package storetest has an in-memory store of records for tests. It can be made
+// to fail.
 package storetest
 
 import (
@@ -24,8 +24,9 @@ func New() *Memory {
 	return &Memory{records: make(map[string][]byte), locks: make(map[string]*sync.Mutex)}
 }
 
-// Fail has f asked before every operation: load, store, delete, list or lock.
-// Nil: nothing fails.
+// Fail sets a function that is called before every operation, which is load,
+// store, delete, list or lock. The operation fails with its error. Nil means that
+// nothing fails.
 func (m *Memory) Fail(f func(operation, key string) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

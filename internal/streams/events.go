@@ -1,18 +1,18 @@
 package streams
 
-// events knows where an event stream has got to (HTML Standard, section 9.2.5):
+// events tracks the position in an event stream (HTML Standard, section 9.2.5):
 // lines end in CR, LF or both; an empty line ends an event; a line that begins
-// with a colon is a comment and belongs to none.
+// with a colon is a comment outside of any event.
 type events struct {
-	inLine  bool // something of a line is there
-	inEvent bool // so are fields, and no empty line yet
+	inLine  bool // part of a line has passed
+	inEvent bool // fields have passed, but no empty line yet
 	afterCR bool // an LF would belong to the line before
 }
 
 // between reports whether the stream may end here: no event has begun.
 func (e *events) between() bool { return !e.inLine && !e.inEvent }
 
-// pass takes in what went through.
+// pass updates the position after p has passed.
 func (e *events) pass(p []byte) {
 	for _, b := range p {
 		e.next(b)
@@ -35,8 +35,8 @@ func (e *events) next(b byte) {
 	}
 }
 
-// rest returns how many bytes of p belong to the event that has begun; all, if it
-// doesn't end in p.
+// rest returns how many bytes of p belong to the event that has begun: all of
+// them if it doesn't end in p.
 func (e events) rest(p []byte) int {
 	for i, b := range p {
 		if e.between() && !(e.afterCR && b == '\n') {

@@ -11,29 +11,29 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// grace is how long a stream that is to end may take to complete an event. A
-// client that stops reading keeps no stream open for longer.
+// grace is how long an event may take to complete in a stream that must end. It
+// bounds how long a client that stops reading keeps the stream open.
 const grace = 5 * time.Second
 
-// kind is what the answer to a request for a stream turned out to be.
+// kind is the kind of the response to a request for a stream.
 type kind int
 
 const (
 	unknown kind = iota
 	// eventStream ends between two events.
 	eventStream
-	// encoded is an event stream of which we can't see where events end; clients
-	// ignore one that is incomplete at the end.
+	// encoded is a compressed event stream, in which we can't see where events
+	// end. Clients ignore an incomplete event at the end.
 	encoded
-	// tunnel is a connection that has been upgraded, a WebSocket's.
+	// tunnel is an upgraded connection, such as a WebSocket.
 	tunnel
-	// ordinary is an answer that ends by itself.
+	// ordinary is a response that ends without us.
 	ordinary
 )
 
-// stream is a request for a stream, and its [http.ResponseWriter]. It ends without
-// an error, as if the server had nothing more to say: to a client that is the sign
-// to connect again, and to be told why it can't.
+// stream is a request for a stream, and its [http.ResponseWriter]. It ends
+// without an error, as if the server had nothing more to say. That makes the
+// client connect again, and learn why it can't.
 type stream struct {
 	*caddyhttp.ResponseWriterWrapper
 	method string
@@ -43,16 +43,17 @@ type stream struct {
 	kind    kind
 	events  events
 	writing bool
-	ending  error // why it is to end; nil if it isn't
+	ending  error // why it must end; nil if it need not
 	over    bool  // nothing more goes through
 	cut     bool  // an event is incomplete
 	timer   *time.Timer
 }
 
-// Serve has next answer r. If that turns out to be a stream that ends only when a
-// side hangs up, it ends when the configuration stops, and when the function that
-// watch is given is called, which says why. An answer that ends by itself is not
-// ended by that. watch may be nil; what it returns ends the watching.
+// Serve calls next to answer r. If the response is a stream that ends only when a
+// side hangs up, it ends when the configuration stops, or when watch calls the
+// function that it is given, with the reason. An ordinary response is not ended.
+// watch may be nil; Serve calls the function that it returns when the request is
+// over.
 func (c *Closer) Serve(w http.ResponseWriter, r *http.Request, watch func(end func(error)) (stop func()), next caddyhttp.Handler) error {
 	if !IsStream(r) {
 		return next.ServeHTTP(w, r)
@@ -68,7 +69,8 @@ func (c *Closer) Serve(w http.ResponseWriter, r *http.Request, watch func(end fu
 	return s.serve(next, r.WithContext(ctx))
 }
 
-// serve calls next, whose complaints about the end are of our making.
+// serve calls next. Errors of next after we have ended the stream are our own
+// doing.
 func (s *stream) serve(next caddyhttp.Handler, r *http.Request) (err error) {
 	defer func() {
 		p := recover()
@@ -85,7 +87,8 @@ func (s *stream) serve(next caddyhttp.Handler, r *http.Request) (err error) {
 	return next.ServeHTTP(s, r)
 }
 
-// close says that the handler is done, and reports whether we have ended it.
+// close marks the handler as finished, and reports whether we have ended the
+// stream.
 func (s *stream) close() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,14 +100,14 @@ func (s *stream) close() bool {
 	return ended
 }
 
-// end ends the stream because of cause: now, or after the event that is under way.
+// end ends the stream because of cause, now or after the current event.
 func (s *stream) end(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
 		return
 	}
-	if s.ending == nil || cause == errStopping { // which an ordinary answer has to hear of
+	if s.ending == nil || cause == errStopping { // which also ends an ordinary response
 		s.ending = cause
 	}
 	s.tryEnd()
@@ -133,7 +136,7 @@ func (s *stream) tryEnd() {
 	s.cancel(s.ending)
 }
 
-// giveUp ends the stream within an event that doesn't come to its end.
+// giveUp ends the stream within an event that doesn't complete.
 func (s *stream) giveUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +145,7 @@ func (s *stream) giveUp() {
 	}
 	s.over, s.cut = true, true
 	s.cancel(s.ending)
-	// A write that waits for the client would keep the handler.
+	// A write that waits for the client would block the handler.
 	_ = http.NewResponseController(s.ResponseWriter).SetWriteDeadline(time.Now())
 }
 
@@ -208,12 +211,12 @@ func (s *stream) Write(p []byte) (int, error) {
 	return written, err
 }
 
-// ReadFrom implements [io.ReaderFrom]: what is read goes through Write, too.
+// ReadFrom implements [io.ReaderFrom]. What is read also goes through Write.
 func (s *stream) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{s}, r)
 }
 
-// FlushError implements what [http.ResponseController] looks for.
+// FlushError is called by [http.ResponseController].
 func (s *stream) FlushError() error {
 	s.mu.Lock()
 	first := s.kind == unknown

@@ -1,11 +1,11 @@
-// Package streams ends long-lived requests: when their configuration stops, so that
-// they don't keep the process, or a replaced configuration, alive forever; and when
-// the token that they came with is no longer good.
+// Package streams ends long-lived requests: when their configuration stops, so
+// that they don't keep the process or the old configuration alive; and when the
+// token that they came with is no longer valid.
 //
-// An MCP client holds a stream open for as long as it runs: a GET, or a POST
-// of subscriptions/listen. Caddy waits for open requests without a limit
-// unless grace_period is set, so one such client would keep a SIGTERM waiting
-// forever. Ordinary calls are left alone and finish.
+// An MCP client holds a stream open for as long as it runs: a GET, or a POST of
+// subscriptions/listen. Unless grace_period is set, Caddy waits for open requests
+// without a limit, so one such client would delay a shutdown forever. Ordinary
+// calls are left to finish.
 package streams
 
 import (
@@ -23,8 +23,8 @@ var errStopping = errors.New("configuration is stopping")
 
 // Closer ends the streams of one handler. Provision it before use.
 type Closer struct {
-	// running ends with the configuration. It belongs to the handler, not to a
-	// request: that is why it is kept here.
+	// running ends with the configuration. It is stored here because it belongs
+	// to the handler, not to a request.
 	running context.Context
 	stop    context.CancelCauseFunc
 }
@@ -39,15 +39,15 @@ func (c *Closer) Provision(ctx caddy.Context) error {
 	return app.(*caddyevents.App).On("stopping", c)
 }
 
-// Handle ends the streams: it is called when the configuration stops.
+// Handle ends the streams. Caddy calls it when the configuration stops.
 func (c *Closer) Handle(context.Context, caddy.Event) error {
 	c.stop(errStopping)
 	return nil
 }
 
-// Wrap returns r with a context that ends when the configuration stops, if r is
-// a long-lived stream; otherwise r as it is. The caller must call release when
-// the request is over.
+// Wrap returns r with a context that ends when the configuration stops, if r asks
+// for a long-lived stream; otherwise it returns r. The caller must call release
+// when the request is over.
 func (c *Closer) Wrap(r *http.Request) (_ *http.Request, release func()) {
 	if !IsStream(r) {
 		return r, func() {}
@@ -62,10 +62,9 @@ func (c *Closer) Wrap(r *http.Request) (_ *http.Request, release func()) {
 
 // IsStream reports whether r asks for a stream that ends only when a side hangs
 // up: the GET stream of the revisions up to 2025-11-25 and of HTTP+SSE, which may
-// also be upgraded; a WebSocket over HTTP/2 and 3 (RFC 8441); or
-// subscriptions/listen of 2026-07-28, which names its method in a header that
-// the server must hold against the body. A client that lies here only has its
-// own call ended.
+// also be upgraded; a WebSocket over HTTP/2 or 3 (RFC 8441); or
+// subscriptions/listen of 2026-07-28, which names its method in a header that the
+// server must compare with the body. A client that lies only ends its own call.
 func IsStream(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodConnect:

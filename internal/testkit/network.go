@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// Network connects servers and clients in memory. In a bubble of testing/synctest,
-// where waiting on a real socket would stop the clock, time passes while both sides
-// of a connection wait.
+// Network connects servers and clients in memory. In a bubble of
+// testing/synctest, waiting on a real socket would stop the clock; here time
+// passes while both sides of a connection wait.
 type Network struct {
 	mu        sync.Mutex
 	listeners map[string]*listener
@@ -22,11 +22,11 @@ type Network struct {
 // NewNetwork returns a network without servers.
 func NewNetwork() *Network { return &Network{listeners: make(map[string]*listener)} }
 
-// lastPort makes the addresses of all networks differ, so that what is kept for one
-// server of a process isn't taken for another's.
+// lastPort makes the addresses of all networks differ, so that what a process
+// remembers about one server isn't taken for another's.
 var lastPort atomic.Int32
 
-// Listen returns a listener at a loopback address of its own.
+// Listen returns a listener with its own loopback address.
 func (n *Network) Listen() net.Listener {
 	serial := int(lastPort.Add(1))
 	l := &listener{
@@ -41,8 +41,8 @@ func (n *Network) Listen() net.Listener {
 	return l
 }
 
-// DialContext connects to the listener at address. It has the signature that
-// [http.Transport] wants.
+// DialContext connects to the listener at address. It has the signature of
+// DialContext in [http.Transport].
 func (n *Network) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
 	n.mu.Lock()
 	l := n.listeners[address]
@@ -62,8 +62,8 @@ func (n *Network) DialContext(ctx context.Context, _, address string) (net.Conn,
 	}
 }
 
-// Through makes client dial in the network. The client's transport must be an
-// [*http.Transport] of its own.
+// Through makes client dial in the network. The client must have its own
+// [*http.Transport].
 func (n *Network) Through(t testing.TB, client *http.Client) *http.Client {
 	t.Helper()
 	transport := client.Transport.(*http.Transport)
@@ -105,8 +105,8 @@ func (l *listener) Close() error {
 // Addr implements [net.Listener].
 func (l *listener) Addr() net.Addr { return l.address }
 
-// conn is one side of a connection. Both sides show the listener's address: nothing
-// here looks at the client's.
+// conn is one side of a connection. Both sides show the listener's address,
+// because no test looks at the client's.
 type conn struct {
 	net.Conn
 	address net.Addr

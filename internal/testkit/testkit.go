@@ -1,7 +1,7 @@
-// Package testkit is what the tests of several packages need: a clock that they
-// move, a wait for what happens in the background, a network in memory that works
-// in the bubbles of testing/synctest, and the lock for provisioning. It knows
-// neither Caddy nor any package of this module, so that every test can use it.
+// Package testkit has what the tests of several packages need: a clock that they
+// move, a way to wait for background work, an in-memory network that works in the
+// bubbles of testing/synctest, and the lock for provisioning. It knows neither
+// Caddy nor any package of this module, so that every test can use it.
 package testkit
 
 import (
@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// Provisioning is held while a test provisions a configuration: Caddy keeps the
-// one that runs in package variables.
+// Provisioning is held while a test provisions a configuration, because Caddy
+// keeps the running one in package variables.
 var Provisioning sync.Mutex
 
-// Clock stands still until it is told to advance.
+// Clock is a clock that only moves when told.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock returns a clock that shows some time.
+// NewClock returns a clock that shows a fixed time.
 func NewClock() *Clock { return &Clock{now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)} }
 
 // Now returns the time that the clock shows.
@@ -37,12 +37,12 @@ func (c *Clock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// giveUp is how long Eventually waits before it takes the test for stuck. No test
-// passes or fails by it on a machine that is merely slow.
+// giveUp is how long Eventually waits before it fails a stuck test. It is long
+// enough for any machine.
 const giveUp = 2 * time.Minute
 
-// Eventually waits until ok returns true, for what happens in the background where
-// there is nothing to wait on. What names it in the failure.
+// Eventually waits until ok returns true. It is for background work that a test
+// can't wait for otherwise. The failure names what.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(giveUp); !ok(); time.Sleep(time.Millisecond) {
@@ -52,8 +52,8 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// Receive returns what comes out of c, and fails the test if nothing does. A closed
-// channel gives the zero value.
+// Receive returns the next value of c, and fails the test if there is none. A
+// closed channel gives the zero value.
 func Receive[T any](t testing.TB, what string, c <-chan T) T {
 	t.Helper()
 	timer := time.NewTimer(giveUp)

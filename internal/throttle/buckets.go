@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// maxRecords bounds how many networks of a prefix length are remembered.
+// maxRecords bounds how many networks of a prefix length are tracked.
 const maxRecords = 10_000
 
-// Rate is how much may be had: Burst at once, and one more every Every.
+// Rate allows Burst at once, and one more every Every.
 type Rate struct {
 	Burst int
 	Every time.Duration
 }
 
-// bucket is what is left of a [Rate].
+// bucket is the rest of a [Rate].
 type bucket struct {
 	rate   Rate
 	tokens float64
-	filled time.Time // until when what flows in has been added
+	filled time.Time // the time up to which tokens were added
 }
 
 func newBucket(rate Rate, now time.Time) *bucket {
@@ -34,9 +34,9 @@ func (b *bucket) level(now time.Time) float64 {
 	return b.tokens
 }
 
-// wait returns how long it takes until there is a token above reserve.
+// wait returns the time until there is a token above reserve.
 func (b *bucket) wait(reserve float64, now time.Time) time.Duration {
-	// A clock's nanoseconds don't add up to tokens exactly.
+	// Nanoseconds don't add up to whole tokens exactly.
 	if missing := reserve + 1 - b.level(now); missing > 1e-9 {
 		return max(time.Millisecond, time.Duration(missing*float64(b.rate.Every)))
 	}
@@ -55,7 +55,7 @@ func (b *bucket) touched() time.Time { return b.filled }
 // are safe for concurrent use.
 type Buckets struct {
 	now  func() time.Time
-	rate Rate // of a single address
+	rate Rate // for a single address
 
 	mu     sync.Mutex
 	tables map[int]*table[*bucket] // by prefix length
@@ -69,8 +69,8 @@ func NewBuckets(rate Rate, now func() time.Time) *Buckets {
 
 func times(rate Rate, n int) Rate { return Rate{n * rate.Burst, rate.Every / time.Duration(n)} }
 
-// Take takes a token of the address's networks. If one of them has none, it takes
-// nothing and returns how long that will last.
+// Take takes a token from each of the address's networks. If one of them has
+// none, Take takes nothing and returns the time until it has one.
 func (b *Buckets) Take(address string) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -83,7 +83,7 @@ func (b *Buckets) Take(address string) time.Duration {
 		}
 	}
 	if wait > 0 {
-		return wait // and nothing is remembered: refusals fill no memory
+		return wait // without a record: refusals use no memory
 	}
 	for _, n := range list {
 		t := b.table(n)
