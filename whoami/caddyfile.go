@@ -9,13 +9,13 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterDirective("mcp_whoami", parseCaddyfile)
-	// It responds, like the directives it stands among, and its matcher is
+	// mcp_whoami responds, like the directives around it, and its matcher is
 	// usually the narrower one.
 	httpcaddyfile.RegisterDirectiveOrder("mcp_whoami", httpcaddyfile.Before, "reverse_proxy")
 }
 
-// parseCaddyfile sets up an MCP server from Caddyfile tokens, behind the
-// matcher if there is one.
+// parseCaddyfile sets up the handler from Caddyfile tokens, behind the matcher if
+// there is one.
 func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // consume directive name
 
@@ -43,9 +43,9 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	return h.NewRoute(matcherSet, handler), nil
 }
 
-// outOfReach reports whether the inline path matcher certainly keeps every
-// request for the path sse away: easily written, and hard to find out from the
-// 404 that clients get. Patterns that only a request can decide pass.
+// outOfReach reports whether the inline path matcher can't match the path sse.
+// That is a common mistake, and hard to find from the 404 that clients get. It
+// reports false for patterns that depend on the request.
 func outOfReach(matcher, sse string) bool {
 	matcher, sse = strings.ToLower(matcher), strings.ToLower(sse) // as Caddy compares them
 	prefix, isPrefix := strings.CutSuffix(matcher, "*")

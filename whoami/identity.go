@@ -11,16 +11,16 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
 )
 
-// identify returns a handler that tells next who is calling, the way the SDK
-// wants to be told: as a TokenInfo in the context, from where it gets to the
-// tools. Of the header only what the protocol needs gets through, for the SDK
-// shows all of it to the tools.
+// identify returns a handler that tells next who is calling, in the way of the
+// SDK: as a TokenInfo in the context, from where it gets to the tools. Only the
+// headers that the protocol needs are passed on, because the SDK shows all of
+// them to the tools.
 func identify(next http.Handler) http.Handler {
 	withoutCredentials := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Authorization")
 		next.ServeHTTP(w, r)
 	})
-	// The front door has judged the expiry already, with its own leeway.
+	// The front door has already checked the expiry, with its own leeway.
 	opts := &auth.RequireBearerTokenOptions{AllowMissingExpiration: true}
 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -32,8 +32,8 @@ func identify(next http.Handler) http.Handler {
 			return
 		}
 		// The context key is private to the SDK's bearer middleware, which
-		// wants an Authorization header; the front door has removed the
-		// client's. So it gets one that says nothing.
+		// requires an Authorization header. The front door has removed the
+		// client's, so this is a placeholder.
 		r.Header.Set("Authorization", "Bearer verified")
 		verified := func(context.Context, string, *http.Request) (*auth.TokenInfo, error) { return info, nil }
 		auth.RequireBearerToken(verified, opts)(withoutCredentials).ServeHTTP(w, r)
@@ -62,8 +62,8 @@ func tokenInfo(r *http.Request) *auth.TokenInfo {
 	}
 }
 
-// userID returns an identifier of the caller of r, or "" for one who is not
-// verified, behind identify.
+// userID returns an identifier of the caller of r, or "" if the caller is not
+// verified. It works behind identify only.
 func userID(r *http.Request) string {
 	if info := auth.TokenInfoFromContext(r.Context()); info != nil {
 		return info.UserID
@@ -72,7 +72,7 @@ func userID(r *http.Request) string {
 }
 
 // protocolHeader returns the fields of header that the MCP transports define,
-// save Mcp-Session-Id, which means nothing to a server without sessions.
+// except Mcp-Session-Id, which has no meaning without sessions.
 func protocolHeader(header http.Header) http.Header {
 	kept := make(http.Header)
 	for name, values := range header {

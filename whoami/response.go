@@ -7,10 +7,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// responseWriter takes the Connection field out of the response header. The SDK
+// responseWriter removes the Connection field from the response header. The SDK
 // sets it on event streams, but in HTTP/2 and HTTP/3 it makes a response
-// malformed (RFC 9113, section 8.2.2; RFC 9114, section 4.2): Chromium then
-// gives up the whole connection. In HTTP/1.1 net/http sets it as needed.
+// malformed (RFC 9113, section 8.2.2; RFC 9114, section 4.2), and Chromium then
+// gives up the whole connection. In HTTP/1.1, net/http sets it as needed.
 type responseWriter struct {
 	*caddyhttp.ResponseWriterWrapper
 }
@@ -30,7 +30,7 @@ func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
 	return w.ResponseWriterWrapper.ReadFrom(r)
 }
 
-// FlushError flushes the response, which sends the header if nothing has yet.
+// FlushError flushes the response. It sends the header if that hasn't been sent.
 func (w *responseWriter) FlushError() error {
 	w.Header().Del("Connection")
 	//nolint:bodyclose

@@ -25,16 +25,14 @@ import (
 // anyone who knows the session's ID, tells the tools nothing about the caller,
 // and announces a URL without the path prefix that handle_path has stripped.
 
-// sseWriteTimeout is how long a client may take to accept an event. A client
-// that stops reading would otherwise hold up the end of its session, and with
-// it a shutdown.
+// sseWriteTimeout is how long a client may take to accept an event. Otherwise, a
+// client that stops reading would delay the end of its session, and a shutdown.
 const sseWriteTimeout = 5 * time.Second
 
-// sseHandler serves the HTTP+SSE transport at one path. It expects to be
-// wrapped by identify.
+// sseHandler serves the HTTP+SSE transport at one path. identify must wrap it.
 type sseHandler struct {
 	server       *mcp.Server
-	writeTimeout time.Duration // sseWriteTimeout, but for tests
+	writeTimeout time.Duration // sseWriteTimeout, except in tests
 
 	mu       sync.Mutex
 	sessions map[string]*sseSession
@@ -96,22 +94,22 @@ func (h *sseHandler) open(w http.ResponseWriter, r *http.Request) {
 
 // post passes a message on to its session.
 func (h *sseHandler) post(w http.ResponseWriter, r *http.Request) {
-	// Requires a preflight of foreign web pages in browsers.
+	// This forces browsers to send a preflight from other sites' pages.
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
 		http.Error(w, "Content-Type must be application/json", http.StatusUnsupportedMediaType)
 		return
 	}
 	id := r.URL.Query().Get("sessionid")
 	if id == "" {
-		// A client of a later revision tries this first, and takes 400 as the
-		// sign to fall back to a GET.
+		// A client of a later revision tries this first. It takes 400 as the sign
+		// to fall back to a GET.
 		http.Error(w, "sessionid is missing: open a session with GET", http.StatusBadRequest)
 		return
 	}
 	h.mu.Lock()
 	s := h.sessions[id]
 	h.mu.Unlock()
-	// A caller with another user's ID doesn't learn that it exists.
+	// A different user who knows the ID doesn't learn that it exists.
 	if s == nil || s.owner != userID(r) {
 		http.Error(w, "session not found", http.StatusNotFound)
 		return
@@ -119,29 +117,28 @@ func (h *sseHandler) post(w http.ResponseWriter, r *http.Request) {
 	s.post(w, r)
 }
 
-// endpoint returns the reference that the client resolves against the URL of
-// the event stream to find where to POST. It is built from the path that the
-// client has sent, before handle_path or rewrite changed it.
+// endpoint returns the reference that the client resolves against the URL of the
+// event stream to find where to POST. It is built from the path that the client
+// sent, before handle_path or rewrite changed it.
 func endpoint(r *http.Request, id string) string {
 	u := r.URL
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		u = original.URL
 	}
-	// Two slashes would begin a host, to which the client would then send its
-	// token.
+	// Two slashes would begin a host, and the client would send its token there.
 	path := "/" + strings.TrimLeft(u.EscapedPath(), "/")
 	return path + "?" + url.Values{"sessionid": {id}}.Encode()
 }
 
-// sseSession is the transport of one session, and its connection: events are
-// written by the SDK's transport, messages are read from POSTs.
+// sseSession is the transport of one session, and its connection: the SDK's
+// transport writes the events, and POSTs bring the messages.
 type sseSession struct {
 	transport *mcp.SSEServerTransport
 	mcp.Connection
 	control      *http.ResponseController
 	writeTimeout time.Duration
 
-	owner    string // userID of the one who opened it
+	owner    string // userID of the opener
 	incoming chan jsonrpc.Message
 
 	writing sync.Mutex
@@ -149,8 +146,8 @@ type sseSession struct {
 	closed  chan struct{}
 }
 
-// post passes the message in r's body on to the server, with the identity of
-// its sender: the session's owner, but perhaps with a newer token.
+// post passes the message in r's body to the server, with the identity of its
+// sender: the session's owner, possibly with a newer token.
 func (s *sseSession) post(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
@@ -207,19 +204,19 @@ func (s *sseSession) Write(ctx context.Context, message jsonrpc.Message) error {
 	defer s.writing.Unlock()
 	select {
 	case <-s.closed:
-		return io.EOF // the request is over: its connection may serve the next
+		return io.EOF // the request has ended: its connection may serve the next one
 	default:
 	}
-	// Not every writer has deadlines; those that lead to a client do. It is
-	// taken off again, whatever limit the server sets on ordinary responses:
-	// in HTTP/2 it would end a stream that is merely silent.
+	// Not every writer supports deadlines, but those for client connections do.
+	// The deadline is removed afterwards, whatever limit the server sets on
+	// ordinary responses: in HTTP/2 it would end a stream that is merely silent.
 	_ = s.control.SetWriteDeadline(time.Now().Add(s.writeTimeout))
 	err := s.Connection.Write(ctx, message)
 	_ = s.control.SetWriteDeadline(time.Time{})
 	return err
 }
 
-// Close ends the session. No event is written after it has returned.
+// Close ends the session. No event is written after it returns.
 func (s *sseSession) Close() error {
 	s.closing.Do(func() { close(s.closed) })
 	s.writing.Lock()

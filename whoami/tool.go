@@ -11,8 +11,8 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// notAuthenticated is the tool's answer to a caller whom nobody has verified.
-// It is a plain result, not a tool error: the question has been answered.
+// notAuthenticated is the tool's answer to a caller who is not verified. It is a
+// plain result, not a tool error, because it answers the question.
 var notAuthenticated = map[string]any{"error": "Not authenticated"}
 
 // newServer returns the MCP server with its one tool.
@@ -20,9 +20,9 @@ func newServer(name string) *mcp.Server {
 	server := mcp.NewServer(
 		&mcp.Implementation{Name: name, Title: "Who am I", Version: version()},
 		&mcp.ServerOptions{
-			// The list of tools never changes. Saying so keeps clients from
-			// opening a stream to wait for the news, and makes the SDK end at
-			// once those that are opened nonetheless.
+			// The list of tools never changes. Because this says so, clients
+			// don't open a stream to wait for changes, and the SDK immediately
+			// ends those that are opened.
 			Capabilities: &mcp.ServerCapabilities{Tools: new(mcp.ToolCapabilities)},
 		})
 	server.AddTool(&mcp.Tool{
@@ -39,9 +39,9 @@ func newServer(name string) *mcp.Server {
 			OpenWorldHint:   new(bool),
 		},
 		InputSchema: inputSchema,
-		// Which claims there are, and of what type, is the authorization
-		// server's choice: a narrower schema would make clients that validate
-		// refuse an honest answer.
+		// The authorization server decides which claims there are, and their
+		// types. With a narrower schema, clients that validate would refuse a
+		// correct answer.
 		OutputSchema: outputSchema,
 	}, whoami)
 	return server
@@ -67,9 +67,10 @@ var (
 }`)
 )
 
-// whoami is the tool. It reads what identify leaves with the request, never the
-// context, which in a session remains that of the first request. Arguments are
-// ignored: some models pass some to a tool that takes none.
+// whoami is the tool. It reads what identify attaches to the request. It doesn't
+// read the context, because in a session that is the context of the first
+// request. Arguments are ignored, because some models pass some to a tool that
+// takes none.
 func whoami(_ context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 	answer := notAuthenticated
 	if req.Extra != nil && req.Extra.TokenInfo != nil {
@@ -85,8 +86,7 @@ func whoami(_ context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, e
 	}, nil
 }
 
-// version returns the version of the module that this package belongs to, as
-// far as the build knows it.
+// version returns the version of this module, if the build knows it.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

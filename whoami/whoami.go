@@ -1,5 +1,5 @@
 // Package whoami implements an MCP server with a single tool, which tells its
-// caller who they are: what to put behind the front door to see it work.
+// caller who they are. Put it behind the front door to see that work.
 package whoami
 
 import (
@@ -23,35 +23,35 @@ func init() {
 // defaultName is how the server introduces itself unless configured otherwise.
 const defaultName = "caddy-mcp-whoami"
 
-// maxBody is how much of a request's body is read, in bytes. The tool takes no
-// arguments: what clients say about themselves fits many times over.
+// maxBody bounds a request's body, in bytes. The tool takes no arguments, so this
+// is far more than any client sends.
 const maxBody = 1 << 20
 
 // Handler is an MCP server with one tool, `whoami`, which returns the verified
 // claims of its caller's access token as JSON. Without a front door (the
-// `mcp_auth` handler) before it nobody is verified, and the tool returns
-// `{"error":"Not authenticated"}`. The token itself is never shown.
+// `mcp_auth` handler) before it, no caller is verified, and the tool returns
+// `{"error":"Not authenticated"}`. The token itself is never returned.
 //
-// Every request that is routed here is answered here: the next handler is
-// never called. All revisions of the Streamable HTTP transport are served at
-// any URL, 2026-07-28 included, without sessions: nothing is lost in a reload.
+// It answers every request that it gets; the next handler is never called. It
+// supports all revisions of the Streamable HTTP transport, 2026-07-28 included,
+// at any URL and without sessions, so a reload loses nothing.
 //
-// It answers 200 or 202 to what it understands, 400, 404, 405, 413 (a body of
-// more than 1 MiB) or 415 to what it doesn't. It never asks for credentials:
-// that is the front door's part.
+// It answers 200 or 202 to valid requests, and 400, 404, 405, 413 (a body of more
+// than 1 MiB) or 415 to others. It never asks for credentials; the front door
+// does.
 type Handler struct {
 	// The name by which the server introduces itself to clients. Global
 	// placeholders such as `{env.*}` are replaced when the configuration is
-	// loaded. Default: `caddy-mcp-whoami`
+	// loaded. Default: `caddy-mcp-whoami`.
 	Name string `json:"name,omitempty"`
 
-	// The path of the HTTP+SSE transport of 2024-11-05, for clients that know
-	// no other, such as `/sse`: a GET opens the event stream, whose first event
-	// names the URL to POST to. It is compared with the path as routed, that
-	// is, without what `handle_path` strips, and must match exactly. A session
-	// belongs to the user who opened it; a POST of anyone else is answered 404
-	// as if there were no such session. Global placeholders are replaced when
-	// the configuration is loaded. Default: none, the transport is off
+	// The path of the HTTP+SSE transport of 2024-11-05, such as `/sse`, for
+	// clients that support no other. A GET opens the event stream, whose first
+	// event has the URL to POST to. The path is compared exactly, as routed:
+	// without what `handle_path` strips. A session belongs to the user who opened
+	// it; another user's POST is answered 404, as if the session didn't exist.
+	// Global placeholders are replaced when the configuration is loaded. Default:
+	// none; the transport is off.
 	SSE string `json:"sse,omitempty"`
 
 	streams    streams.Closer
@@ -89,14 +89,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.streamable = identify(mcp.NewStreamableHTTPHandler(
 		func(*http.Request) *mcp.Server { return server },
 		&mcp.StreamableHTTPOptions{
-			// Revision 2026-07-28 is served only so, and no session can be
-			// hijacked, or lost in a reload, where there are none.
+			// Revision 2026-07-28 needs it. Without sessions, none can be
+			// hijacked, or lost in a reload.
 			Stateless: true,
 			// A single JSON object needs no stream.
 			JSONResponse: true,
-			// It refuses a public Host over a loopback connection, which is
-			// what a request from any proxy on this machine looks like. Which
-			// hosts are served is up to Caddy's routes.
+			// The protection refuses a public Host over a loopback connection,
+			// which is how requests from a proxy on this machine look. Caddy's
+			// routes decide which hosts are served.
 			DisableLocalhostProtection: true,
 			MaxRequestBodyBytes:        maxBody,
 		}))

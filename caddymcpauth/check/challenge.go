@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
-// Clients read challenges with regular expressions, so that is what they are
-// judged by: the first challenge counts, and quotes are needed.
+// Clients read challenges with regular expressions, so this package judges them
+// the same way: the first challenge counts, and quotes are required.
 var (
 	quotedParam = map[string]*regexp.Regexp{
 		"resource_metadata": regexp.MustCompile(`(?i)[\s,]resource_metadata="([^"]*)"`),
@@ -31,7 +31,7 @@ func param(challenge, name string) string {
 	return match[1]
 }
 
-// challenge judges the challenge of a 401, and returns the address of the
+// challenge judges the challenge of a 401 response, and returns the URL of the
 // metadata that it names.
 func (w *walker) challenge(id resource.Identifier, header http.Header) (metadata string) {
 	const step = "challenge"
@@ -75,7 +75,7 @@ func (w *walker) challenge(id resource.Identifier, header http.Header) (metadata
 	return metadata
 }
 
-// pathOf is the path of a resource.
+// pathOf returns the path of a resource.
 func pathOf(id resource.Identifier) string {
 	return strings.TrimPrefix(id.MetadataPath(), resource.WellKnown)
 }

@@ -1,7 +1,7 @@
-// Package check walks the way of an MCP client, from the first request without a
-// token to the point where its user would sign in, and says what works, what
-// doesn't, and what to do about it. It registers no client and needs no token. It
-// knows nothing of Caddy.
+// Package check takes the steps of an MCP client, from the first request without
+// a token to the point where its user would sign in. It reports what works, what
+// doesn't, and how to fix it. It registers no client and needs no token. This
+// package doesn't know Caddy.
 package check
 
 import (
@@ -20,7 +20,7 @@ import (
 // DefaultTimeout bounds one request.
 const DefaultTimeout = 10 * time.Second
 
-// Config says how to walk.
+// Config configures [Run]. The zero value is ready to use.
 type Config struct {
 	// Roots are the certificate authorities to trust. Nil means the system's.
 	Roots *x509.CertPool
@@ -29,7 +29,7 @@ type Config struct {
 	Timeout time.Duration
 }
 
-// Kind says what a URL turned out to be.
+// Kind is what a URL turned out to be.
 type Kind string
 
 // The kinds of URL.
@@ -40,9 +40,9 @@ const (
 
 // Finding is the result of one check.
 type Finding struct {
-	// About is the URL of the resource or the issuer that it is about.
+	// About is the URL of the resource or issuer that was checked.
 	About string `json:"about"`
-	// Step names what was checked, in a few words.
+	// Step names the check, in a few words.
 	Step string `json:"step"`
 	discovery.Finding
 }
@@ -68,14 +68,14 @@ func (r *Report) Count(level discovery.Level) int {
 	return n
 }
 
-// Run walks from target, the URL of an MCP server or of an authorization server.
-// What goes wrong on the way is a finding; an error means that target is not a
-// URL to start from.
+// Run checks target, the URL of an MCP server or of an authorization server.
+// Problems are reported as findings; an error means that target is not a usable
+// URL.
 //
 // A URL that resource metadata names is a resource, and one that authorization
-// server metadata names is an issuer. Where neither names it, one that answers
-// with 401, or has resource metadata, is a resource; then one that has
-// authorization server metadata is an issuer; what is left is a resource.
+// server metadata names is an issuer. If neither names it, a URL that answers
+// with 401, or has resource metadata, is a resource; otherwise one that has
+// authorization server metadata is an issuer; everything else is a resource.
 func Run(ctx context.Context, target string, config Config) (*Report, error) {
 	id, err := resource.Parse(target)
 	if err != nil {
@@ -118,7 +118,7 @@ func (w *walker) kind(ctx context.Context, id resource.Identifier, post *answer)
 				return Issuer
 			}
 			issuer = true
-		case a.status >= 500 && says(a) != "": // it would have metadata if all was well
+		case a.status >= 500 && says(a) != "": // it would have metadata if it worked
 			issuer = true
 		}
 	}
@@ -128,7 +128,7 @@ func (w *walker) kind(ctx context.Context, id resource.Identifier, post *answer)
 	return Issuer
 }
 
-// found adds a finding about what is looked at.
+// found adds a finding about the current URL.
 func (w *walker) found(step string, f discovery.Finding) {
 	w.report.Findings = append(w.report.Findings, Finding{w.about, step, f})
 }

@@ -1,7 +1,7 @@
 package check
 
-// What clients in browsers need (Fetch standard, CORS protocol). Nothing of it
-// matters to others, so none of it is worse than a warning.
+// What clients in browsers need (Fetch standard, CORS protocol). Other clients
+// don't need it, so problems are warnings at most.
 
 import (
 	"context"
@@ -13,10 +13,10 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
-// forBrowsers ends the messages about CORS.
+// forBrowsers is the end of messages about CORS.
 const forBrowsers = ": clients in browsers can't use it"
 
-// webPage judges what the resource answers to a page of the Inspector's origin.
+// webPage judges the resource's response to a page of the Inspector's origin.
 func (w *walker) webPage(ctx context.Context, id resource.Identifier) {
 	const step = "CORS"
 	a, err := w.probe(ctx, http.MethodPost, id.String(), "Origin", origin)
@@ -35,8 +35,8 @@ func (w *walker) webPage(ctx context.Context, id resource.Identifier) {
 	w.preflight(ctx, "preflight", "preflight", id.String(), "authorization", "content-type", "mcp-protocol-version")
 }
 
-// preflight sends what a browser asks before a POST with headers, without a
-// token. The code is that of a good answer up to its last word.
+// preflight sends the preflight of a POST with headers, as browsers do, without a
+// token. code is that of a good response except for its last word.
 func (w *walker) preflight(ctx context.Context, step, code, address string, headers ...string) {
 	a, err := w.probe(ctx, http.MethodOptions, address,
 		"Origin", origin,
@@ -58,7 +58,7 @@ func (w *walker) preflight(ctx context.Context, step, code, address string, head
 		return
 	}
 	for _, name := range headers {
-		// A star doesn't cover Authorization.
+		// A star doesn't include Authorization.
 		if !lists(a.header, "Access-Control-Allow-Headers", name) && (name == "authorization" || !lists(a.header, "Access-Control-Allow-Headers", "*")) {
 			refused("the preflight doesn't allow the header "+name, "add it to Access-Control-Allow-Headers")
 			return

@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 )
 
-// issuer walks on at an authorization server.
+// issuer checks an authorization server.
 func (w *walker) issuer(ctx context.Context, issuer string) {
 	w.about = issuer
 	m, header := w.discover(ctx, issuer)
@@ -31,8 +31,8 @@ func (w *walker) issuer(ctx context.Context, issuer string) {
 }
 
 // discover finds the metadata of issuer as clients do: they take the first
-// document that there is and give up where something else than a document, or
-// a client error, comes.
+// document that exists, and give up at a response that is neither a document nor
+// a client error.
 func (w *walker) discover(ctx context.Context, issuer string) (*discovery.Metadata, http.Header) {
 	const step = "discovery"
 	locations, err := discovery.Locations(issuer)
@@ -77,11 +77,11 @@ func (w *walker) discover(ctx context.Context, issuer string) (*discovery.Metada
 	return nil, nil
 }
 
-// belowOrigin are paths below which servers have their issuer: Logto, Auth0's and
-// Okta's custom servers, Django OAuth Toolkit.
+// belowOrigin are the paths of issuers at Logto, Auth0, Okta's custom servers,
+// and Django OAuth Toolkit.
 var belowOrigin = []string{"/oidc", "/", "/oauth2/default", "/o"}
 
-// issuerBelow returns the issuer that is meant where its origin is given.
+// issuerBelow returns the issuer that is probably meant if its origin is given.
 func (w *walker) issuerBelow(ctx context.Context, issuer string) string {
 	for _, path := range belowOrigin {
 		guess := strings.TrimSuffix(issuer, "/") + path
@@ -101,8 +101,8 @@ func (w *walker) issuerBelow(ctx context.Context, issuer string) string {
 	return ""
 }
 
-// says is what an answer says of itself if it is an OAuth error (RFC 6749,
-// section 5.2).
+// says returns the text of an OAuth error response (RFC 6749, section 5.2); empty
+// for other responses.
 func says(a *answer) string {
 	var refusal struct {
 		Description string `json:"error_description"`
@@ -113,7 +113,7 @@ func says(a *answer) string {
 	return "; it says " + discovery.Quote(refusal.Description)
 }
 
-// stepOf says which step a finding about metadata belongs to.
+// stepOf returns the step that a finding about metadata belongs to.
 func stepOf(code string) string {
 	switch code {
 	case discovery.IssuerMatches, discovery.IssuerMismatch:

@@ -18,7 +18,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
-// maxIssuers bounds how many authorization servers of a resource are visited.
+// maxIssuers bounds how many authorization servers of a resource are checked.
 const maxIssuers = 8
 
 // resourceMetadata has the members of RFC 9728, section 2 that clients use.
@@ -29,7 +29,7 @@ type resourceMetadata struct {
 	BearerMethods        []string `json:"bearer_methods_supported"`
 }
 
-// resource walks from an MCP server, which has answered post already.
+// resource checks an MCP server that has answered post.
 func (w *walker) resource(ctx context.Context, id resource.Identifier, post *answer) {
 	get, err := w.probe(ctx, http.MethodGet, id.String())
 	w.methods = map[string]*answer{http.MethodPost: post, http.MethodGet: get}
@@ -66,7 +66,7 @@ func (w *walker) resource(ctx context.Context, id resource.Identifier, post *ans
 	w.about = id.String()
 }
 
-// challenged judges the answer to a request without a token.
+// challenged judges the response to a request without a token.
 func (w *walker) challenged(method string, a *answer, err error) {
 	step := method + " without token"
 	code := strings.ToLower(method) + "_not_challenged"
@@ -94,7 +94,7 @@ func (w *walker) challenged(method string, a *answer, err error) {
 	}
 }
 
-// toItself reports whether a redirect leads to where it comes from.
+// toItself reports whether a redirect leads back to its own URL.
 func (w *walker) toItself(location string) bool {
 	from, err := url.Parse(w.about)
 	if err != nil {
@@ -104,7 +104,7 @@ func (w *walker) toItself(location string) bool {
 	return err == nil && location != "" && web.Origin(to) == web.Origin(from) && to.EscapedPath() == from.EscapedPath() && to.RawQuery == from.RawQuery
 }
 
-// openCure says what to do about a server that answers without a token.
+// openCure says how to fix a server that answers without a token.
 func (w *walker) openCure() string {
 	for _, a := range w.methods {
 		if a != nil && a.status == http.StatusUnauthorized {
@@ -115,8 +115,8 @@ func (w *walker) openCure() string {
 		"`caddy validate` warns of that"
 }
 
-// otherForms looks at requests that differ from the first in what a matcher may
-// ask for. A server that challenges that one has to challenge these.
+// otherForms sends requests that differ from the first in what a matcher may look
+// at. A server that challenges the first must challenge them too.
 func (w *walker) otherForms(ctx context.Context, id resource.Identifier, post *answer) {
 	if post.status != http.StatusUnauthorized {
 		return
@@ -132,9 +132,9 @@ func (w *walker) otherForms(ctx context.Context, id resource.Identifier, post *a
 	}
 }
 
-// resourceMetadata finds the metadata where the challenge says it is, else in
-// the well-known place, which some clients go to straight away. It returns nil if
-// there is none.
+// resourceMetadata finds the metadata where the challenge says, or else at the
+// well-known location, where some clients look first. It returns nil if there is
+// none.
 func (w *walker) resourceMetadata(ctx context.Context, id resource.Identifier, named string) *resourceMetadata {
 	const step = "metadata"
 	wellKnown := id.MetadataURL()
@@ -142,8 +142,8 @@ func (w *walker) resourceMetadata(ctx context.Context, id resource.Identifier, n
 	if err == nil {
 		w.ok(step, "resource_metadata_found", "at %s", discovery.Quote(wellKnown))
 	} else if named == id.Origin()+resource.WellKnown {
-		// Clients that go by the challenge find it, and the others look there
-		// when there is nothing in the place for the path.
+		// Clients that follow the challenge find it, and the others try this
+		// location if the one with the path has nothing.
 		if atRoot, rootErr := w.readResourceMetadata(ctx, named); rootErr == nil {
 			w.ok(step, "resource_metadata_found", "at %s, as the challenge says", discovery.Quote(named))
 			return atRoot
@@ -189,7 +189,7 @@ func (w *walker) readResourceMetadata(ctx context.Context, address string) (*res
 	return doc, nil
 }
 
-// contentType is the media type of an answer, as far as it has one.
+// contentType returns the media type of a response; empty if it has none.
 func contentType(header http.Header) string {
 	mediaType, _, err := mime.ParseMediaType(header.Get("Content-Type"))
 	if err != nil || len(mediaType) > 100 {
@@ -198,7 +198,7 @@ func contentType(header http.Header) string {
 	return mediaType
 }
 
-// metadataContent judges what the metadata says.
+// metadataContent judges the content of the metadata.
 func (w *walker) metadataContent(id resource.Identifier, doc *resourceMetadata) {
 	const step = "resource"
 	switch found := discovery.Quote(doc.Resource); {
@@ -226,7 +226,7 @@ func (w *walker) metadataContent(id resource.Identifier, doc *resourceMetadata) 
 	}
 }
 
-// mismatchCure knows the mistakes that people make.
+// mismatchCure recognizes common mistakes.
 func mismatchCure(named string, id resource.Identifier) string {
 	u, err := url.Parse(named)
 	if err == nil && u.Scheme == "http" && strings.HasPrefix(id.Origin(), "https:") {

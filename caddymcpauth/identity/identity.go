@@ -1,5 +1,5 @@
-// Package identity is how the front door tells the Caddy handlers after it who a
-// request is from.
+// Package identity passes the identity of a request from the front door to later
+// Caddy handlers.
 package identity
 
 import (
@@ -10,12 +10,13 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
-// variable is the request variable that holds what reads the verified token. A
-// variable, because a context of its own costs every request two allocations.
+// variable is the name of the request variable that holds the reader of the
+// verified token. It is a variable because a new context would cost two
+// allocations per request.
 const variable = "mcp_auth_token"
 
-// Set makes the token that t reads the verified one of the request with the context
-// ctx, which must be one of Caddy's.
+// Set stores the verified token of a request, which t reads. ctx must be the
+// request's context, with Caddy's variables.
 func Set(ctx context.Context, t *token.Reader) {
 	caddyhttp.SetVar(ctx, variable, t)
 }
@@ -28,8 +29,8 @@ func Reader(ctx context.Context) *token.Reader {
 }
 
 // FromContext returns the verified token of the request that ctx belongs to. It
-// reports false where no front door has let the request in. Outside of Caddy, it
-// finds what [token.NewContext] put there.
+// reports false if no front door has let the request in. Outside of Caddy, it
+// returns the token that [token.NewContext] stored.
 func FromContext(ctx context.Context) (*token.Token, bool) {
 	if t := Reader(ctx); t != nil {
 		return t.Token(), true

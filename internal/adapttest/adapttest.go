@@ -1,4 +1,4 @@
-// Package adapttest tests directives by fixtures in the form of Caddy's own: a
+// Package adapttest tests directives with fixtures in Caddy's own format: a
 // Caddyfile, a line of dashes, and the JSON that it adapts to.
 package adapttest
 
@@ -16,8 +16,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
-// Fixtures runs those in testdata/adapt. ignore is part of warnings that are
-// wanted; empty if there are none.
+// Fixtures runs the fixtures in testdata/adapt. ignore is part of the expected
+// warnings; empty if none are expected.
 func Fixtures(t *testing.T, ignore string) {
 	t.Helper()
 	files, err := filepath.Glob("testdata/adapt/*.caddyfiletest")
@@ -57,12 +57,12 @@ func Fixtures(t *testing.T, ignore string) {
 	}
 }
 
-// Adapt returns what a Caddyfile is in JSON.
+// Adapt adapts a Caddyfile to JSON.
 func Adapt(caddyfile string) ([]byte, []caddyconfig.Warning, error) {
 	return caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), nil)
 }
 
-// Validate returns an error if Caddy doesn't take the configuration.
+// Validate returns an error if Caddy doesn't accept the configuration.
 func Validate(t *testing.T, raw []byte) error {
 	t.Helper()
 	var config caddy.Config
@@ -81,8 +81,8 @@ func Validate(t *testing.T, raw []byte) error {
 	return caddy.Validate(&config)
 }
 
-// Refused adapts a site's directives, and validates them if they adapt. It fails
-// the test unless that ends in an error with the text want in it.
+// Refused adapts a site's directives and, if that succeeds, validates them. It
+// fails the test unless there is an error that contains want.
 func Refused(t *testing.T, site, want string) {
 	t.Helper()
 	raw, _, err := Adapt("https://mcp.example.com {\n" + site + "\n}\n")

@@ -9,17 +9,16 @@ import (
 	"time"
 )
 
-// securePrefix makes browsers refuse a cookie that another host or plain http
+// securePrefix makes browsers refuse a cookie that another host, or plain http,
 // sets (RFC 6265bis, section 4.1.3.2).
 const securePrefix = "__Host-"
 
-// issuerHash is how much of the issuer's hash is in a cookie's name, in bytes.
+// issuerHash is the length of the issuer's hash in a cookie's name, in bytes.
 const issuerHash = 8
 
-// CookieName returns the name that a browser knows a cookie by. It ends in a hash
-// of the issuer: browsers send cookies to every server of a host, whatever its
-// port, and __Host- allows no path, so two servers of one host would overwrite
-// each other's.
+// CookieName returns the full name of a cookie. It ends in a hash of the issuer:
+// browsers send cookies to every server of a host, whatever its port, and __Host-
+// allows no path, so two servers of one host would overwrite each other's.
 func CookieName(name, issuer string, secure bool) string {
 	sum := sha256.Sum256([]byte(issuer))
 	name += "_" + hex.EncodeToString(sum[:issuerHash])
@@ -44,8 +43,8 @@ func (s *Site) bareName(cookie string) (name string, ok bool) {
 	return strings.CutSuffix(cookie, suffix)
 }
 
-// Cookie returns a cookie's value as the browser sent it; empty if there is
-// none, or two: one of them would be another site's.
+// Cookie returns a cookie's value as the browser sent it; empty if there is none.
+// It is also empty if there are two, because one of them would be another site's.
 func (v *Visit) Cookie(name string) string {
 	if cookies := Cookies(v.R, v.site.cookieName(name)); len(cookies) == 1 {
 		return cookies[0].Value
@@ -66,13 +65,12 @@ func (v *Visit) CookieNames(prefix string) []string {
 	return slices.Compact(names)
 }
 
-// SetCookie has the browser keep a cookie for lifetime; zero means until it is
-// closed.
+// SetCookie sets a cookie for lifetime; zero means until the browser is closed.
 func (v *Visit) SetCookie(name, value string, lifetime time.Duration) {
 	v.setCookie(name, value, int(lifetime/time.Second))
 }
 
-// RemoveCookie has the browser forget a cookie.
+// RemoveCookie removes a cookie.
 func (v *Visit) RemoveCookie(name string) { v.setCookie(name, "", -1) }
 
 func (v *Visit) setCookie(name, value string, maxAge int) {
@@ -82,8 +80,8 @@ func (v *Visit) setCookie(name, value string, maxAge int) {
 		Path:     "/",
 		Secure:   v.site.Secure,
 		HttpOnly: true,
-		// Lax: authorization requests and upstreams' answers come from
-		// elsewhere, as links do.
+		// Lax, because authorization requests and upstreams' callbacks come from
+		// other sites, as links do.
 		SameSite: http.SameSiteLaxMode,
 		MaxAge:   maxAge,
 	})

@@ -14,13 +14,13 @@ import (
 const maxForm = 64 << 10
 
 var (
-	// ErrCrossSite says that a form was sent by another site's page.
+	// ErrCrossSite means that a form was sent by another site's page.
 	ErrCrossSite = errors.New("the form was sent by another site")
-	// ErrForm says that a form can't be read, or could be read in two ways.
+	// ErrForm means that a form can't be read, or could be read in two ways.
 	ErrForm = errors.New("the form can't be read")
 )
 
-// crossSite tells forms of the site's own pages from those of other sites.
+// crossSite refuses forms of other sites.
 var crossSite = http.NewCrossOriginProtection()
 
 // Form reads the form that a page of this site sent. The error is [ErrCrossSite]

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Prefix begins the names of all cookies that servers of this module set, after
+// Prefix is the beginning of the names of all cookies of this module, after
 // __Host-.
 const Prefix = "mcp_auth_"
 
-// hiddenKey is the context key of the cookies that [Hide] took out of a request.
+// hiddenKey is the context key of the cookies that [Hide] removed.
 type hiddenKey struct{}
 
-// Hide returns r without the cookies of this module's servers: a session is no
-// business of any other handler of the site. Those servers still find them with
+// Hide returns r without the cookies of this module's servers, because other
+// handlers of the site must not see a session. Those servers still find them with
 // [Cookies].
 func Hide(r *http.Request) *http.Request {
 	lines := r.Header["Cookie"]
@@ -34,7 +34,7 @@ func Hide(r *http.Request) *http.Request {
 				continue
 			}
 			found = true
-			// What isn't a cookie to Go is none to us.
+			// A pair that is no cookie to Go is none to us.
 			if cookies, err := http.ParseCookie(pair); err == nil {
 				hidden = append(hidden, cookies...)
 			}
@@ -60,8 +60,8 @@ func Hide(r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), hiddenKey{}, hidden))
 }
 
-// Cookies returns the cookies of that name which the browser sent, those that
-// [Hide] took out of the request included.
+// Cookies returns the cookies of that name that the browser sent, including those
+// that [Hide] removed.
 func Cookies(r *http.Request, name string) []*http.Cookie {
 	cookies := r.CookiesNamed(name)
 	hidden, _ := r.Context().Value(hiddenKey{}).([]*http.Cookie)
@@ -73,14 +73,15 @@ func Cookies(r *http.Request, name string) []*http.Cookie {
 	return cookies
 }
 
-// allCookies returns all cookies that the browser sent, those that [Hide] took out
-// included.
+// allCookies returns all cookies that the browser sent, including those that
+// [Hide] removed.
 func allCookies(r *http.Request) []*http.Cookie {
 	hidden, _ := r.Context().Value(hiddenKey{}).([]*http.Cookie)
 	return append(r.Cookies(), hidden...)
 }
 
-// isOurs reports whether one pair of a Cookie header has a name of ours.
+// isOurs reports whether a pair of a Cookie header has one of this module's
+// names.
 func isOurs(pair string) bool {
 	name, _, _ := strings.Cut(pair, "=")
 	name = strings.TrimSpace(name)

@@ -9,16 +9,17 @@ import (
 )
 
 const (
-	// maxPart bounds what is kept in one cookie, in bytes: browsers drop those that
-	// are larger than 4096 with their names and attributes (RFC 6265, section 6.1).
+	// maxPart bounds what is kept in one cookie, in bytes: browsers refuse
+	// cookies larger than 4096 bytes with their names and attributes (RFC 6265,
+	// section 6.1).
 	maxPart = 3700
-	// maxParts bounds the cookies of one value. More of them wouldn't fit into the
-	// header that servers take.
+	// maxParts bounds the cookies of one value. More of them wouldn't fit into
+	// the headers that servers accept.
 	maxParts = 3
 )
 
-// SetLongCookie has the browser keep a value for lifetime that may not fit into one
-// cookie: the first says how many there are.
+// SetLongCookie sets a value for lifetime that may not fit into one cookie. The
+// first cookie says how many there are.
 func (v *Visit) SetLongCookie(name, value string, lifetime time.Duration) error {
 	parts := (len(value) + maxPart - 1) / maxPart
 	if parts > maxParts {
@@ -34,8 +35,8 @@ func (v *Visit) SetLongCookie(name, value string, lifetime time.Duration) error 
 	return nil
 }
 
-// LongCookie returns a value that [Visit.SetLongCookie] has the browser keep; empty
-// if it isn't all there.
+// LongCookie returns a value that [Visit.SetLongCookie] set; empty if part of it
+// is missing.
 func (v *Visit) LongCookie(name string) string {
 	count, value, _ := strings.Cut(v.Cookie(name), ".")
 	parts, err := strconv.Atoi(count)
@@ -52,7 +53,7 @@ func (v *Visit) LongCookie(name string) string {
 	return value
 }
 
-// RemoveLongCookie has the browser forget it.
+// RemoveLongCookie removes it.
 func (v *Visit) RemoveLongCookie(name string) {
 	for i := range maxParts {
 		if i == 0 || v.Cookie(partName(name, i)) != "" {
@@ -68,9 +69,9 @@ func partName(name string, i int) string {
 	return fmt.Sprintf("%s_part%d", name, i)
 }
 
-// MakeRoom has the browser forget all that it keeps under names that begin with
-// prefix, if that is more than limit bytes. More than a server takes of headers
-// would shut the browser out.
+// MakeRoom removes all cookies under names that begin with prefix, if they have
+// more than limit bytes. If they exceeded what a server accepts in headers, the
+// browser would be locked out.
 func (v *Visit) MakeRoom(prefix string, limit int) {
 	total := 0
 	var found []string

@@ -1,5 +1,5 @@
-// Package clientip tells where a request comes from, as what strangers ask for is
-// shared by that.
+// Package clientip determines where a request comes from, so that shares can be
+// given out per network.
 package clientip
 
 import (
@@ -14,21 +14,22 @@ import (
 )
 
 // Of returns the address of the client whose request ctx belongs to. Behind a
-// proxy that is what the server's option trusted_proxies makes of it.
+// proxy, the server's option trusted_proxies determines it.
 func Of(ctx context.Context) string {
 	address, _ := caddyhttp.GetVar(ctx, caddyhttp.ClientIPVarKey).(string)
 	return address
 }
 
-// sharedNAT is where a carrier's, or a tunnel's, inside is (RFC 6598).
+// sharedNAT is the address range inside a carrier's network or a tunnel (RFC
+// 6598).
 var sharedNAT = netip.MustParsePrefix("100.64.0.0/10")
 
-// ProxyWarning warns, once, of a proxy in front that the server doesn't trust. The
-// zero value is ready to use.
+// ProxyWarning warns once about a proxy that the server doesn't trust. The zero
+// value is ready to use.
 type ProxyWarning struct{ once sync.Once }
 
-// Check warns if the request comes from such a proxy. A stranger on the same
-// network can bring the warning about, and nothing else.
+// Check warns if the request comes from such a proxy. A client on the same
+// network can cause the warning, but nothing else.
 func (p *ProxyWarning) Check(r *http.Request, logger *zap.Logger) {
 	if r.Header.Get("X-Forwarded-For") == "" && r.Header.Get("Forwarded") == "" {
 		return

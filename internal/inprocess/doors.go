@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// Door is a resource server, as far as the authorization server beside it has to
-// know it.
+// Door is what the authorization server in the same process knows about a
+// resource server.
 type Door struct {
-	// Resource is its identifier.
+	// Resource is the resource identifier.
 	Resource string
-	// Scopes are those that its clients should ask for at first.
+	// Scopes are the scopes that clients should request first.
 	Scopes []string
-	// Admits reports whether a token with these scopes has what every request
-	// needs.
+	// Admits reports whether a token with these scopes has the scopes that every
+	// request needs.
 	Admits func(scopes []string) bool
 }
 
@@ -22,8 +22,8 @@ var doors = struct {
 	of map[string][]*Door // by issuer
 }{of: make(map[string][]*Door)}
 
-// RegisterDoor makes d known as a resource server that takes tokens of issuer,
-// until release is called.
+// RegisterDoor adds d as a resource server that accepts tokens of issuer, until
+// release is called.
 func RegisterDoor(issuer string, d Door) (release func()) {
 	entry := &d
 	doors.Lock()
@@ -39,8 +39,8 @@ func RegisterDoor(issuer string, d Door) (release func()) {
 	})
 }
 
-// Doors returns the resource servers that take tokens of issuer: for a moment
-// during a reload, those of two configurations.
+// Doors returns the resource servers that accept tokens of issuer. During a
+// reload, these may be the ones of two configurations.
 func Doors(issuer string) []Door {
 	doors.RLock()
 	defer doors.RUnlock()

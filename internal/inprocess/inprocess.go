@@ -1,6 +1,6 @@
-// Package inprocess lets modules of one Caddy talk to the authorization server
-// beside them without a network: nothing has to listen yet, no certificate has
-// to be trusted, no proxy is in the way.
+// Package inprocess lets modules of one Caddy send requests to the authorization
+// server beside them without a network. So nothing has to listen yet, no
+// certificate has to be trusted, and no proxy is in the way.
 package inprocess
 
 import (
@@ -17,19 +17,19 @@ import (
 // Server answers requests for an issuer's endpoints.
 type Server interface {
 	http.Handler
-	// ServesPath reports whether it answers at path.
+	// ServesPath reports whether the server answers at path.
 	ServesPath(path string) bool
 }
 
 var registry = struct {
 	sync.RWMutex
-	// servers of an issuer, the latest last: for a moment during a reload there
-	// are two.
+	// servers has the servers of each issuer, the newest last. During a reload
+	// there may be two.
 	servers map[string][]*Server
 }{servers: make(map[string][]*Server)}
 
-// Register makes s known as the authorization server with the identifier issuer,
-// until release is called.
+// Register adds s as the authorization server with the identifier issuer, until
+// release is called.
 func Register(issuer string, s Server) (release func()) {
 	entry := &s
 	registry.Lock()
@@ -63,8 +63,9 @@ type transport struct {
 	base           http.RoundTripper
 }
 
-// Transport returns a transport for talking to issuer: what the server of that
-// identifier answers in this process goes to it, everything else to base.
+// Transport returns a transport for requests to issuer. If the server with that
+// identifier in this process answers at the path, the request goes to it; all
+// others go to base.
 func Transport(issuer string, base http.RoundTripper) http.RoundTripper {
 	u, err := url.Parse(issuer)
 	if err != nil {
@@ -106,17 +107,17 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// CloseIdleConnections is for [http.Client.CloseIdleConnections].
+// CloseIdleConnections is called by [http.Client.CloseIdleConnections].
 func (t *transport) CloseIdleConnections() {
 	if closer, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
 	}
 }
 
-// recorder keeps an answer.
+// recorder records a response.
 type recorder struct {
 	header http.Header
-	sent   http.Header // as it was when the status was written; nil before
+	sent   http.Header // a copy from when the status was written; nil before
 	status int
 	body   bytes.Buffer
 }

@@ -7,16 +7,16 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
-// resourceName is what a front door calls its resource.
+// resourceName is the name that a front door gives its resource.
 type resourceName struct{ resource, name string }
 
 var resourceNames struct {
 	sync.RWMutex
-	// list has the latest last: for a moment during a reload there are two.
+	// list has the newest last. During a reload there may be two of one resource.
 	list []*resourceName
 }
 
-// RegisterResource makes known what a front door in this process calls its
+// RegisterResource adds the name that a front door in this process gives its
 // resource (resource_name of RFC 9728), until release is called.
 func RegisterResource(resource, name string) (release func()) {
 	entry := &resourceName{resource, name}
@@ -30,8 +30,8 @@ func RegisterResource(resource, name string) (release func()) {
 	})
 }
 
-// ResourceName returns what the front door of a resource calls it; empty if it
-// doesn't say, or is elsewhere.
+// ResourceName returns the name that the front door of a resource gives it; empty
+// if it gives none, or is not in this process.
 func ResourceName(id string) string {
 	resourceNames.RLock()
 	defer resourceNames.RUnlock()

@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// Account is the page on which people see who has access in their name, and
-// take it back.
+// Account is the page on which users see which applications have access in their
+// name, and remove it.
 type Account struct {
 	// Site is the host of this server, shown in the title and on top.
 	Site string
-	// User is who is signed in: a display name or a user name.
+	// User is the signed-in user: a display name or a user name.
 	User string
 	// Email may be empty.
 	Email string
-	// Access is what the user allowed; the page says so if there is nothing.
+	// Access is what the user allowed. If it is empty, the page says so.
 	Access []Access
-	// Action is where the form that revokes is sent (POST), with the fields
-	// csrf and revoke, the ID of an Access.
+	// Action is the URL of the form that removes access (POST). Its fields are
+	// csrf, and revoke with the ID of an Access.
 	Action string
-	// SignOut is where the form that signs out is sent (POST), with the fields
-	// csrf and where: here or everywhere.
+	// SignOut is the URL of the form that signs out (POST). Its fields are csrf,
+	// and where: here or everywhere.
 	SignOut string
-	// Token is the hidden field csrf of both forms.
+	// Token is the value of the hidden field csrf in both forms.
 	Token string
-	// Done is a sentence after something was done, or empty.
+	// Done is a sentence about what was just done; may be empty.
 	Done string
 }
 
@@ -34,7 +34,7 @@ type Access struct {
 	Client Client
 	Server Server
 	Scopes []Scope
-	// Since and LastUsed are shown as days, in UTC; not at all if zero.
+	// Since and LastUsed are shown as days, in UTC. Zero values are not shown.
 	Since, LastUsed time.Time
 }
 

@@ -8,13 +8,13 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// hostParts is a host in the parts that it is shown in. Domain is the part that
-// says whose it is: the name that can be registered. The names before it are
-// chosen freely by its owner.
+// hostParts are the parts in which a host is shown. Domain is the part that
+// identifies the owner: the registrable domain. The owner can choose any names
+// before it.
 type hostParts struct{ Before, Domain, After string }
 
-// splitHost finds the parts of host[:port]. An address, or a host that has no
-// such part, is all of it domain: nothing of it can be chosen freely.
+// splitHost splits host[:port]. An address, or a host without a registrable
+// domain, is all Domain: the owner can't choose any part freely.
 func splitHost(s string) hostParts {
 	shortened := ""
 	s = host(s)
@@ -36,8 +36,8 @@ func splitHost(s string) hostParts {
 	return hostParts{shortened + name[:at], name[at:], port}
 }
 
-// isEncoded reports whether a host has letters of other alphabets, which it
-// shows as Punycode.
+// isEncoded reports whether a host has Punycode, that is, letters of other
+// alphabets.
 func isEncoded(host string) bool {
 	for label := range strings.SplitSeq(strings.ToLower(host), ".") {
 		if strings.HasPrefix(label, "xn--") {
@@ -51,13 +51,13 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
 }
 
-// Homepage gives the parts of a link to the client's home page, or nil if there
-// is none that can be shown. A client can name any address as its own: it is
-// shown only if users are sent back to the same host, which the page names
+// Homepage returns the address of the client's home page for a link, or nil if
+// there is none that can be shown. A client can name any address as its own. So
+// it is shown only if users are sent back to the same host, which the page names
 // anyway.
 func (c Client) Homepage() *url.URL {
 	u, err := url.Parse(c.URI)
-	// A user name in front of the host is there to be taken for the host.
+	// A user name before the host could be taken for the host.
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || !isASCII(u.Host) {
 		return nil
 	}

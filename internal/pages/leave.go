@@ -2,20 +2,20 @@ package pages
 
 import "net/http"
 
-// Leave is the page that people see before they are sent on to sign in for an
-// application whose name nobody knows, only where it is.
+// Leave is the page that users see before they are sent on to sign in for an
+// application. Only its address is known, not its name.
 type Leave struct {
 	// Site is the host of this server, shown in the title and on top.
 	Site string
-	// RedirectHost is where the user is sent back to in the end.
+	// RedirectHost is the host that the user is sent back to in the end.
 	RedirectHost string
-	// Loopback says that this is a program on the user's own computer, and
-	// PrivateScheme that it is the application that claims the scheme.
+	// Loopback says that this is a program on the user's own computer.
+	// PrivateScheme says that it is an application that claims the scheme.
 	Loopback, PrivateScheme bool
-	// Action is where the form is sent (POST), with the fields request and
-	// decision: allow or deny.
+	// Action is the URL of the form (POST). Its fields are request, and decision:
+	// allow or deny.
 	Action string
-	// Request is the hidden field of that name.
+	// Request is the value of the hidden field request.
 	Request string
 }
 

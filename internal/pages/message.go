@@ -5,21 +5,21 @@ import (
 	"strings"
 )
 
-// Message is an error or a plain message; which of them, its status says.
+// Message is an error page or a plain message, depending on the status.
 type Message struct {
 	// Site is the host of this server, shown in the title and on top.
 	Site string
 	// Title and Text say what happened.
 	Title, Text string
-	// Cure says what to do now; it may be empty. A name of a stranger may be part of
-	// all three: they are cleaned.
+	// Cure says what to do now; may be empty. Title, Text and Cure may contain a
+	// name that a client chose: they are cleaned.
 	Cure string
-	// Detail is small print for those who can read it, such as an OAuth error
-	// code with its description; it may be empty. It is cleaned, for it may
-	// come from elsewhere.
+	// Detail is in small print for technical readers, such as an OAuth error code
+	// with its description; may be empty. It is cleaned, because it may come from
+	// elsewhere.
 	Detail string
-	// Link is a way on, LinkLabel its text. It is shown only if it is a path
-	// on this server or begins with https://.
+	// Link is where to continue, and LinkLabel its text. It is shown only if it
+	// is a path on this server or begins with https://.
 	Link, LinkLabel string
 }
 
@@ -37,8 +37,8 @@ func (p Message) Write(w http.ResponseWriter, status int) {
 	}{p, status >= http.StatusBadRequest})
 }
 
-// showable reports whether a link is a path or https. To a browser, a second
-// slash of either kind makes the first word of a path a host.
+// showable reports whether a link is a path or https. If the second character of
+// a path is a slash of either kind, browsers take the next word for a host.
 func showable(link string) bool {
 	if strings.HasPrefix(link, "https://") {
 		return true

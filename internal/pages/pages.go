@@ -1,9 +1,9 @@
-// Package pages renders what people see of the authorization server: signing
-// in, giving an application access, taking the access back, and messages.
+// Package pages renders the pages of the authorization server and the façade:
+// signing in, allowing an application access, removing access, and messages.
 //
-// It knows HTML and net/http only. What is true, who may see it, and what a
-// form does are for the caller to decide. The pages run no script and load
-// nothing, so that their policy can refuse everything but their own style.
+// It only knows HTML and net/http. The caller decides what is true, who may see
+// it, and what a form does. The pages run no script and load nothing, so that
+// their policy can refuse everything except their own style.
 package pages
 
 import (
@@ -24,20 +24,20 @@ var files embed.FS
 var style string
 
 // basePolicy is the Content-Security-Policy of every page. The style is allowed
-// by its hash, so that an injected one is not.
+// by its hash, so injected styles are refused.
 var basePolicy = func() string {
 	hash := sha256.Sum256([]byte(style))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; base-uri 'none'; frame-ancestors 'none'"
 }()
 
-// ownForms lets a page's forms be sent to this server alone. It is not for
-// pages whose form ends in a redirect to a client: Chromium applies form-action
-// to each redirect that follows a form, and a client may redirect again, to
-// places that nobody can list here. Without form-action, what keeps a foreign
-// form off these pages is that they escape what strangers say.
+// ownForms allows a page's forms to be sent to this server only. It is not used
+// on pages whose form ends in a redirect to a client: Chromium applies
+// form-action to every redirect that follows a form, and a client may redirect
+// again, to places that can't be listed here. Those pages are protected from
+// injected forms because they escape all untrusted text.
 const ownForms = "; form-action 'self'"
 
-// parse reads a page: the frame, what pages share, and the page itself.
+// parse parses a page: the layout, the shared templates, and the page itself.
 func parse(page string) *template.Template {
 	return template.Must(template.New("frame.html").Funcs(template.FuncMap{
 		"style":   func() template.CSS { return template.CSS(style) },
@@ -53,7 +53,7 @@ func parse(page string) *template.Template {
 	}).ParseFS(files, "html/frame.html", "html/client.html", "html/"+page))
 }
 
-// write renders into memory first: half a consent page must not be seen.
+// write renders into memory first, so that nobody sees half a consent page.
 func write(w http.ResponseWriter, status int, policy string, page *template.Template, data any) {
 	var body bytes.Buffer
 	if err := page.Execute(&body, data); err != nil {
@@ -63,11 +63,11 @@ func write(w http.ResponseWriter, status int, policy string, page *template.Temp
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", policy)
-	// For browsers that don't know frame-ancestors.
+	// For browsers that don't support frame-ancestors.
 	h.Set("X-Frame-Options", "DENY")
-	// Not no-referrer, which turns the Origin of the forms into null.
+	// no-referrer would turn the Origin of the forms into null.
 	h.Set("Referrer-Policy", "same-origin")
-	// The pages name people and carry tokens of forms.
+	// The pages contain personal data and tokens of forms.
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	// No Cross-Origin-Opener-Policy: clients on the web open the pages in a

@@ -6,26 +6,26 @@ import (
 	"unicode/utf8"
 )
 
-// ellipsis stands for what was cut off.
+// ellipsis replaces what was cut off.
 const ellipsis = "…"
 
 const (
-	// maxName is how much of a name is shown, in runes: enough for honest
-	// ones, too little to write a page of one's own into ours.
+	// maxName bounds a shown name, in runes. It is enough for honest names, and
+	// too short for a text that poses as part of the page.
 	maxName = 80
 	// maxDetail is the same for small print.
 	maxDetail = 300
 	// maxProse is the same for a paragraph.
 	maxProse = 900
-	// maxHost is more than a host name with a port can have (RFC 1035,
+	// maxHost bounds a shown host. No host name with a port is longer (RFC 1035,
 	// section 2.3.4).
 	maxHost = 262
-	// maxMarks is how many accents a letter may carry. Vietnamese and Hebrew
-	// need up to three; towers of them cover the lines around.
+	// maxMarks bounds the accents on a letter. Vietnamese and Hebrew need up to
+	// three; towers of them would cover the lines around.
 	maxMarks = 3
 )
 
-// appName is a client's name, cleaned, or a stand-in.
+// appName returns a client's name, cleaned, or a placeholder for it.
 func appName(s string) string {
 	if s = name(s); s == "" {
 		return "An unnamed application"
@@ -33,17 +33,17 @@ func appName(s string) string {
 	return s
 }
 
-// name cleans what a client or a user is called.
+// name cleans the name of a client or a user.
 func name(s string) string { return cut(clean(s), maxName) }
 
-// prose cleans a text of ours that a stranger's words may be part of.
+// prose cleans a sentence of ours that may contain untrusted text.
 func prose(s string) string { return cut(clean(s), maxProse) }
 
 // detail cleans small print and addresses.
 func detail(s string) string { return cut(clean(s), maxDetail) }
 
-// host cleans a host. One too long loses its beginning, not its end: the end
-// says whose it is.
+// host cleans a host. If it is too long, the beginning is cut off: the end
+// identifies the owner.
 func host(s string) string {
 	runes := []rune(clean(s))
 	if len(runes) <= maxHost {
@@ -52,14 +52,14 @@ func host(s string) string {
 	return ellipsis + string(runes[len(runes)-maxHost+1:])
 }
 
-// clean makes one line of what a stranger wrote, without what changes how the
-// text around it reads: control and format characters (which turn the writing
-// direction), private-use ones (logos, with some fonts), those that are not
-// seen, and towers of accents. Runs of white space become a single space.
+// clean turns untrusted text into one line, without characters that affect the
+// text around it: control and format characters (which change the writing
+// direction), private-use ones (logos, in some fonts), invisible ones, and towers
+// of accents. Runs of white space become a single space.
 func clean(s string) string {
 	var b strings.Builder
 	space := false
-	// None on what comes before the text.
+	// No accents may go onto the text before.
 	marks := maxMarks
 	for _, r := range s {
 		switch {
@@ -86,13 +86,13 @@ func clean(s string) string {
 	return b.String()
 }
 
-// invisible reports whether a rune shows as nothing, or as nobody knows what.
+// invisible reports whether a rune is displayed as nothing, or unpredictably.
 func invisible(r rune) bool {
 	return unicode.In(r, unicode.C, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
-		r == '\u2800' // an empty pattern of Braille, a space that is none
+		r == '\u2800' // an empty Braille pattern, which looks like a space
 }
 
-// cut shortens a cleaned text to a number of runes, the ellipsis included.
+// cut shortens a cleaned text to limit runes, including the ellipsis.
 func cut(s string, limit int) string {
 	if utf8.RuneCountInString(s) <= limit {
 		return s

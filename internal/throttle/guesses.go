@@ -181,9 +181,9 @@ func reserve(rate Rate, failed int) float64 {
 	return float64(rate.Burst * min(failed, freeFailures) / (freeFailures + 1))
 }
 
-// Succeeded says that the password was right. The address's failures at that name
-// are forgiven; those at others stay, for one good account is no license to try
-// others.
+// Succeeded records that the password was right. The address's failures at that
+// name are forgiven. Those at other names stay: a valid account must not help to
+// guess at others.
 func (a *Attempt) Succeeded() {
 	g := a.guesses
 	g.mu.Lock()
@@ -196,10 +196,10 @@ func (a *Attempt) Succeeded() {
 	if f := a.name.failed.records[a.networks[0]]; f != nil {
 		forgiven = max(1, f.count)
 	}
-	a.takeBack(forgiven)
+	a.undo(forgiven)
 }
 
-// Withdraw says that the password was not looked at, and so nothing was learned.
+// Withdraw records that the password was not checked.
 func (a *Attempt) Withdraw() {
 	g := a.guesses
 	g.mu.Lock()
@@ -208,11 +208,11 @@ func (a *Attempt) Withdraw() {
 		uncount(a.name.known, a.browser, 1)
 		return
 	}
-	a.takeBack(1)
+	a.undo(1)
 }
 
-// takeBack takes back the attempt, and as many failures at its name.
-func (a *Attempt) takeBack(failed int) {
+// undo removes the attempt, and the given number of failures at its name.
+func (a *Attempt) undo(failed int) {
 	g := a.guesses
 	for _, of := range a.networks {
 		uncount(a.name.failed, of, failed)
@@ -253,7 +253,7 @@ func (f *failures) add(now time.Time) {
 	f.last = now
 }
 
-// since returns how many failures are remembered; of nobody, none.
+// since returns how many failures count now. f may be nil.
 func (f *failures) since(now time.Time) int {
 	if f == nil || f.forget > 0 && now.Sub(f.last) > f.forget {
 		return 0
@@ -261,7 +261,7 @@ func (f *failures) since(now time.Time) int {
 	return f.count
 }
 
-// wait returns how long the next attempt has to wait if so many failures are
+// wait returns how long the next attempt must wait if that many failures are
 // free.
 func (f *failures) wait(free int, now time.Time) time.Duration {
 	over := f.since(now) - free

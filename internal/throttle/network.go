@@ -1,15 +1,15 @@
-// Package throttle keeps what strangers ask for within bounds, in fair shares per
-// network: token buckets ([Buckets]), slots for work with a bounded queue
+// Package throttle bounds what unauthenticated requests may use, in fair shares
+// per network: token buckets ([Buckets]), slots for work with a bounded queue
 // ([Slots]), and the counting of failed sign-ins ([Guesses]). It knows nothing of
 // Caddy.
 //
-// A client is known by its address, and addresses are cheap: a home connection
-// has 2^64 to 2^80 of IPv6, a small provider has a /24 of IPv4. So every share
-// is held by the address's network at several prefix lengths, and at each of them
-// one network gets no more than another.
+// A client is identified by its address, and addresses are cheap: a home
+// connection has 2^64 to 2^80 IPv6 addresses, a small provider has an IPv4 /24.
+// So every share belongs to the address's networks at several prefix lengths, and
+// at each of them all networks get the same.
 //
-// All memory is bounded. When a table is full, the records whose loss
-// matters least are evicted, so that a flood displaces itself.
+// All memory is bounded. When a table is full, the records whose loss matters
+// least are evicted, so that a flood displaces itself.
 package throttle
 
 import (
@@ -18,21 +18,22 @@ import (
 	"net/netip"
 )
 
-// network is an IP network: the first bits of its addresses, of which 64 are all
-// that matter. The lengths of IPv4 (32, 24) and IPv6 (64, 56, 48) differ, so
-// nothing else tells them apart. Zero is whatever is not an address.
+// network is an IP network: the first bits of its addresses. The first 64 are
+// enough. The prefix lengths of IPv4 (32, 24) and IPv6 (64, 56, 48) differ, so
+// the length tells them apart. The zero value stands for everything that is not
+// an IP address.
 type network struct {
 	prefix uint64
 	bits   int
 }
 
-// nat64 is where a server that has only IPv6 sees the clients that have only
-// IPv4 (RFC 6052, section 2.1).
+// nat64 is the network in which a server with IPv6 only sees clients with IPv4
+// only (RFC 6052, section 2.1).
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
-// networks returns the networks of an IP address, from the narrowest on, which
-// share fairly: /32 and /24, or /64, /56 and /48. An IPv4 address is the same in
-// its forms in IPv6. Whatever is not an address, such as a Unix socket's, is one
+// networks returns the networks of an IP address that share fairly, the narrowest
+// first: /32 and /24, or /64, /56 and /48. All forms of an IPv4 address in IPv6
+// are the same. Anything else, such as the address of a Unix socket, is one
 // network.
 func networks(address string) []network {
 	addr, err := netip.ParseAddr(address)
@@ -48,8 +49,9 @@ func networks(address string) []network {
 	return []network{{v6, 64}, {v6 >> 8, 56}, {v6 >> 16, 48}}
 }
 
-// Network returns a name of the widest network of an address, for [Claim.For]: a
-// network may hold only so many slots, then, also while nobody else wants them.
+// Network returns a name of the widest network of an address, for [Claim.For]. A
+// network may then hold only so many slots, even while no other network wants
+// them.
 func Network(address string) string {
 	list := networks(address)
 	widest := list[len(list)-1]

@@ -8,16 +8,15 @@ import (
 	"sync"
 )
 
-// Slots gives out a bounded number of slots for work that strangers can ask for,
-// such as the hashing of a password. Those who wait stand in a bounded queue, and
-// networks take turns: at each prefix length, the next slot goes to the network
-// that holds the fewest, and of those to the one that has waited the longest for
-// its turn. So a /48 or a /24 that asks for much gets no more than one that asks
-// once.
+// Slots gives out a bounded number of slots for work that any client can cause,
+// such as hashing a password. Clients wait in a bounded queue, and networks take
+// turns: at each prefix length, the next slot goes to the network that holds the
+// fewest; of those, to the one that has waited the longest for its turn. So a /48
+// or a /24 with many requests gets no more than one with a single request.
 //
-// A full queue refuses at once, and it is the network with the most in it that
-// loses its newest place, not the one that comes last. Which place that is, and
-// who is next, depends on nothing but the order of the calls.
+// A full queue refuses immediately. The network with the most places in it loses
+// its newest one, not the network that comes last. Which place that is, and who
+// is next, depends only on the order of the calls.
 //
 // Slots are safe for concurrent use.
 type Slots struct {
@@ -25,16 +24,16 @@ type Slots struct {
 
 	mu      sync.Mutex
 	held    int
-	groups  map[string]int // slots held by each
+	groups  map[string]int // slots held, by group
 	waiting []*place
 	nodes   map[network]*node
 	turn    uint64
 }
 
-// node is a network that holds slots or waits for some.
+// node is a network that holds slots or waits for them.
 type node struct {
 	held, waiting int
-	// turn is when it joined, or last gave or was given a slot.
+	// turn is when the network joined, or last got or released a slot.
 	turn uint64
 }
 
@@ -44,28 +43,30 @@ type place struct {
 	networks []network
 	nodes    []*node
 	number   uint64
-	// answer tells whether it has become a slot.
+	// answer receives nil when the place gets a slot, or an error.
 	answer chan error
 }
 
-// Claim is who asks for a slot, and for what.
+// Claim says which client wants a slot, and for what.
 type Claim struct {
-	// From is the client's address. What isn't one is a network by itself.
+	// From is the client's address. Everything that is not an IP address is one
+	// network.
 	From string
 
-	// Rank goes before networks: as long as a lower one waits, no higher one gets
-	// a slot, and the highest loses its place in a full queue.
+	// Rank takes precedence over networks: no higher rank gets a slot while a
+	// lower one waits, and in a full queue the highest loses its place. Default:
+	// 0.
 	Rank int
 
-	// For is what the slot is wanted for, such as a host; each may hold only so
-	// many, and a fourth of the queue. Empty: not limited.
+	// For is what the slot is for, such as a host. Each may hold only so many
+	// slots, and a fourth of the queue. Empty: no limit.
 	For string
 }
 
-// BusyError says that there was no room in the queue, or no longer.
+// BusyError means that there was no place in the queue, or that it was lost.
 type BusyError struct {
-	// Own says that the network has other places or slots: the client is asking
-	// too much (429), rather than all of them together (503).
+	// Own says that the client's network has other places or slots: it sends too
+	// many requests (429). Otherwise, all networks together do (503).
 	Own bool
 }
 
@@ -76,8 +77,8 @@ func (e *BusyError) Error() string {
 	return "too many requests are waiting"
 }
 
-// NewSlots returns so many slots, with a queue of that length. Each [Claim.For] may
-// hold the number each of the slots; zero: all.
+// NewSlots returns the given number of slots, with a queue of the given length.
+// Each [Claim.For] may hold at most each slots; zero means all.
 func NewSlots(slots, queue, each int) *Slots {
 	return &Slots{
 		slots:  slots,
@@ -94,7 +95,7 @@ func (s *Slots) Take(ctx context.Context, from string) (release func(), err erro
 	return s.TakeAs(ctx, Claim{From: from})
 }
 
-// TakeAs is [Slots.Take] for those who have more to say.
+// TakeAs is [Slots.Take] for a claim.
 func (s *Slots) TakeAs(ctx context.Context, claim Claim) (release func(), err error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("waiting for a slot: %w", context.Cause(ctx))
@@ -106,7 +107,7 @@ func (s *Slots) TakeAs(ctx context.Context, claim Claim) (release func(), err er
 		if s.leave(p) {
 			return nil, fmt.Errorf("waiting for a slot: %w", context.Cause(ctx))
 		}
-		err = <-p.answer // which came first
+		err = <-p.answer // the answer came first
 	}
 	if err != nil {
 		return nil, err
@@ -114,14 +115,14 @@ func (s *Slots) TakeAs(ctx context.Context, claim Claim) (release func(), err er
 	return sync.OnceFunc(func() { s.release(p) }), nil
 }
 
-// Waiting returns how many wait.
+// Waiting returns how many places are in the queue.
 func (s *Slots) Waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.waiting)
 }
 
-// join adds a place to the queue. Its answer may be there already.
+// join adds a place to the queue. Its answer may arrive immediately.
 func (s *Slots) join(claim Claim) *place {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,7 +142,7 @@ func (s *Slots) join(claim Claim) *place {
 	s.waiting = append(s.waiting, p)
 	s.grant()
 	if loser := s.loser(claim.For); loser != nil {
-		// The widest network counts all that the narrower ones do.
+		// The widest network includes the narrower ones.
 		widest := loser.nodes[len(loser.nodes)-1]
 		busy := &BusyError{Own: widest.held+widest.waiting > 1}
 		s.remove(loser)
@@ -150,7 +151,8 @@ func (s *Slots) join(claim Claim) *place {
 	return p
 }
 
-// leave gives up a place, and reports false if it has had its answer.
+// leave removes a place from the queue. It reports false if the place has had its
+// answer.
 func (s *Slots) leave(p *place) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,13 +173,13 @@ func (s *Slots) release(p *place) {
 	s.turn++
 	for _, n := range p.nodes {
 		n.held--
-		n.turn = s.turn // behind those who came while it was at work
+		n.turn = s.turn // behind those that came while it held the slot
 	}
 	s.forget(p)
 	s.grant()
 }
 
-// grant gives the free slots to those whose turn it is.
+// grant gives the free slots to the places whose turn it is.
 func (s *Slots) grant() {
 	for s.held < s.slots {
 		var next *place
@@ -204,7 +206,7 @@ func (s *Slots) grant() {
 	}
 }
 
-// remove takes a place out of the queue.
+// remove removes a place from the queue.
 func (s *Slots) remove(p *place) {
 	i := slices.Index(s.waiting, p)
 	s.waiting = slices.Delete(s.waiting, i, i+1)
@@ -214,7 +216,7 @@ func (s *Slots) remove(p *place) {
 	s.forget(p)
 }
 
-// forget removes the networks of a place that neither hold nor want anything.
+// forget removes the networks of a place that neither hold nor want a slot.
 func (s *Slots) forget(p *place) {
 	for i, n := range p.nodes {
 		if n.held == 0 && n.waiting == 0 && s.nodes[p.networks[i]] == n {
@@ -223,9 +225,10 @@ func (s *Slots) forget(p *place) {
 	}
 }
 
-// loser returns the place that goes because there are too many, nil if there are
-// not: too many at all, or for what was last asked for. From the widest network
-// down, it is in the one that has the most, or of those in the one that came last.
+// loser returns the place to remove if there are too many in the queue, or too
+// many for group; nil if there are not. At each prefix length, from the widest,
+// it chooses the network with the most places; of several, the one that came
+// last.
 func (s *Slots) loser(group string) *place {
 	ofGroup, rank := 0, 0
 	for _, p := range s.waiting {
@@ -233,7 +236,7 @@ func (s *Slots) loser(group string) *place {
 			ofGroup++
 		}
 	}
-	// Those who wait for one slow host leave room for those who want others.
+	// Places for one slow host leave room for those for other hosts.
 	tooMany := group != "" && s.each > 0 && ofGroup > max(1, s.queue/4)
 	if !tooMany && len(s.waiting) <= s.queue {
 		return nil
@@ -246,7 +249,7 @@ func (s *Slots) loser(group string) *place {
 	}
 	var loser *place
 	for level := 1; loser == nil || level <= len(loser.nodes); level++ {
-		var in *node // the network that was found before
+		var in *node // the network chosen before
 		if loser != nil {
 			in = loser.nodes[len(loser.nodes)-level+1]
 		}
@@ -256,19 +259,19 @@ func (s *Slots) loser(group string) *place {
 				continue
 			}
 			n := p.nodes[len(p.nodes)-level]
-			// Places are in the order of their numbers.
+			// The places are ordered by number.
 			if most == nil || n.held+n.waiting >= most.nodes[len(most.nodes)-level].held+most.nodes[len(most.nodes)-level].waiting {
 				most = p
 			}
 		}
 		loser = most
 	}
-	// The newest of the narrowest network that was found.
+	// The newest place of the narrowest chosen network.
 	return loser
 }
 
-// compareTurn is negative if a's turn is before b's. It goes from the widest
-// network down: those of one network compare by the next narrower.
+// compareTurn is negative if a's turn is before b's. It compares the widest
+// networks first. Places of one network compare by the next narrower one.
 func compareTurn(a, b *place) int {
 	if c := cmp.Compare(a.claim.Rank, b.claim.Rank); c != 0 {
 		return c

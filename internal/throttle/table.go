@@ -6,34 +6,34 @@ import (
 	"time"
 )
 
-// record is what a table holds of a network.
+// record is what a table has about a network.
 type record interface {
-	// weight is how much the record holds back: what its network gains when it is
-	// forgotten. At zero, nothing is lost.
+	// weight is what the network would gain if the record were removed. At zero,
+	// the record is useless.
 	weight(now time.Time) float64
-	// touched is when it last changed.
+	// touched returns when the record last changed.
 	touched() time.Time
 }
 
 // table holds the records of networks. It is not safe for concurrent use.
 type table[R record] struct {
-	// max bounds the records; zero, if something else bounds them.
+	// max bounds the number of records; zero if something else bounds them.
 	max     int
 	records map[network]R
-	// sweepAt is at how many records those without weight are next looked for.
+	// sweepAt is the number of records at which useless ones are next removed.
 	sweepAt int
 }
 
-// minSweep is how many records are not worth looking through.
+// minSweep is the number of records below which no sweep is worthwhile.
 const minSweep = 256
 
 func newTable[R record](max int) *table[R] {
 	return &table[R]{max: max, records: make(map[network]R), sweepAt: minSweep}
 }
 
-// put adds a record. If there is no room, the lightest give way, and of those
-// the ones that have not changed for the longest: a flood of new networks
-// displaces new networks, not those that are held back.
+// put adds a record. If there is no room, the records with the least weight are
+// evicted; of those, the ones unchanged for the longest. So a flood of new
+// networks displaces new networks, not those that are being throttled.
 func (t *table[R]) put(of network, r R, now time.Time) {
 	if _, ok := t.records[of]; !ok {
 		if len(t.records) >= t.sweepAt {
@@ -51,7 +51,7 @@ func (t *table[R]) put(of network, r R, now time.Time) {
 	t.records[of] = r
 }
 
-// evict makes room, for more than one record: it looks at all.
+// evict makes room for several records, because it has to look at all of them.
 func (t *table[R]) evict(now time.Time) {
 	type entry struct {
 		network network

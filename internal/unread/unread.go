@@ -1,11 +1,11 @@
 // Package unread answers requests whose body has not been read.
 //
-// Over HTTP/1.1 net/http first reads what is left of the body, up to 256 KiB,
-// because there are clients that don't look at an answer while they send. It knows
-// when not to, but not once the body was wrapped, as Caddy does: a client that
-// sends slowly then waits for its refusal, and one that waits for 100 Continue
-// waits forever. Here the answer goes out at once, and the connection ends with it:
-// what is left of the body must not be taken for the next request.
+// Over HTTP/1.1, net/http first reads the rest of the body, up to 256 KiB,
+// because some clients don't look at a response while they send. It makes
+// exceptions, but not when the body is wrapped, as Caddy does. Then a client that
+// sends slowly waits for its refusal, and one that waits for 100 Continue waits
+// forever. This package sends the response immediately and closes the connection,
+// because the rest of the body must not be taken for the next request.
 package unread
 
 import (
@@ -15,18 +15,19 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Answer prepares w for an answer to r before the body of r was read.
+// Answer prepares w for a response to r before the body of r was read.
 func Answer(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor != 1 || r.ContentLength == 0 {
 		return
 	}
-	// Where it isn't supported, nothing waits either.
+	// If the writer doesn't support it, nothing waits either.
 	_ = http.NewResponseController(w).EnableFullDuplex()
 	w.Header().Set("Connection", "close")
 }
 
-// Track returns what answers r: as [Answer] has it, if the body has not been read to
-// its end by then. It is for handlers that read some bodies and refuse others.
+// Track returns a writer that does what [Answer] does, if the body has not been
+// read to its end when the response begins. It is for handlers that read some
+// bodies and refuse others.
 func Track(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 	if r.ProtoMajor != 1 || r.ContentLength == 0 {
 		return w
@@ -36,7 +37,7 @@ func Track(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 	return &writer{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, r, body, false}
 }
 
-// tracked is a body that knows how much is left of it.
+// tracked is a body that counts how much is left.
 type tracked struct {
 	io.ReadCloser
 	left int64 // negative if not known
