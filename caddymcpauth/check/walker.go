@@ -23,13 +23,13 @@ import (
 )
 
 const (
-	// maxBody bounds a document. Real ones have a few kilobytes.
+	// maxBody bounds a document, in bytes. Real ones have a few kilobytes.
 	maxBody = 1 << 20
 
 	userAgent = "caddy-mcp-auth-check"
 
-	// origin is that of the MCP Inspector, a client in the browser. It is on
-	// loopback, which every server should let in.
+	// origin is the origin of the MCP Inspector, a client in the browser. It is
+	// on loopback, which every server should allow.
 	origin = "http://localhost:6274"
 
 	// initialize is a client's first message.
@@ -37,15 +37,16 @@ const (
 		`"capabilities":{},"clientInfo":{"name":"caddy-mcp-auth-check","version":"1"}}}`
 )
 
-// walker is on its way.
+// walker is the state of a check.
 type walker struct {
 	client  *http.Client
 	timeout time.Duration
 	report  *Report
 	about   string
-	// local says that the way began on this machine.
+	// local says that the target is on this machine.
 	local bool
-	// methods are the resource's answers to requests without a token.
+	// methods has the resource's responses to requests without a token, by
+	// method.
 	methods map[string]*answer
 }
 
@@ -68,8 +69,8 @@ func newWalker(target string, id resource.Identifier, config Config) *walker {
 	}
 }
 
-// answer is a response. The body is of a document only: the answer of an MCP
-// server may be a stream that never ends.
+// answer is a response. Its body is only read for documents: the response of an
+// MCP server may be a stream that never ends.
 type answer struct {
 	status int
 	length int64 // -1 if it isn't known
@@ -77,13 +78,13 @@ type answer struct {
 	body   []byte
 }
 
-// nothing reports whether there is nothing in the answer.
+// nothing reports whether the response has no content.
 func (a *answer) nothing() bool {
 	return a.length == 0 && a.header.Get("Content-Type") == ""
 }
 
-// probe sends what a client sends that has no token yet, and follows no
-// redirect. The headers are name and value in turn.
+// probe sends a request without a token, and follows no redirect. headers are
+// names and values in turn.
 func (w *walker) probe(ctx context.Context, method, address string, headers ...string) (*answer, error) {
 	var body io.Reader
 	all := []string{"Accept", "application/json, text/event-stream"}
@@ -103,8 +104,8 @@ func (w *walker) document(ctx context.Context, address string) (*answer, error) 
 	return w.send(ctx, w.client, http.MethodGet, address, nil, maxBody, headers)
 }
 
-// send sends a request and reads up to limit bytes of the answer's body; with a
-// limit of zero, nothing.
+// send sends a request and reads up to limit bytes of the body; with a limit of
+// zero, none.
 func (w *walker) send(ctx context.Context, client *http.Client, method, address string, body io.Reader, limit int, headers []string) (*answer, error) {
 	if err := w.reachable(address); err != nil {
 		return nil, err
@@ -137,7 +138,7 @@ func (w *walker) send(ctx context.Context, client *http.Client, method, address 
 }
 
 // reachable returns an error unless a client may go to address. A server
-// elsewhere that names one on this machine is mistaken, or worse.
+// elsewhere that names an address on this machine is misconfigured, or malicious.
 func (w *walker) reachable(address string) error {
 	u, err := url.Parse(address)
 	switch {
@@ -155,7 +156,7 @@ func (w *walker) reachable(address string) error {
 	return nil
 }
 
-// read gets the JSON document at address into v.
+// read decodes the JSON document at address into v.
 func (w *walker) read(ctx context.Context, address string, v any) error {
 	a, err := w.document(ctx, address)
 	switch {
@@ -167,12 +168,12 @@ func (w *walker) read(ctx context.Context, address string, v any) error {
 	return json.Unmarshal(a.body, v)
 }
 
-// unreachable reports that there is nothing to talk to.
+// unreachable adds the finding that there is no server.
 func (w *walker) unreachable(err error) {
 	w.fail("connect", "unreachable", "no answer: "+cause(err), connectCure(err))
 }
 
-// connectCure says what to do about an error of connecting.
+// connectCure says how to fix a connection error.
 func connectCure(err error) string {
 	var alert tls.AlertError
 	var operation *net.OpError
@@ -202,11 +203,12 @@ func connectCure(err error) string {
 	return "check that the server is running and reachable from here; --timeout gives it more time"
 }
 
-// maxCause bounds what is shown of an error.
+// maxCause bounds a shown error, in bytes.
 const maxCause = 400
 
-// cause is what went wrong, without what was asked of whom. Servers have a say in
-// some of these texts: they come out on one line, in ASCII, and not for long.
+// cause returns the text of an error without the request that it is about.
+// Servers can influence some of these texts, so they are put on one line, in
+// ASCII, and cut off.
 func cause(err error) string {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err

@@ -1,5 +1,5 @@
-// Package logto registers applications through Logto's Management API. It knows
-// nothing of Caddy.
+// Package logto registers applications through Logto's Management API. This
+// package doesn't know Caddy.
 package logto
 
 import (
@@ -25,22 +25,23 @@ import (
 // Config describes a Logto tenant and the machine-to-machine application that
 // may manage it.
 type Config struct {
-	// Endpoint is the tenant's, such as https://tenant.logto.app. Required.
+	// Endpoint is the tenant's endpoint, such as https://tenant.logto.app.
+	// Required.
 	Endpoint string
-	// TokenEndpoint is where the access token for the API is obtained. Default:
+	// TokenEndpoint is the endpoint for the API's access token. Default:
 	// /oidc/token below Endpoint.
 	TokenEndpoint string
-	// ClientID and ClientSecret are the machine-to-machine application's.
-	// Required.
+	// ClientID and ClientSecret are the credentials of the machine-to-machine
+	// application. Required.
 	ClientID, ClientSecret string
 	// Resource is the indicator of the Management API. Default: /api below
-	// Endpoint, as in Logto Cloud; https://default.logto.app/api for a Logto of
-	// one's own.
+	// Endpoint, as in Logto Cloud; https://default.logto.app/api for self-hosted
+	// Logto.
 	Resource string
-	// UserScopes and ResourceScopes are what users may consent to: the names of
-	// claims, and the ids of a resource's permissions.
+	// UserScopes are the names of claims, and ResourceScopes are the ids of a
+	// resource's permissions, that users may consent to. Default: none.
 	UserScopes, ResourceScopes []string
-	// Client talks to Logto. Nil means that of package discovery.
+	// Client sends the requests. Nil means the client of package discovery.
 	Client *http.Client
 }
 
@@ -55,13 +56,14 @@ const (
 type Application struct {
 	// ID is the client identifier.
 	ID string
-	// Name is what users see.
+	// Name is the name on the consent page.
 	Name string
 	// Type is Native, SPA or Traditional.
 	Type string
-	// RedirectURIs are all that it may use.
+	// RedirectURIs are the registered redirect URIs.
 	RedirectURIs []string
-	// Secret is that of a Traditional application.
+	// Secret is the client secret of a Traditional application; empty for the
+	// other types.
 	Secret string
 }
 
@@ -85,7 +87,7 @@ type API struct {
 	tokens oauth2.TokenSource
 }
 
-// New returns the API of config without asking it anything.
+// New returns the API of config. It sends no request.
 func New(config Config) (*API, error) {
 	config.Endpoint = strings.TrimSuffix(config.Endpoint, "/")
 	if config.TokenEndpoint == "" {
@@ -113,7 +115,7 @@ func New(config Config) (*API, error) {
 	return a, nil
 }
 
-// forget has the next request obtain a new access token.
+// forget discards the access token, so that the next request obtains a new one.
 func (a *API) forget() {
 	credentials := clientcredentials.Config{
 		ClientID:       a.config.ClientID,
@@ -135,7 +137,7 @@ func (a *API) token() (string, error) {
 	token, err := source.Token()
 	if err != nil {
 		if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok && answer.Response != nil {
-			// Not %w: the error carries the body.
+			// The error isn't wrapped, because it contains the body.
 			return "", fmt.Errorf("the token endpoint answered %d %q: are client_id, client_secret and resource right?", answer.Response.StatusCode, answer.ErrorCode)
 		}
 		return "", err
@@ -143,9 +145,9 @@ func (a *API) token() (string, error) {
 	return token.AccessToken, nil
 }
 
-// Create makes a third-party application, of which users are asked for consent,
-// with the scopes that they may consent to. If that can't be completed there is
-// no application.
+// Create makes a third-party application, for which users are asked for consent,
+// with the scopes that they may consent to. If that can't be completed, no
+// application is left.
 func (a *API) Create(ctx context.Context, app Application) (Application, error) {
 	body := map[string]any{
 		"name":         app.Name,
@@ -171,8 +173,8 @@ func (a *API) Create(ctx context.Context, app Application) (Application, error) 
 	}
 	app.ID = created.ID
 	if _, err := a.complete(ctx, &app); err != nil {
-		// A third-party application without scopes would get nothing, and
-		// nobody would know why.
+		// A third-party application without scopes would get nothing, without a
+		// visible reason.
 		if undo := a.Delete(context.WithoutCancel(ctx), app.ID); undo != nil {
 			err = errors.Join(err, undo)
 		}
@@ -181,9 +183,9 @@ func (a *API) Create(ctx context.Context, app Application) (Application, error) 
 	return app, nil
 }
 
-// Renew gives an application that was made before the scopes that are configured
-// now, besides those that it has, and returns it with its secret. It reports
-// whether there is the application.
+// Renew adds the scopes that are configured now to an existing application, and
+// returns the application with its secret. It reports whether the application
+// exists.
 func (a *API) Renew(ctx context.Context, app Application) (_ Application, exists bool, err error) {
 	status, err := a.complete(ctx, &app)
 	if status == http.StatusNotFound {
@@ -192,19 +194,20 @@ func (a *API) Renew(ctx context.Context, app Application) (_ Application, exists
 	return app, err == nil, err
 }
 
-// complete returns the status that the API answered last.
+// complete adds the scopes and reads the secret. It returns the status of the
+// API's last response.
 func (a *API) complete(ctx context.Context, app *Application) (int, error) {
 	scopes := map[string]any{"userScopes": orEmpty(a.config.UserScopes), "resourceScopes": orEmpty(a.config.ResourceScopes)}
 	status, err := a.call(ctx, http.MethodPost, path(app.ID, "/user-consent-scopes"), scopes, nil)
 	if err != nil {
 		if rejected, ok := errors.AsType[*RejectedError](err); ok {
-			// The operator's, not the client's.
+			// The operator has to fix this, not the client.
 			err = errors.New(rejected.Error() + ": are user_scopes and resource_scopes right?")
 		}
 		return status, fmt.Errorf("setting the scopes to consent to: %w", err)
 	}
 	if app.Type != Traditional {
-		return status, nil // a public client has no use for a secret
+		return status, nil // a public client needs no secret
 	}
 	var secrets []struct {
 		Value string `json:"value"`
@@ -243,7 +246,8 @@ func orEmpty(list []string) []string {
 // maxBody bounds an answer, in bytes.
 const maxBody = 1 << 20
 
-// call asks the API. Of what it answers only the status gets into errors.
+// call sends a request to the API. Errors contain only the status of the
+// response.
 func (a *API) call(ctx context.Context, method, path string, body, answer any) (int, error) {
 	for attempt := 0; ; attempt++ {
 		status, err := a.try(ctx, method, path, body, answer)

@@ -7,32 +7,33 @@ import (
 )
 
 const (
-	// freeFailures is how many failed sign-ins of an address at one name cost
-	// nothing: people mistype. freeAnywhere is the same for all names together.
+	// freeFailures is how many failed sign-ins of an address at one name have no
+	// consequence, because people mistype. freeAnywhere is the same for all names
+	// together.
 	freeFailures = 5
 	freeAnywhere = 20
 
-	// maxPause is the longest pause between two attempts of an address. It begins
-	// with a second and doubles.
+	// maxPause is the longest pause between two attempts of an address. The first
+	// pause is a second; each one doubles.
 	maxPause = time.Minute
 
-	// maxWait is the longest wait that is told of.
+	// maxWait is the longest wait that a client is told.
 	maxWait = 5 * time.Minute
 
-	// forgetFailures is how long an address's failures at a name are remembered:
-	// as long as it takes until all the guesses of a user are to be had again, or
-	// the same networks could begin again. forgetAnywhere is the same for all
-	// names together.
+	// forgetFailures is how long an address's failures at a name are remembered.
+	// It is no shorter than the time in which all guesses at a user become
+	// available again; otherwise the same networks could start again.
+	// forgetAnywhere is the same for all names together.
 	forgetFailures = 6 * time.Hour
 	forgetAnywhere = time.Hour
 )
 
 var (
 	// userRate is how many guesses at one user all networks have together: 1,200
-	// in the first hour of an attack, and 200 in each that follows.
+	// in the first hour of an attack, and 200 in each following hour.
 	userRate = Rate{1000, 18 * time.Second}
 
-	// anywhereRate is how many failures a /56 has at all names together; a /48
+	// anywhereRate is how many failures at all names together a /56 has; a /48
 	// and a /24 have twice as many.
 	anywhereRate = Rate{120, 30 * time.Second}
 )
@@ -63,21 +64,21 @@ type Guesses struct {
 	anywhere [65]*table[*standing] // by prefix length
 }
 
-// failures are those of a network.
+// failures are the failures of a network.
 type failures struct {
 	count  int
 	last   time.Time
 	forget time.Duration
 }
 
-// standing is what is known of a network at all names together. After
+// standing has the failures of a network at all names together. After
 // [forgetAnywhere] the bucket is full again.
 type standing struct {
 	failures
 	bucket *bucket // nil for a single address
 }
 
-// NewGuesses returns a throttle that has seen nothing.
+// NewGuesses returns a throttle without any failures.
 func NewGuesses(now func() time.Time) *Guesses {
 	seed := maphash.MakeSeed()
 	g := &Guesses{
@@ -91,22 +92,22 @@ func NewGuesses(now func() time.Time) *Guesses {
 	return g
 }
 
-// Attempt is a sign-in that may be tried. It counts as failed until it is said
-// to be something else, so that those made at the same time count too.
+// Attempt is a sign-in attempt. It counts as failed until its result is known, so
+// that parallel attempts count too.
 type Attempt struct {
-	// Rank says who goes first when passwords wait to be checked: browsers that
-	// have signed in before, and then those whose networks have failed less.
+	// Rank is the priority when passwords wait to be checked: known browsers
+	// first, then networks with fewer failures.
 	Rank int
 
 	guesses  *Guesses
 	name     *name
-	browser  network   // the known browser's, as if it were one; else zero
-	networks []network // unless the browser is known
+	browser  network   // of the known browser; otherwise zero
+	networks []network // empty if the browser is known
 }
 
-// Try returns an attempt to sign in by that name from that address; or nil, and
-// how long it has to wait. The browser is one that the user by that name has
-// signed in with before, by a name of its own; empty if it isn't known as one.
+// Try returns an attempt to sign in with a name from an address; or nil and how
+// long to wait. browser identifies a browser in which the user with that name has
+// signed in before; empty if it isn't known.
 func (g *Guesses) Try(address, username, browser string) (*Attempt, time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -136,7 +137,7 @@ func (g *Guesses) Try(address, username, browser string) (*Attempt, time.Duratio
 		s := g.anywhere[of.bits].records[of]
 		switch {
 		case s == nil:
-			continue // which has all of its shares
+			continue // which has the full share
 		case s.bucket == nil:
 			wait = max(wait, s.wait(freeAnywhere, now))
 		default:
@@ -149,8 +150,8 @@ func (g *Guesses) Try(address, username, browser string) (*Attempt, time.Duratio
 		wait = min(wait, own)
 	}
 	if wait > 0 {
-		// Nothing is remembered: refusals fill no memory. And nobody is told to wait
-		// for hours: of what is shared, others may give some back.
+		// There is no record: refusals use no memory. The wait is capped, because
+		// others may return their share earlier.
 		return nil, min(wait, maxWait)
 	}
 	for _, of := range list {
@@ -176,7 +177,7 @@ func (g *Guesses) Try(address, username, browser string) (*Attempt, time.Duratio
 	return &Attempt{Rank: 1 + min(anywhere, freeAnywhere), guesses: g, name: n, networks: list}, 0
 }
 
-// reserve returns how many tokens are left for networks that have failed less.
+// reserve returns how many tokens are reserved for networks with fewer failures.
 func reserve(rate Rate, failed int) float64 {
 	return float64(rate.Burst * min(failed, freeFailures) / (freeFailures + 1))
 }
