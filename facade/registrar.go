@@ -41,6 +41,7 @@ type Records interface {
 	// Load returns the record at key. The error is [fs.ErrNotExist] if there is
 	// none.
 	Load(ctx context.Context, key string) ([]byte, error)
+	// Store writes the record at key.
 	Store(ctx context.Context, key string, record []byte) error
 	// Delete removes the record at key. It is no error if there is none.
 	Delete(ctx context.Context, key string) error
@@ -107,6 +108,7 @@ func (e *OperatorError) Error() string { return e.Says + ": " + e.Cure }
 
 // SharedClient is a registrar that gives all clients the same identifier.
 type SharedClient interface {
+	// SharedClientID returns the identifier.
 	SharedClientID() string
 	// AllowsRedirect reports whether the redirect URI is registered for it.
 	AllowsRedirect(uri string) bool

@@ -95,6 +95,7 @@ func (a *Authorization) Prompts(value string) bool { return slices.Contains(a.Pr
 
 // AuthorizationError is an authorization request that was refused.
 type AuthorizationError struct {
+	// Err is the error that the client, or else the user, is told.
 	Err *Error
 	// RedirectTo is where to send the browser, so that the client learns of the
 	// refusal (RFC 6749, section 4.1.2.1). It is empty if the client or its

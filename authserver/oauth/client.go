@@ -60,6 +60,7 @@ type Client struct {
 	// Scopes are the scopes that the client may have. Empty means all.
 	Scopes []string
 
+	// Kind says how this server knows the client.
 	Kind Kind
 
 	// noRefresh says that the client registered without the refresh token grant.

@@ -52,9 +52,12 @@ const maxConsents = 200
 type Consent struct {
 	// ID distinguishes the consent from an earlier, revoked one for the same
 	// client.
-	ID      string `json:"id"`
+	ID string `json:"id"`
+	// Subject is the user.
 	Subject string `json:"sub"`
 
+	// ClientID is the client's identifier. Kind, ClientName, ClientURI and
+	// RedirectURI are what was known about the client at the last permission.
 	ClientID    string `json:"client"`
 	Kind        Kind   `json:"kind"`
 	ClientName  string `json:"name,omitempty"`
@@ -71,6 +74,8 @@ type Consent struct {
 	// last. A grant that is not listed has ended, see [Server.admit].
 	Grants []string `json:"grants,omitempty"`
 
+	// Created is when the user first allowed the client something, and Used when
+	// the client last used it.
 	Created time.Time `json:"created"`
 	Used    time.Time `json:"used"`
 }
@@ -81,9 +86,10 @@ type Consent struct {
 type Permission struct {
 	// RedirectURI is the exact URI that the user was shown, without the port if
 	// it is on loopback.
-	RedirectURI string   `json:"redirect"`
-	Resource    string   `json:"resource"`
-	Scopes      []string `json:"scopes"`
+	RedirectURI string `json:"redirect"`
+	// Resource is the MCP server, and Scopes are what the client may do there.
+	Resource string   `json:"resource"`
+	Scopes   []string `json:"scopes"`
 	// Offline says that access may continue while the user is away.
 	Offline bool `json:"offline,omitempty"`
 }

@@ -104,6 +104,8 @@ type Config struct {
 		// Reachable reports whether a fetch may succeed. If not, documents aren't
 		// advertised in the metadata, and clients register instead.
 		Reachable() bool
+		// Fetch returns the document at the URL id. An error other than
+		// [ErrUnavailable] means that the document is not acceptable.
 		Fetch(ctx context.Context, id string) ([]byte, error)
 	}
 
@@ -113,6 +115,8 @@ type Config struct {
 	// Secret returns the keys that seal records, and what browsers and clients
 	// keep. They belong to this issuer alone. Required.
 	Secret interface {
+		// Keys returns the keys. An error means that they are not available right
+		// now.
 		Keys(ctx context.Context) (*sealed.Keys, error)
 	}
 

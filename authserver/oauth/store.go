@@ -20,6 +20,7 @@ type Store interface {
 	// token inactive. It is [fs.ErrInvalid] if the record exists but can't be
 	// read, now or later.
 	Load(ctx context.Context, key string) ([]byte, error)
+	// Store writes the record at key.
 	Store(ctx context.Context, key string, record []byte) error
 	// Delete removes the record at key. It is no error if there is none.
 	Delete(ctx context.Context, key string) error

@@ -27,6 +27,9 @@ type Identity struct {
 	// changes.
 	Subject string
 
+	// Username is a name for display. Users of an OpenID provider may be able to
+	// choose it; at GitHub it is unique. Name is the full name, and Email an
+	// address. Each may be empty.
 	Username, Name, Email string
 	// EmailVerified says whether the upstream has verified Email.
 	EmailVerified bool
@@ -41,6 +44,8 @@ type Identity struct {
 // [Provider.Finish]. It must be kept secret, and be available only to the browser
 // that began.
 type Pending struct {
+	// State is compared with the callback's state. Nonce is compared with the ID
+	// token's nonce; empty for GitHub. Verifier is the PKCE code verifier.
 	State    string `json:"s"`
 	Nonce    string `json:"n,omitempty"`
 	Verifier string `json:"v"`

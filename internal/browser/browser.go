@@ -15,6 +15,7 @@ import (
 
 // Sealer encrypts and authenticates what browsers keep for a server.
 type Sealer interface {
+	// Seal encrypts and authenticates plain.
 	Seal(ctx context.Context, purpose sealed.Purpose, plain []byte) (string, error)
 	// Open returns what was sealed for purpose. The error is [sealed.ErrSeal] if
 	// text was not sealed here for that purpose. Any other error means that this
@@ -44,6 +45,7 @@ type Site struct {
 // Visit is one request of a browser. It is made once for each request, and
 // remembers the identifier that it sets. The request isn't changed.
 type Visit struct {
+	// W and R are the response and the request.
 	W http.ResponseWriter
 	R *http.Request
 

@@ -7,6 +7,7 @@ import (
 
 // Case is a token and what is to be made of it.
 type Case struct {
+	// Name is unique among the cases, and Token is the token.
 	Name  string
 	Token string
 	// Want says why the token must be refused, or, for a benign one, what must

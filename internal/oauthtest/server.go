@@ -113,6 +113,7 @@ const (
 
 // Request is one request that the server has seen.
 type Request struct {
+	// Endpoint is where it came. Method, Path, Header and Body are its parts.
 	Endpoint Endpoint
 	Method   string
 	Path     string

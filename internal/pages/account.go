@@ -30,6 +30,8 @@ type Account struct {
 
 // Access is what one client may do in the user's name at one MCP server.
 type Access struct {
+	// ID identifies the access when it is removed. Client is who has it, Server
+	// where, and Scopes what it permits.
 	ID     string
 	Client Client
 	Server Server

@@ -5,7 +5,8 @@ import "net/http"
 // Consent is the page on which users allow a client access, or refuse.
 type Consent struct {
 	// Site is the host of this server, shown in the title and on top.
-	Site   string
+	Site string
+	// Client is the client that asks.
 	Client Client
 	// User is the signed-in user: a display name or a user name.
 	User string

@@ -37,6 +37,8 @@ type Handler struct {
 
 // Server is an authorization server among the routes.
 type Server struct {
+	// Issuer is its identifier, Resources the resources that it issues tokens
+	// for, and Scopes the scopes that it can grant.
 	Issuer    string   `json:"issuer"`
 	Resources []string `json:"resources"`
 	Scopes    []Scope  `json:"scopes"`
@@ -46,6 +48,7 @@ type Server struct {
 
 // Scope is one of a server's.
 type Scope struct {
+	// Name is the name of the scope.
 	Name string `json:"name"`
 }
 

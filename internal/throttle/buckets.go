@@ -10,6 +10,8 @@ const maxRecords = 10_000
 
 // Rate allows Burst at once, and one more every Every.
 type Rate struct {
+	// Burst is the number at once. Every is the interval after which there is one
+	// more.
 	Burst int
 	Every time.Duration
 }

@@ -23,9 +23,10 @@ import (
 )
 
 const (
-	// Origin is where people find GitHub, and API is where programs do.
+	// Origin is where people find GitHub.
 	Origin = "https://github.com"
-	API    = "https://api.github.com"
+	// API is the address of its API.
+	API = "https://api.github.com"
 
 	// version is that of the REST API that this package was written for. GitHub
 	// Enterprise Server knows it since 3.9.
@@ -83,7 +84,8 @@ func New(config Config) (*Client, error) {
 type StatusError struct {
 	// Question is what was asked: "/user", for example.
 	Question string
-	Status   int
+	// Status is the HTTP status of the answer.
+	Status int
 	// Limited says that the requests were too many (429, or how GitHub uses 403),
 	// so the answer says nothing about the token.
 	Limited bool
@@ -103,9 +105,10 @@ func (e *StatusError) Forbidden() bool {
 // Redirect reports whether the answer points elsewhere.
 func (e *StatusError) Redirect() bool { return e.Status >= 300 && e.Status < 400 }
 
-// AnswerError says that an answer came and is not usable. Err quotes nothing of
-// it.
+// AnswerError says that an answer came and is not usable.
 type AnswerError struct {
+	// Question is what was asked, as in [StatusError]. Err says what is wrong with
+	// the answer, and quotes nothing of it.
 	Question string
 	Err      error
 }

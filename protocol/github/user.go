@@ -121,6 +121,7 @@ func cleanScopes(scopes []string) []string {
 
 // Email is an e-mail address of a user.
 type Email struct {
+	// Email is the address.
 	Email string `json:"email"`
 	// Primary says that the user prefers it, Verified that GitHub sent a message
 	// there which the user received.

@@ -38,6 +38,7 @@ const (
 
 // Message is one message of a client, as far as it is judged.
 type Message struct {
+	// Form is request, notification or response.
 	Form Form
 	// ID is the id as it came, a JSON string or integer. A notification has none.
 	ID json.RawMessage
@@ -96,6 +97,7 @@ type Error struct {
 	Status int
 	// Code is the code of the JSON-RPC error.
 	Code int
+	// Rule is the rule that was broken.
 	Rule Rule
 	// ID is the message's id as it came; nil if it couldn't be read.
 	ID json.RawMessage

@@ -21,6 +21,7 @@ const (
 
 // Answer is a response that was read.
 type Answer struct {
+	// Status is the HTTP status, and Header has the headers.
 	Status int
 	Header http.Header
 	// Body is whole for a status of 2xx. Of any other it is the beginning, and may

@@ -9,6 +9,8 @@ import (
 
 // CacheControl is what an answer says about keeping it (RFC 9111, section 5.2.2).
 type CacheControl struct {
+	// NoStore, NoCache and MustRevalidate say that the directive of that name is
+	// present.
 	NoStore, NoCache, MustRevalidate bool
 	// MaxAge is zero if max-age isn't a number: the answer counts as stale
 	// (section 4.2.1). HasMaxAge says that there is one.

@@ -15,7 +15,8 @@ type UnavailableError struct {
 	// left alone for a while, so that what one caller can bring about by a token
 	// of its own must not be one. Without it, the trouble is that token's alone.
 	Outage bool
-	Err    error
+	// Err is the cause.
+	Err error
 }
 
 func (e *UnavailableError) Error() string { return "cannot find out: " + e.Err.Error() }

@@ -47,6 +47,7 @@ const (
 
 // Decision is what was decided, and why.
 type Decision struct {
+	// Outcome is the decision, and Reason what it is based on.
 	Outcome Outcome
 	Reason  Reason
 	// Rule is the line that decided, if one did.

@@ -9,6 +9,7 @@ import (
 
 // Word is one word of a rule.
 type Word struct {
+	// Text is the word, without quotes.
 	Text string
 	// Quoted says that it stands in quotes of any kind. It is never a keyword then.
 	Quoted bool

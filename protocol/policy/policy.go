@@ -108,6 +108,7 @@ func (r Rules) Conditions() []Placed {
 
 // Placed is a condition and the rule that it stands in.
 type Placed struct {
+	// Condition is the condition, and Rule where it stands.
 	Rule      Rule
 	Condition Condition
 }

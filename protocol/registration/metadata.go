@@ -21,6 +21,9 @@ const (
 // Metadata is what a client says of itself (RFC 7591, section 2). Unknown
 // members are ignored, as the section demands.
 type Metadata struct {
+	// The fields are the members of that section. RedirectURIs are required.
+	// TokenEndpointAuthMethod, GrantTypes, ResponseTypes, ApplicationType,
+	// ClientName and ClientURI are empty if the client leaves them out.
 	RedirectURIs            []string `json:"redirect_uris"`
 	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method"`
 	// TokenEndpointAuthMethods are all that the client can do.
