@@ -229,7 +229,7 @@ func (a *Attempt) undo(failed int) {
 		}
 	}
 	a.name.bucket.giveBack()
-	g.names.takenBack(a.name)
+	g.names.undone(a.name)
 }
 
 func count(t *table[*failures], of network, forget time.Duration, now time.Time) {

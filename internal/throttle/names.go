@@ -9,33 +9,34 @@ import (
 )
 
 const (
-	// maxInvented is how many names without a user have counters, and
-	// maxInventedRecords how many records they have together after a sweep. One is
-	// due again after a third as many guesses, each of which adds three at most.
+	// maxInvented bounds the counters of names without a user, and
+	// maxInventedRecords the records that they have together after a sweep. The
+	// next sweep is due after a third as many guesses, each of which adds at most
+	// three records.
 	maxInvented        = 20_000
 	maxInventedRecords = 100_000
 
-	// maxBrowsers is how many browsers that have signed in are remembered as
-	// failing, of a user's. Only the user can make more of them.
+	// maxBrowsers is how many known browsers of a user are tracked after a
+	// failure. Only the user can create more.
 	maxBrowsers = 64
 )
 
-// names holds the counters of names. Those of users are kept as long as there is
-// the user. Those of other names work in the same way, so that nothing tells a name
-// that exists from one that doesn't, as long as there are not too many of them: then
-// the ones with the fewest failures are evicted.
+// names holds the counters of names. A user's counter is kept as long as the user
+// exists. The counters of other names work in the same way, so that nothing
+// reveals which names exist. If there are too many of those, the ones with the
+// fewest failures are evicted.
 type names struct {
 	users    map[string]*user
 	invented map[uint64]*name // by hash: names are as long as strangers like
 	guesses  int              // at invented names, since the last sweep
 }
 
-// name is what is known of the guesses at a name.
+// name has the failures at a name.
 type name struct {
 	hash   uint64
 	bucket *bucket
-	failed *table[*failures] // bounded by the guesses that there are
-	known  *table[*failures] // of browsers that the user has signed in with
+	failed *table[*failures] // bounded by the number of guesses
+	known  *table[*failures] // of known browsers
 	last   time.Time         // of the guesses
 }
 
@@ -54,13 +55,13 @@ func newName(hash uint64, now time.Time) *name {
 	}
 }
 
-// fold returns the name that failures are counted under: users type theirs in
-// either case.
+// fold returns the name under which failures are counted. Users type their names
+// in any case.
 func fold(username string) string { return strings.ToLower(username) }
 
-// AddUsers tells names that exist, until release is called: several
-// configurations may name the same ones. What was counted before is kept, as it is
-// when they are gone.
+// AddUsers adds names that exist, until release is called. Several configurations
+// may have the same names. Earlier failures at a name still count, as they do
+// after release.
 func (g *Guesses) AddUsers(list []string) (release func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -86,8 +87,8 @@ func (g *Guesses) AddUsers(list []string) (release func()) {
 	})
 }
 
-// inventedName returns the counter of a name without a user. It is not kept before
-// something is counted.
+// inventedName returns the counter of a name without a user. The counter is
+// stored only when there is something to count.
 func (n *names) inventedName(hash uint64, now time.Time) *name {
 	if have := n.invented[hash]; have != nil {
 		return have
@@ -95,7 +96,7 @@ func (n *names) inventedName(hash uint64, now time.Time) *name {
 	return newName(hash, now)
 }
 
-// guessed keeps the counter of a name without a user, at which there was a guess.
+// guessed stores the counter of a name without a user, after a guess.
 func (n *names) guessed(at *name, now time.Time) {
 	n.invented[at.hash] = at
 	if n.guesses++; len(n.invented) > maxInvented || n.guesses > maxInventedRecords/3 {
@@ -103,15 +104,15 @@ func (n *names) guessed(at *name, now time.Time) {
 	}
 }
 
-// takenBack forgets the counter of a name without a user, if it says nothing.
-func (n *names) takenBack(at *name) {
+// undone removes the counter of a name without a user, if it is empty.
+func (n *names) undone(at *name) {
 	if n.invented[at.hash] == at && len(at.failed.records) == 0 {
 		delete(n.invented, at.hash)
 	}
 }
 
-// sweep forgets what is over, and then, if there are too many, the names at which
-// there were the fewest failures: a flood displaces itself.
+// sweep removes what has expired and then, if there are too many, the names with
+// the fewest failures. So a flood displaces itself.
 func (n *names) sweep(now time.Time) {
 	n.guesses = 0
 	type entry struct {
@@ -144,7 +145,8 @@ func (n *names) sweep(now time.Time) {
 	})
 	left := len(entries)
 	for _, e := range entries {
-		// Some more than needed, as looking at all of them takes time.
+		// It removes some more than needed, because looking at all of them takes
+		// time.
 		if left <= maxInvented*7/8 && records <= maxInventedRecords {
 			break
 		}
