@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 // hundred are 100 lines, of which the last decides about most names.
@@ -35,7 +36,7 @@ func BenchmarkDecide(b *testing.B) {
 			p := compile(b, bc.rules)
 			b.ReportAllocs()
 			for b.Loop() {
-				c := user("mcp:write", "s0")
+				c := benchUser("mcp:write", "s0")
 				if d := p.Decide(c, bc.msg); d.Outcome != policy.Allowed {
 					b.Fatal(result(d))
 				}
@@ -43,6 +44,14 @@ func BenchmarkDecide(b *testing.B) {
 		})
 	}
 }
+
+// benchUser is user with claims as a token has them.
+func benchUser(scopes ...string) *policy.Caller {
+	return &policy.Caller{Subject: "alice", Issuer: "https://auth.example.com", Scopes: scopes, Claims: token.NewReader(benchToken)}
+}
+
+var benchToken = token.New(token.Token{Subject: "alice", Issuer: "https://auth.example.com"}, []byte(
+	`{"iss":"https://auth.example.com","sub":"alice","aud":"https://mcp.example.com/mcp","exp":1796011250,"iat":1796010950,"jti":"x","client_id":"c","scope":"mcp:write s0","tenant":"acme","groups":["staff","admins"],"email":"alice@example.com","name":"Alice"}`))
 
 func BenchmarkListed(b *testing.B) {
 	p := compile(b, hundred())

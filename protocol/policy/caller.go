@@ -29,12 +29,16 @@ type Caller struct {
 	// Claims are the verified claims. May be nil.
 	Claims Claims
 
-	once      sync.Once
-	claims    map[string]any // decoded
-	claimsErr error
+	// Lists ask the same again for each entry.
+	mu     sync.Mutex
+	claims map[*when]decoded
+	seen   map[*need][]standing
+}
 
-	mu   sync.Mutex
-	seen map[*need][]standing // for lists, which ask the same again for each entry
+// decoded are claims for an expression, or why they can't be decoded.
+type decoded struct {
+	values map[string]any
+	err    error
 }
 
 // Claims are verified claims.
@@ -72,16 +76,41 @@ func (c *Caller) missing(needed []string) (missing []string) {
 	return missing
 }
 
-// claimValues returns all claims, for expressions.
-func (c *Caller) claimValues() (map[string]any, error) {
-	c.once.Do(func() {
-		if c.Claims == nil {
-			c.claims = map[string]any{}
-			return
+// claimValues returns the claims that w reads.
+func (c *Caller) claimValues(w *when) (map[string]any, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, ok := c.claims[w]
+	if !ok {
+		d.values, d.err = c.decodeClaims(w)
+		if c.claims == nil {
+			c.claims = make(map[*when]decoded)
 		}
-		c.claims, c.claimsErr = decodeObject(c.Claims.Object())
-	})
-	return c.claims, c.claimsErr
+		c.claims[w] = d
+	}
+	return d.values, d.err
+}
+
+func (c *Caller) decodeClaims(w *when) (map[string]any, error) {
+	switch {
+	case c.Claims == nil:
+		return map[string]any{}, nil
+	case w.claims == nil:
+		return decodeObject(c.Claims.Object())
+	}
+	values := make(map[string]any, len(w.claims))
+	for _, name := range w.claims {
+		claim := c.Claims.Claim(name)
+		if claim == nil {
+			continue
+		}
+		value, err := decodeValue(jsontext.NewDecoder(newBuffer(claim)))
+		if err != nil {
+			return nil, err
+		}
+		values[name] = value
+	}
+	return values, nil
 }
 
 // answer is what a condition comes to. One that can't be judged stays so when it is

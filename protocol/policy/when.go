@@ -70,6 +70,8 @@ type when struct {
 	// possible is the same: whether it is true for some of them.
 	possible *branch
 	reads    map[string]bool // variables
+	// claims are the names of the claims that it reads; nil if it isn't known which.
+	claims []string
 }
 
 // branch is a part of an expression: an operator and its operands, or a leaf, which
@@ -99,6 +101,7 @@ func compileWhen(kind, expression string) (*when, error) {
 	for _, ident := range ast.MatchDescendants(ast.NavigateAST(checked), ast.KindMatcher(ast.IdentKind)) {
 		w.reads[ident.AsIdent()] = true
 	}
+	w.claims = claimsRead(checked)
 	// A regular expression that can't be compiled is found here.
 	if w.program, err = e.Program(compiled, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(costLimit)); err != nil {
 		return nil, err
@@ -108,6 +111,39 @@ func compileWhen(kind, expression string) (*when, error) {
 	}
 	w.possible, err = newBranch(e, checked, checked.Expr())
 	return w, err
+}
+
+// claimsRead returns the names of the claims that an expression reads, as in
+// claims.tenant or claims["tenant"]; nil if it uses them in another way. Most tokens
+// have many claims, and most expressions read one.
+func claimsRead(checked *ast.AST) (names []string) {
+	for _, ident := range ast.MatchDescendants(ast.NavigateAST(checked), ast.KindMatcher(ast.IdentKind)) {
+		if ident.AsIdent() != varClaims {
+			continue
+		}
+		parent, ok := ident.Parent()
+		if !ok {
+			return nil
+		}
+		name := ""
+		switch parent.Kind() {
+		case ast.SelectKind:
+			name = parent.AsSelect().FieldName()
+		case ast.CallKind:
+			call := parent.AsCall()
+			if call.FunctionName() != operators.Index || call.Args()[1].Kind() != ast.LiteralKind {
+				return nil
+			}
+			literal, _ := call.Args()[1].AsLiteral().Value().(string)
+			name = literal
+		}
+		// A dot would lead [Claims.Claim] into an object.
+		if name == "" || strings.Contains(name, ".") {
+			return nil
+		}
+		names = append(names, name)
+	}
+	return names
 }
 
 func partial(e *cel.Env, a *ast.AST) (cel.Program, error) {
@@ -148,6 +184,7 @@ type input struct {
 
 	decoded map[string]any
 	err     error
+	claims  map[string]any
 }
 
 // prepare makes the values that w reads. Those that can't be made are an error, for
@@ -163,9 +200,11 @@ func (in *input) prepare(w *when) error {
 		return fmt.Errorf("arguments: %w", in.err)
 	}
 	if w.reads[varClaims] {
-		if _, err := in.caller.claimValues(); err != nil {
+		claims, err := in.caller.claimValues(w)
+		if err != nil {
 			return fmt.Errorf("claims: %w", err)
 		}
+		in.claims = claims
 	}
 	return nil
 }
@@ -179,8 +218,7 @@ func (in *input) ResolveName(variable string) (any, bool) {
 	case varArguments:
 		return in.decoded, in.decoded != nil
 	case varClaims:
-		claims, err := in.caller.claimValues()
-		return claims, err == nil && !in.caller.Anonymous
+		return in.claims, !in.caller.Anonymous
 	case varScopes:
 		if len(in.scopes) == 0 {
 			return in.caller.Scopes, true

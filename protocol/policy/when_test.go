@@ -81,6 +81,12 @@ func TestWhenOfCallers(t *testing.T) {
 	}{
 		{"no client", "client_id != 'x'", bare(), "denied when"},
 		{"no claims", "claims.a != 'x'", &policy.Caller{Subject: "x"}, "denied when"},
+		{"claims, all of them", "size(claims) == 1 && claims.all(name, name == 'sub')", bare(), "allowed line"},
+		{"claims, by index", "claims['sub'] == 'bob' && has(claims.sub) && !has(claims.nope)", bare(), "allowed line"},
+		{"claims, by a name with a dot", "claims['a.b'] == 'x'", &policy.Caller{Claims: claims(`{"a.b":"x"}`)}, "allowed line"},
+		{"claims, by a name that isn't fixed", "claims[name + 'y'] == 'z'", &policy.Caller{Claims: claims(`{"xy":"z"}`)}, "allowed line"},
+		{"a claim that can't be read beside another", "claims.a == 'x'", &policy.Caller{Claims: claims(`{"a":"x","n":1e999}`)}, "allowed line"},
+		{"a claim that can't be read", "claims.n > 1.0 || true", &policy.Caller{Claims: claims(`{"n":1e999}`)}, "denied when"},
 		{"no subject", "user != 'x'", &policy.Caller{}, "denied when"},
 		{"no issuer", "issuer != 'x'", &policy.Caller{}, "denied when"},
 		{"claims that can't be read", "size(claims) >= 0", &policy.Caller{Claims: claims(`{"n":1e999}`)}, "denied when"},
