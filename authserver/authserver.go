@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 )
 
@@ -119,7 +120,7 @@ type Handler struct {
 	routes   map[string]route
 	now      func() time.Time
 	logger   *zap.Logger
-	release  []func()
+	shared   pool.References
 }
 
 // Scope is something that a client can be allowed to do.
@@ -207,12 +208,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 }
 
 // Cleanup releases what is shared with other configurations.
-func (h *Handler) Cleanup() error {
-	for _, release := range h.release {
-		release()
-	}
-	return nil
-}
+func (h *Handler) Cleanup() error { return h.shared.Release() }
 
 func (h *Handler) sessionLifetime() time.Duration {
 	if h.SessionLifetime > 0 {

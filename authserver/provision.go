@@ -23,6 +23,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
@@ -109,7 +110,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.acquireState(); err != nil {
 		return err
 	}
-	h.release = append(h.release, inprocess.Register(h.Issuer, h.server))
+	h.shared.Add(inprocess.Register(h.Issuer, h.server))
 	h.startSweeping(ctx)
 	return nil
 }
@@ -243,15 +244,9 @@ func (h *Handler) provisionDocuments() (*documents, error) {
 	}
 	// The fetcher is kept across reloads, with its cache: requests that began under
 	// the previous configuration may be waiting for it.
-	key := fmt.Sprintf("%+v", h.ClientDocuments)
-	value, _, err := documentsPool.LoadOrNew(key, func() (caddy.Destructor, error) {
+	return documentsPool.Acquire(&h.shared, []any{h.ClientDocuments}, func() (*documents, error) {
 		return &documents{clientdoc.New(config)}, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	h.release = append(h.release, func() { _, _ = documentsPool.Delete(key) })
-	return value.(*documents), nil
 }
 
 // Destruct implements [caddy.Destructor].
@@ -261,20 +256,16 @@ func (d documents) Destruct() error {
 }
 
 var (
-	statePool     = caddy.NewUsagePool()
-	documentsPool = caddy.NewUsagePool()
+	statePool     = pool.New[*serverState]()
+	documentsPool = pool.New[*documents]()
 )
 
-func (h *Handler) acquireState() error {
-	value, _, err := statePool.LoadOrNew(h.Issuer, func() (caddy.Destructor, error) {
-		return newServerState(h.now), nil
-	})
+func (h *Handler) acquireState() (err error) {
+	h.state, err = statePool.Acquire(&h.shared, []any{h.Issuer}, func() (*serverState, error) { return newServerState(h.now), nil })
 	if err != nil {
 		return err
 	}
-	h.state = value.(*serverState)
-	issuer := h.Issuer
-	h.release = append(h.release, h.state.guesses.AddUsers(slices.Sorted(maps.Keys(h.users))), func() { _, _ = statePool.Delete(issuer) })
+	h.shared.Add(h.state.guesses.AddUsers(slices.Sorted(maps.Keys(h.users))))
 	return nil
 }
 
@@ -282,7 +273,7 @@ func (h *Handler) acquireState() error {
 // configuration is replaced.
 func (h *Handler) startSweeping(ctx caddy.Context) {
 	lifetime, stop := context.WithCancel(ctx)
-	h.release = append(h.release, stop)
+	h.shared.Add(stop)
 	go func() {
 		// The first sweep comes later: validating a configuration provisions it too.
 		timer := time.NewTimer(time.Minute)

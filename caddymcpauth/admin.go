@@ -67,8 +67,8 @@ func (adminAPI) forget(w http.ResponseWriter, r *http.Request) error {
 		return badRequest(err)
 	}
 	forgotten := 0
-	cachePool.Range(func(_, value any) bool {
-		if state := value.(cacheState); req.Issuer == "" || req.Issuer == state.issuer {
+	cachePool.Range(func(state cacheState) bool {
+		if req.Issuer == "" || req.Issuer == state.issuer {
 			forgotten += forget(state)
 		}
 		return true

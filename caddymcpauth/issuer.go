@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 )
@@ -50,8 +51,8 @@ type Issuer struct {
 	discovery *discovery.Issuer
 
 	keys   []string // names of API keys
-	state  pooled[issuerState]
-	caches []*pooled[cacheState]
+	caches []cacheState
+	shared pool.References
 }
 
 // provision loads the issuer's verifiers for resource.

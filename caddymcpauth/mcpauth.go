@@ -21,6 +21,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
@@ -134,7 +135,7 @@ type Handler struct {
 	// tokens are shared by their networks.
 	proxy      *clientip.ProxyWarning
 	logger     *zap.Logger
-	unregister []func()           // from the authorization servers beside this one
+	registered pool.References    // from the authorization servers beside this one
 	accepted   prometheus.Counter // looked up once: it counts nearly every request
 }
 
@@ -188,7 +189,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if name, ok := h.Metadata["resource_name"].(string); ok {
 		// An authorization server in this process names the resource to users.
-		h.unregister = append(h.unregister, inprocess.RegisterResource(h.Resource, name))
+		h.registered.Add(inprocess.RegisterResource(h.Resource, name))
 	}
 	if err := metrics.Register(ctx, decisions, judged, fetches); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
@@ -240,13 +241,10 @@ func (h *Handler) KeepsToken(ctx context.Context, raw string) bool {
 // Cleanup gives the shared state of the issuers back. Requests may still be
 // running: nothing that they use is closed while another configuration has it.
 func (h *Handler) Cleanup() error {
-	for _, unregister := range h.unregister {
-		unregister()
-	}
-	var errs []error
+	errs := []error{h.registered.Release()}
 	for _, iss := range h.Issuers {
 		if iss != nil {
-			errs = append(errs, iss.release())
+			errs = append(errs, iss.shared.Release())
 		}
 	}
 	return errors.Join(errs...)

@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
@@ -19,42 +17,9 @@ import (
 // What is known of authorization servers, and what verifiers said of tokens,
 // outlives a configuration, so that a reload asks nobody anything.
 var (
-	issuerPool = caddy.NewUsagePool()
-	cachePool  = caddy.NewUsagePool()
+	issuerPool = pool.New[issuerState]()
+	cachePool  = pool.New[cacheState]()
 )
-
-// pooled is a reference to a value in a pool. The zero value refers to nothing.
-type pooled[T caddy.Destructor] struct {
-	pool  *caddy.UsagePool
-	key   string
-	value T
-}
-
-// acquire takes a reference to the value for key, which construct makes if there
-// is none. Whatever could make two values differ has to be part of the key.
-func (p *pooled[T]) acquire(pool *caddy.UsagePool, key []any, construct func() (T, error)) (T, error) {
-	var none T
-	b, err := json.Marshal(key)
-	if err != nil {
-		return none, err
-	}
-	value, _, err := pool.LoadOrNew(string(b), func() (caddy.Destructor, error) { return construct() })
-	if err != nil {
-		return none, err
-	}
-	p.pool, p.key, p.value = pool, string(b), value.(T)
-	return p.value, nil
-}
-
-// release gives the reference back. It may be called twice.
-func (p *pooled[T]) release() error {
-	if p.pool == nil {
-		return nil
-	}
-	_, err := p.pool.Delete(p.key)
-	p.pool = nil
-	return err
-}
 
 // issuerState is what is known of an authorization server, and what it may be asked.
 type issuerState struct {
@@ -112,7 +77,7 @@ func (iss *Issuer) acquire() (issuerState, error) {
 		config.Location = iss.Discovery
 	}
 	key := []any{iss.Issuer, iss.Discovery, iss.Metadata}
-	return iss.state.acquire(issuerPool, key, func() (issuerState, error) {
+	return issuerPool.Acquire(&iss.shared, key, func() (issuerState, error) {
 		issuer, err := discovery.New(config)
 		return issuerState{issuer, newTurns()}, err
 	})
@@ -136,10 +101,9 @@ func (s cacheState) Destruct() error {
 // one site accepted must not pass at another for that (Oathkeeper,
 // GHSA-4mq7-pvjg-xp2r).
 func (iss *Issuer) acquireCache(info IssuerInfo, turns judge.Turns, settings json.RawMessage, module any) (cacheState, error) {
-	reference := new(pooled[cacheState])
 	// The module too: what its placeholders stood for may have changed.
 	key := []any{iss.Issuer, iss.Discovery, iss.Metadata, info.Resource, info.Audience, settings, module, iss.Cache}
-	state, err := reference.acquire(cachePool, key, func() (cacheState, error) {
+	state, err := cachePool.Acquire(&iss.shared, key, func() (cacheState, error) {
 		config := iss.Cache.config()
 		config.Turns = turns
 		cache, err := judge.NewCache(config)
@@ -148,22 +112,13 @@ func (iss *Issuer) acquireCache(info IssuerInfo, turns judge.Turns, settings jso
 	if err != nil {
 		return cacheState{}, fmt.Errorf("making cache: %w", err)
 	}
-	iss.caches = append(iss.caches, reference)
+	iss.caches = append(iss.caches, state)
 	return state, nil
 }
 
 // forget drops what the issuer's verifiers said of the token raw.
 func (iss *Issuer) forget(raw string) {
-	for _, reference := range iss.caches {
-		reference.value.ForgetToken(sha256.Sum256([]byte(raw)))
+	for _, cache := range iss.caches {
+		cache.ForgetToken(sha256.Sum256([]byte(raw)))
 	}
-}
-
-// release gives back every reference that the issuer holds.
-func (iss *Issuer) release() error {
-	errs := []error{iss.state.release()}
-	for _, reference := range iss.caches {
-		errs = append(errs, reference.release())
-	}
-	return errors.Join(errs...)
 }

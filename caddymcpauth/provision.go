@@ -73,7 +73,7 @@ func (h *Handler) registerDoor() {
 		Admits:   func(scopes []string) bool { return h.hierarchy.Satisfied(scopes, h.Scopes) },
 	}
 	for _, iss := range h.Issuers {
-		h.unregister = append(h.unregister, inprocess.RegisterDoor(iss.Issuer, door))
+		h.registered.Add(inprocess.RegisterDoor(iss.Issuer, door))
 	}
 }
 

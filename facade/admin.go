@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 )
 
 func init() {
@@ -58,13 +59,11 @@ func serveSweep(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || unusedFor < minUnused {
 		return refuse(http.StatusBadRequest, fmt.Errorf("unused_for is a duration of at least %s, such as 90d", minUnused))
 	}
-	sweepers.Lock()
-	list := sweepers.byIssuer[request.Issuer]
-	sweepers.Unlock()
-	if len(list) == 0 {
+	sweeper, ok := sweepers.Latest(request.Issuer)
+	if !ok {
 		return refuse(http.StatusNotFound, fmt.Errorf("no facade for issuer %q with a registrar that can be swept", request.Issuer))
 	}
-	removed, err := (*list[len(list)-1]).Sweep(r.Context(), unusedFor)
+	removed, err := sweeper.Sweep(r.Context(), unusedFor)
 	if err != nil {
 		return refuse(http.StatusBadGateway, fmt.Errorf("removed %d clients, then: %w", len(removed), err))
 	}
@@ -74,29 +73,8 @@ func serveSweep(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, map[string]any{"removed": removed})
 }
 
-// sweepers are the registrars of the running configurations, the newest last.
-var sweepers = struct {
-	sync.Mutex
-	byIssuer map[string][]*Sweeper
-}{byIssuer: make(map[string][]*Sweeper)}
-
-func registerSweeper(issuer string, s Sweeper) (release func()) {
-	entry := &s
-	sweepers.Lock()
-	defer sweepers.Unlock()
-	sweepers.byIssuer[issuer] = append(sweepers.byIssuer[issuer], entry)
-	return func() {
-		sweepers.Lock()
-		defer sweepers.Unlock()
-		var rest []*Sweeper
-		for _, other := range sweepers.byIssuer[issuer] {
-			if other != entry {
-				rest = append(rest, other)
-			}
-		}
-		sweepers.byIssuer[issuer] = rest
-	}
-}
+// sweepers are the registrars of the running configurations, by issuer.
+var sweepers pool.Registry[Sweeper]
 
 // Interface guard
 var _ caddy.AdminRouter = (*adminAPI)(nil)

@@ -21,6 +21,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
@@ -110,13 +111,13 @@ type Handler struct {
 
 	authorizations, tokens *reading.Reader
 
-	registrar ClientRegistrar
-	shared    SharedClient // nil unless clients share an identifier
-	limits    *limits
-	secret    *storage.Secret
-	browsers  *browser.Site
-	now       func() time.Time
-	release   []func()
+	registrar  ClientRegistrar
+	shared     SharedClient // nil unless clients share an identifier
+	limits     *limits
+	secret     *storage.Secret
+	browsers   *browser.Site
+	now        func() time.Time
+	references pool.References
 }
 
 // CaddyModule returns the Caddy module information.
@@ -157,12 +158,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 }
 
 // Cleanup releases what is shared with other configurations.
-func (h *Handler) Cleanup() error {
-	for _, release := range h.release {
-		release()
-	}
-	return nil
-}
+func (h *Handler) Cleanup() error { return h.references.Release() }
 
 // unavailable reports that the server's metadata is not available: to people on a
 // page, to programs in JSON.

@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
@@ -98,7 +99,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		h.applied.guards = h.serverGuards(h.applied.fields, nil)
 	}
-	h.release = append(h.release, inprocess.Register(h.Issuer, inProcessServer{h}))
+	h.references.Add(inprocess.Register(h.Issuer, inProcessServer{h}))
 	return nil
 }
 
@@ -134,21 +135,19 @@ func (p pooled) Destruct() error {
 }
 
 var (
-	discoveryPool = caddy.NewUsagePool()
-	limitsPool    = caddy.NewUsagePool()
+	discoveryPool = pool.New[pooled]()
+	limitsPool    = pool.New[*limits]()
 )
 
 // Destruct implements [caddy.Destructor].
 func (*limits) Destruct() error { return nil }
 
 func (h *Handler) provisionDiscovery() error {
-	limitsValue, _, err := limitsPool.LoadOrNew(h.Issuer, func() (caddy.Destructor, error) { return newLimits(h.now), nil })
+	var err error
+	h.limits, err = limitsPool.Acquire(&h.references, []any{h.Issuer}, func() (*limits, error) { return newLimits(h.now), nil })
 	if err != nil {
 		return err
 	}
-	h.limits = limitsValue.(*limits)
-	issuer := h.Issuer
-	h.release = append(h.release, func() { _, _ = limitsPool.Delete(issuer) })
 	if h.Discovery == "off" {
 		return nil
 	}
@@ -166,16 +165,14 @@ func (h *Handler) provisionDiscovery() error {
 		Location:  h.Discovery,
 		OnFetch:   observer(h.Issuer),
 	}
-	key := strings.Join([]string{h.Issuer, h.Upstream, h.Discovery}, "\n")
-	value, _, err := discoveryPool.LoadOrNew(key, func() (caddy.Destructor, error) {
+	known, err := discoveryPool.Acquire(&h.references, []any{h.Issuer, h.Upstream, h.Discovery}, func() (pooled, error) {
 		iss, err := discovery.New(config)
 		return pooled{iss}, err
 	})
 	if err != nil {
 		return err
 	}
-	h.discovery = value.(pooled).Issuer
-	h.release = append(h.release, func() { _, _ = discoveryPool.Delete(key) })
+	h.discovery = known.Issuer
 	return nil
 }
 
@@ -207,7 +204,7 @@ func (h *Handler) provisionRegistrar(ctx caddy.Context, records *storage.Records
 		}
 	}
 	if sweeper, ok := h.registrar.(Sweeper); ok {
-		h.release = append(h.release, registerSweeper(h.Issuer, sweeper))
+		h.references.Add(sweepers.Register(h.Issuer, sweeper))
 	}
 	return nil
 }

@@ -1,9 +1,6 @@
 package inprocess
 
-import (
-	"slices"
-	"sync"
-)
+import "github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 
 // Door is what the authorization server in the same process knows about a
 // resource server.
@@ -17,36 +14,13 @@ type Door struct {
 	Admits func(scopes []string) bool
 }
 
-var doors = struct {
-	sync.RWMutex
-	of map[string][]*Door // by issuer
-}{of: make(map[string][]*Door)}
+// doors has the resource servers, by issuer.
+var doors pool.Registry[Door]
 
 // RegisterDoor adds d as a resource server that accepts tokens of issuer, until
 // release is called.
-func RegisterDoor(issuer string, d Door) (release func()) {
-	entry := &d
-	doors.Lock()
-	defer doors.Unlock()
-	doors.of[issuer] = append(doors.of[issuer], entry)
-	return sync.OnceFunc(func() {
-		doors.Lock()
-		defer doors.Unlock()
-		rest := slices.DeleteFunc(doors.of[issuer], func(other *Door) bool { return other == entry })
-		if doors.of[issuer] = rest; len(rest) == 0 {
-			delete(doors.of, issuer)
-		}
-	})
-}
+func RegisterDoor(issuer string, d Door) (release func()) { return doors.Register(issuer, d) }
 
 // Doors returns the resource servers that accept tokens of issuer. During a
 // reload, these may be the ones of two configurations.
-func Doors(issuer string) []Door {
-	doors.RLock()
-	defer doors.RUnlock()
-	list := make([]Door, len(doors.of[issuer]))
-	for i, d := range doors.of[issuer] {
-		list[i] = *d
-	}
-	return list
-}
+func Doors(issuer string) []Door { return doors.All(issuer) }

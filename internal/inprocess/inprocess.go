@@ -8,9 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
-	"sync"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
@@ -21,40 +20,17 @@ type Server interface {
 	ServesPath(path string) bool
 }
 
-var registry = struct {
-	sync.RWMutex
-	// servers has the servers of each issuer, the newest last. During a reload
-	// there may be two.
-	servers map[string][]*Server
-}{servers: make(map[string][]*Server)}
+// servers has the authorization servers, by issuer.
+var servers pool.Registry[Server]
 
 // Register adds s as the authorization server with the identifier issuer, until
 // release is called.
-func Register(issuer string, s Server) (release func()) {
-	entry := &s
-	registry.Lock()
-	defer registry.Unlock()
-	registry.servers[issuer] = append(registry.servers[issuer], entry)
-	return sync.OnceFunc(func() {
-		registry.Lock()
-		defer registry.Unlock()
-		rest := slices.DeleteFunc(registry.servers[issuer], func(other *Server) bool { return other == entry })
-		if registry.servers[issuer] = rest; len(rest) == 0 {
-			delete(registry.servers, issuer)
-		}
-	})
-}
+func Register(issuer string, s Server) (release func()) { return servers.Register(issuer, s) }
 
 // lookup returns the server of issuer that answers at path.
 func lookup(issuer, path string) (Server, bool) {
-	registry.RLock()
-	defer registry.RUnlock()
-	servers := registry.servers[issuer]
-	if len(servers) == 0 {
-		return nil, false
-	}
-	s := *servers[len(servers)-1]
-	return s, s.ServesPath(path)
+	s, ok := servers.Latest(issuer)
+	return s, ok && s.ServesPath(path)
 }
 
 // transport sends requests to the server in this process, if there is one.

@@ -1,0 +1,85 @@
+// Package pool keeps state that outlives a configuration: what is known of other
+// servers, verdicts, counters. A reload takes it over instead of starting again.
+package pool
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// Pool holds values that several modules, and several configurations, share. A
+// value is destructed with its last reference.
+type Pool[T caddy.Destructor] struct{ usage *caddy.UsagePool }
+
+// New returns an empty pool.
+func New[T caddy.Destructor]() *Pool[T] { return &Pool[T]{caddy.NewUsagePool()} }
+
+// Acquire returns the value for key, which construct makes if there is none, and
+// adds a reference to it to refs. Key is compared as JSON. Whatever could make two
+// values differ has to be part of it.
+func (p *Pool[T]) Acquire(refs *References, key []any, construct func() (T, error)) (T, error) {
+	var none T
+	b, err := json.Marshal(key)
+	if err != nil {
+		return none, err
+	}
+	name := string(b)
+	value, _, err := p.usage.LoadOrNew(name, func() (caddy.Destructor, error) { return construct() })
+	if err != nil {
+		return none, err
+	}
+	refs.add(func() error {
+		_, err := p.usage.Delete(name)
+		return err
+	})
+	return value.(T), nil
+}
+
+// Range calls visit for every value, until it returns false.
+func (p *Pool[T]) Range(visit func(T) bool) {
+	p.usage.Range(func(_, value any) bool { return visit(value.(T)) })
+}
+
+// Count returns how many values have a key that begins with first, and how many
+// references there are to them.
+func (p *Pool[T]) Count(first string) (values, references int) {
+	p.usage.Range(func(key, _ any) bool {
+		var parts []any
+		if json.Unmarshal([]byte(key.(string)), &parts) == nil && len(parts) > 0 && parts[0] == first {
+			n, _ := p.usage.References(key)
+			values, references = values+1, references+n
+		}
+		return true
+	})
+	return values, references
+}
+
+// References are what one module holds and has to give back when it is cleaned up,
+// also if it was provisioned only halfway. The zero value holds nothing. Caddy
+// provisions and cleans up a module in turn, so that needs no lock.
+type References struct {
+	releases []func() error
+}
+
+// Add has release called when the references are given back.
+func (r *References) Add(release func()) {
+	r.add(func() error { release(); return nil })
+}
+
+func (r *References) add(release func() error) {
+	r.releases = append(r.releases, release)
+}
+
+// Release gives everything back, the latest first. Calling it again does nothing.
+func (r *References) Release() error {
+	releases := r.releases
+	r.releases = nil
+	var errs []error
+	for _, release := range slices.Backward(releases) {
+		errs = append(errs, release())
+	}
+	return errors.Join(errs...)
+}
