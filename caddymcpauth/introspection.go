@@ -148,6 +148,9 @@ func (v *Introspection) TokenVerifier(iss IssuerInfo) (none token.Source, err er
 	return verifier.Source(), nil
 }
 
+// ConfirmsJWT implements [JWTConfirmer].
+func (v *Introspection) ConfirmsJWT() bool { return v.ConfirmJWT }
+
 func (v *Introspection) replacePlaceholders() (err error) {
 	for _, setting := range []struct {
 		name  string
@@ -259,6 +262,7 @@ func (v *Introspection) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ Verifier              = (*Introspection)(nil)
+	_ JWTConfirmer          = (*Introspection)(nil)
 	_ caddy.Provisioner     = (*Introspection)(nil)
 	_ caddyfile.Unmarshaler = (*Introspection)(nil)
 )

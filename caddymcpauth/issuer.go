@@ -95,12 +95,8 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (judge.Issuer, 
 	out := judge.Issuer{Issuer: iss.Issuer}
 	for i, module := range modules.([]any) {
 		name := caddy.GetModuleName(module)
-		if static, ok := module.(*Static); ok {
-			for _, k := range static.Keys {
-				if k != nil {
-					iss.keys = append(iss.keys, k.Name)
-				}
-			}
+		if namer, ok := module.(KeyNamer); ok {
+			iss.keys = append(iss.keys, namer.KeyNames()...)
 		}
 		v, err := module.(Verifier).TokenVerifier(info)
 		if err != nil {
@@ -121,16 +117,16 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (judge.Issuer, 
 // checkVerifiers refuses verifiers of which one undoes what another is for: the
 // first that says yes settles it.
 func checkVerifiers(modules []any) error {
-	var jwt, confirms bool
+	var accepts, confirms bool
 	for _, module := range modules {
-		switch v := module.(type) {
-		case *JWT:
-			jwt = true
-		case *Introspection:
-			confirms = confirms || v.ConfirmJWT
+		if accepter, ok := module.(JWTAccepter); ok {
+			accepts = accepts || accepter.AcceptsJWT()
+		}
+		if confirmer, ok := module.(JWTConfirmer); ok {
+			confirms = confirms || confirmer.ConfirmsJWT()
 		}
 	}
-	if jwt && confirms {
+	if accepts && confirms {
 		return errors.New("jwt would accept the revoked tokens that confirm_jwt is there to stop: remove jwt, introspection checks the signature itself")
 	}
 	return nil

@@ -54,6 +54,9 @@ func (v *JWT) TokenVerifier(iss IssuerInfo) (token.Source, error) {
 	return verifier.Source(), nil
 }
 
+// AcceptsJWT implements [JWTAccepter].
+func (*JWT) AcceptsJWT() bool { return true }
+
 // verifier returns the verifier itself.
 func (v *JWT) verifier(iss IssuerInfo) (*token.JWT, error) {
 	if leeway := time.Duration(v.Leeway); leeway < 0 || leeway > maxLeeway {
@@ -118,5 +121,6 @@ func leewayOption(d *caddyfile.Dispenser, leeway *caddy.Duration) error {
 // Interface guards
 var (
 	_ Verifier              = (*JWT)(nil)
+	_ JWTAccepter           = (*JWT)(nil)
 	_ caddyfile.Unmarshaler = (*JWT)(nil)
 )

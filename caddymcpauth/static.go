@@ -79,6 +79,16 @@ func (v *Static) TokenVerifier(iss IssuerInfo) (none token.Source, err error) {
 	return verifier.Source(), nil
 }
 
+// KeyNames implements [KeyNamer].
+func (v *Static) KeyNames() (names []string) {
+	for _, k := range v.Keys {
+		if k != nil {
+			names = append(names, k.Name)
+		}
+	}
+	return names
+}
+
 // apiKey returns the key with its placeholders replaced. The hash is not in the
 // error: it may be the key itself, put there by mistake.
 func (k *StaticKey) apiKey() (token.APIKey, error) {
@@ -159,5 +169,6 @@ func (k *StaticKey) unmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ Verifier              = (*Static)(nil)
+	_ KeyNamer              = (*Static)(nil)
 	_ caddyfile.Unmarshaler = (*Static)(nil)
 )

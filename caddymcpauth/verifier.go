@@ -21,6 +21,22 @@ type Verifier interface {
 	TokenVerifier(IssuerInfo) (token.Source, error)
 }
 
+// What else a verifier's module may implement, for what the front door has to know
+// of it beside its verdicts.
+type (
+	// KeyNamer is a verifier of API keys that have names. A name is what the token of
+	// such a key has as its subject.
+	KeyNamer interface{ KeyNames() []string }
+
+	// JWTAccepter is a verifier that accepts a JWT by its signature, although the
+	// issuer may have revoked it.
+	JWTAccepter interface{ AcceptsJWT() bool }
+
+	// JWTConfirmer is a verifier that asks the issuer about JWTs, so that those which
+	// were revoked are refused.
+	JWTConfirmer interface{ ConfirmsJWT() bool }
+)
+
 // IssuerInfo is what a verifier gets to know about its issuer.
 type IssuerInfo struct {
 	// Issuer is the issuer identifier, as configured.

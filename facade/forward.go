@@ -43,6 +43,9 @@ func (Forward) ClientRegistrar(info RegistrarInfo) (ClientRegistrar, error) {
 
 type forwarding struct{ info RegistrarInfo }
 
+// ForwardsRegistration implements [Forwarder].
+func (*forwarding) ForwardsRegistration() {}
+
 // Register implements [ClientRegistrar].
 func (f *forwarding) Register(ctx context.Context, m *ClientMetadata) (map[string]any, error) {
 	endpoint, err := f.info.Endpoint(ctx, "registration_endpoint")
@@ -186,5 +189,6 @@ func (Forward) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ Registrar             = (*Forward)(nil)
+	_ Forwarder             = (*forwarding)(nil)
 	_ caddyfile.Unmarshaler = (*Forward)(nil)
 )

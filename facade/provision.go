@@ -82,7 +82,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.own = h.ownGuards()
 	if h.registrar != nil {
 		h.corrected.RegistrationEndpoint = strings.TrimSuffix(h.Issuer, "/") + registerPath
-		_, forwards := h.registrar.(*forwarding)
+		_, forwards := h.registrar.(Forwarder)
 		if _, byHand := h.Metadata["registration_endpoint"]; byHand && !forwards {
 			return errors.New("metadata: registration_endpoint is set by the directive itself, with register: remove the line")
 		}
@@ -195,9 +195,8 @@ func (h *Handler) provisionRegistrar(ctx caddy.Context, records *storage.Records
 		return err
 	}
 	h.shared, _ = h.registrar.(SharedClient)
-	if static, ok := module.(*Static); ok {
-		// The operator has allowed these by listing them.
-		for _, uri := range static.RedirectURIs {
+	if lister, ok := h.registrar.(RedirectLister); ok {
+		for _, uri := range lister.ListedRedirectURIs() {
 			if scheme, _, _ := strings.Cut(uri, ":"); scheme != "https" && scheme != "http" {
 				h.policy.PrivateSchemes = append(h.policy.PrivateSchemes, scheme)
 			}

@@ -53,7 +53,7 @@ type Records interface {
 }
 
 // ClientRegistrar registers clients. It may also implement [SharedClient],
-// [Reuser] or [Sweeper].
+// [Forwarder], [RedirectLister], [Reuser] or [Sweeper].
 type ClientRegistrar interface {
 	// Register returns the client information response (RFC 7591, section 3.2.1)
 	// for a client whose redirect URIs were judged. The error is an
@@ -113,6 +113,15 @@ type SharedClient interface {
 	// AllowsRedirect reports whether the redirect URI is registered for it.
 	AllowsRedirect(uri string) bool
 }
+
+// Forwarder is a registrar that has the server itself register clients, as they
+// asked for. Confidential clients are possible then, and where the server registers
+// them can be configured.
+type Forwarder interface{ ForwardsRegistration() }
+
+// RedirectLister is a registrar for which the operator lists redirect URIs. Their
+// private schemes are allowed.
+type RedirectLister interface{ ListedRedirectURIs() []string }
 
 // Reuser is a registrar that gives clients with the same metadata the same
 // identifier. Where any program could pose as the client, the authorization

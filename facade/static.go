@@ -78,6 +78,9 @@ func (s *Static) AllowsRedirect(uri string) bool {
 	})
 }
 
+// ListedRedirectURIs implements [RedirectLister].
+func (s *Static) ListedRedirectURIs() []string { return s.RedirectURIs }
+
 // response returns the beginning of a client information response: what the
 // client requested, as far as it is supported.
 func response(m *ClientMetadata, id string) map[string]any {
@@ -124,5 +127,6 @@ func (s *Static) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 var (
 	_ Registrar             = (*Static)(nil)
 	_ SharedClient          = (*Static)(nil)
+	_ RedirectLister        = (*Static)(nil)
 	_ caddyfile.Unmarshaler = (*Static)(nil)
 )
