@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storetest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
@@ -59,7 +60,7 @@ func TestNewRefuses(t *testing.T) {
 		"off, but with URIs":         func(c *Config) { c.Registration = registration.Policy{Off: true, RedirectURIs: []string{testRedirect}} },
 	} {
 		config := Config{
-			Issuer: testIssuer, Resources: []string{testResource}, Scopes: []Scope{{Name: "read"}}, Store: newMemory(), Secret: testMaster("a secret"),
+			Issuer: testIssuer, Resources: []string{testResource}, Scopes: []Scope{{Name: "read"}}, Store: storetest.New(), Secret: testMaster("a secret"),
 			Clients: []Client{{ID: "app", RedirectURIs: []string{testRedirect}}, {ID: "backend", Secret: "a-secret-of-the-backend", RedirectURIs: []string{testRedirect}}},
 		}
 		if _, err := New(config); err != nil {

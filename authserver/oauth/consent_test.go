@@ -137,13 +137,13 @@ func TestConsentIsForWhatWasShown(t *testing.T) {
 		{"access that goes on", query("client_id", testDocument), query("client_id", testDocument, "scope", "read write offline_access"), false},
 		{"access that doesn't", query("client_id", testDocument, "scope", "read write offline_access"), query("client_id", testDocument), true},
 	} {
-		f.store.records = make(map[string][]byte)
+		f.store.Clear()
 		if got, _, _ := f.consented(test.first, test.next); got != test.want {
 			t.Errorf("%s: got %t, want %t", test.name, got, test.want)
 		}
 	}
 	// What was allowed at one place isn't carried along by a consent at another.
-	f.store.records = make(map[string][]byte)
+	f.store.Clear()
 	f.consented(query("redirect_uri", "http://127.0.0.1:1/cb"), query())
 	if got, _, _ := f.consented(query("scope", "read"), query()); got {
 		t.Error("scopes allowed on loopback count on the web")

@@ -6,121 +6,24 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io/fs"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storetest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
-
-// memory is a store that fails when told to.
-type memory struct {
-	mu      sync.Mutex
-	records map[string][]byte
-	locks   map[string]*sync.Mutex
-	// fails, if not nil, is asked before every operation.
-	fails func(operation, key string) error
-}
-
-func newMemory() *memory {
-	return &memory{records: make(map[string][]byte), locks: make(map[string]*sync.Mutex)}
-}
-
-func (m *memory) try(operation, key string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.fails == nil {
-		return nil
-	}
-	return m.fails(operation, key)
-}
-
-func (m *memory) fail(f func(operation, key string) error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.fails = f
-}
-
-func (m *memory) Load(_ context.Context, key string) ([]byte, error) {
-	if err := m.try("load", key); err != nil {
-		return nil, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if b, ok := m.records[key]; ok {
-		return slices.Clone(b), nil
-	}
-	return nil, fs.ErrNotExist
-}
-
-func (m *memory) Store(_ context.Context, key string, record []byte) error {
-	if err := m.try("store", key); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.records[key] = slices.Clone(record)
-	return nil
-}
-
-func (m *memory) Delete(_ context.Context, key string) error {
-	if err := m.try("delete", key); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	maps.DeleteFunc(m.records, func(k string, _ []byte) bool { return k == key || strings.HasPrefix(k, key+"/") })
-	return nil
-}
-
-func (m *memory) List(_ context.Context, prefix string) ([]string, error) {
-	if err := m.try("list", prefix); err != nil {
-		return nil, err
-	}
-	return m.keys(prefix), nil
-}
-
-func (m *memory) keys(prefix string) []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var keys []string
-	for key := range m.records {
-		if strings.HasPrefix(key, prefix) {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-func (m *memory) Lock(_ context.Context, name string) (func(), error) {
-	if err := m.try("lock", name); err != nil {
-		return nil, err
-	}
-	m.mu.Lock()
-	l := m.locks[name]
-	if l == nil {
-		l = new(sync.Mutex)
-		m.locks[name] = l
-	}
-	m.mu.Unlock()
-	l.Lock()
-	return l.Unlock, nil
-}
 
 // fixture is a server with a clock that stands still.
 type fixture struct {
 	*Server
 	t      *testing.T
-	store  *memory
+	store  *storetest.Memory
 	clock  *testkit.Clock
 	mu     sync.Mutex
 	events []Event
@@ -135,7 +38,7 @@ const (
 
 func newFixture(t *testing.T, change ...func(*Config)) *fixture {
 	t.Helper()
-	f := &fixture{t: t, store: newMemory(), clock: testkit.NewClock()}
+	f := &fixture{t: t, store: storetest.New(), clock: testkit.NewClock()}
 	f.Server = f.again(change...)
 	return f
 }

@@ -10,12 +10,12 @@ import (
 // damage spoils all records of a kind.
 func (f *fixture) damage(prefix, with string) {
 	f.t.Helper()
-	keys := f.store.keys(prefix)
+	keys := f.store.Keys(prefix)
 	if len(keys) == 0 {
 		f.t.Fatalf("there are no %s", prefix)
 	}
 	for _, key := range keys {
-		f.store.records[key] = []byte(with)
+		f.store.Put(key, []byte(with))
 	}
 }
 

@@ -10,12 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storetest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
 func newFuzzed(f *testing.F) *Server {
 	s, err := New(Config{
-		Issuer: testIssuer, Resources: []string{testResource}, Scopes: []Scope{{Name: "read"}}, Store: newMemory(), Secret: testMaster("a secret"),
+		Issuer: testIssuer, Resources: []string{testResource}, Scopes: []Scope{{Name: "read"}}, Store: storetest.New(), Secret: testMaster("a secret"),
 		Registration: registration.Policy{PrivateSchemes: []string{"cursor"}},
 		Clients:      []Client{{ID: "app", RedirectURIs: []string{testRedirect}}},
 	})

@@ -49,7 +49,7 @@ func TestNewestGrants(t *testing.T) {
 	if !f.lives(ofOther) {
 		t.Error("another user's grant made room")
 	}
-	if n := len(f.store.keys(grantsPrefix)); n != maxGrants+1 {
+	if n := len(f.store.Keys(grantsPrefix)); n != maxGrants+1 {
 		t.Errorf("there are %d records, want %d", n, maxGrants+1)
 	}
 }
@@ -84,7 +84,7 @@ func TestRefreshDoesNotBringBack(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	first := f.tokens()
-	key := f.store.keys(grantsPrefix)[0]
+	key := f.store.Keys(grantsPrefix)[0]
 	record, err := f.store.Load(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -109,14 +109,14 @@ func TestGrantEndsThoughStored(t *testing.T) {
 	for range maxGrants - 1 {
 		f.tokens()
 	}
-	f.store.fail(func(operation, key string) error {
+	f.store.Fail(func(operation, key string) error {
 		if operation == "delete" && strings.HasPrefix(key, grantsPrefix) {
 			return errStore
 		}
 		return nil
 	})
 	last := f.tokens()
-	f.store.fail(nil)
+	f.store.Fail(nil)
 	if f.lives(first) || !f.lives(last) {
 		t.Error("the oldest lives, or the newest doesn't")
 	}
@@ -127,7 +127,7 @@ func TestUnlistedGrant(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	code := f.code()
-	f.store.fail(func(operation, key string) error {
+	f.store.Fail(func(operation, key string) error {
 		if operation == "store" && strings.HasPrefix(key, consentsPrefix) {
 			return errStore
 		}

@@ -10,7 +10,7 @@ func TestInventedSecretsTakeNoLock(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	locks := 0
-	f.store.fail(func(operation, _ string) error {
+	f.store.Fail(func(operation, _ string) error {
 		if operation == "lock" {
 			locks++
 		}

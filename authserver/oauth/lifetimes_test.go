@@ -180,7 +180,7 @@ func TestStoreFails(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
 			tokens := f.tokens()
-			f.store.fail(func(op, _ string) error {
+			f.store.Fail(func(op, _ string) error {
 				if op == operation {
 					return errStore
 				}
@@ -190,7 +190,7 @@ func TestStoreFails(t *testing.T) {
 			if got.status != 503 || got.Error != "temporarily_unavailable" || got.header.Get("Retry-After") == "" || strings.Contains(got.body, "fire") {
 				t.Errorf("refreshing: %d %s, want 503 that says nothing of the cause", got.status, got.body)
 			}
-			f.store.fail(nil)
+			f.store.Fail(nil)
 			if got := post(t, f.Server, TokenPath, refreshForm(tokens.Refresh)); got.status != 200 {
 				t.Errorf("afterwards: %d %s", got.status, got.body)
 			}
@@ -200,7 +200,7 @@ func TestStoreFails(t *testing.T) {
 		t.Parallel()
 		f := newFixture(t)
 		f.tokens()
-		f.store.fail(func(string, string) error { return errStore })
+		f.store.Fail(func(string, string) error { return errStore })
 		f.clock.Advance(time.Hour)
 		if got := f.keySet(f.Server); got == "" {
 			t.Error("no keys")
@@ -270,7 +270,7 @@ func TestKeysRotate(t *testing.T) {
 	if set := f.keySet(f.Server); strings.Count(set, `"kid"`) != 1 || strings.Contains(set, first) {
 		t.Errorf("the old key stays: %s", set)
 	}
-	if keys := f.store.keys(keysPrefix); len(keys) != 1 {
+	if keys := f.store.Keys(keysPrefix); len(keys) != 1 {
 		t.Errorf("the store has %d keys, want 1", len(keys))
 	}
 }
@@ -301,7 +301,7 @@ func TestNothingInTheClear(t *testing.T) {
 	code := f.code()
 	tokens := post(t, f.Server, TokenPath, redeemForm(code))
 	unused := f.code()
-	for key, record := range f.store.records {
+	for key, record := range f.store.Records() {
 		for name, secret := range map[string]string{"code": code, "unused code": unused, "access token": tokens.Access, "refresh token": tokens.Refresh, "a client's secret": "a-secret-of-the-backend"} {
 			if strings.Contains(key+string(record), secret) {
 				t.Errorf("%s is in the record %s", name, key)
@@ -323,30 +323,30 @@ func TestSweep(t *testing.T) {
 	if err := f.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if len(f.store.keys(codesPrefix)) != 2 || len(f.store.keys(grantsPrefix)) != 1 || len(f.store.keys(consentsPrefix)) != 1 {
-		t.Fatalf("swept what is alive: %q", f.store.keys(""))
+	if len(f.store.Keys(codesPrefix)) != 2 || len(f.store.Keys(grantsPrefix)) != 1 || len(f.store.Keys(consentsPrefix)) != 1 {
+		t.Fatalf("swept what is alive: %q", f.store.Keys(""))
 	}
 	f.clock.Advance(time.Hour)
-	f.store.records[codesPrefix+"damaged"] = []byte("{")
+	f.store.Put(codesPrefix+"damaged", []byte("{"))
 	if err := f.Sweep(t.Context()); err == nil {
 		t.Error("nobody hears of a damaged record")
 	}
-	delete(f.store.records, codesPrefix+"damaged")
-	if keys := f.store.keys(codesPrefix); len(keys) != 0 {
+	f.store.Remove(codesPrefix + "damaged")
+	if keys := f.store.Keys(codesPrefix); len(keys) != 0 {
 		t.Errorf("codes that are over stay, or are saved by a damaged one: %q", keys)
 	}
 	f.clock.Advance(DefaultRefreshTokenLifetime)
 	if err := f.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if keys := f.store.keys(grantsPrefix); len(keys) != 0 {
+	if keys := f.store.Keys(grantsPrefix); len(keys) != 0 {
 		t.Errorf("grants that are over stay: %q", keys)
 	}
 	f.clock.Advance(consentLifetime)
 	if err := f.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if keys := f.store.keys(consentsPrefix); len(keys) != 0 {
+	if keys := f.store.Keys(consentsPrefix); len(keys) != 0 {
 		t.Errorf("consents that nobody uses stay: %q", keys)
 	}
 }

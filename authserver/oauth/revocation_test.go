@@ -80,13 +80,13 @@ func TestRevocation(t *testing.T) {
 			t.Errorf("%s: got %d %s, want 200", name, got.status, got.body)
 		}
 	}
-	if keys := f.store.keys(revokedPrefix); len(keys) != 0 {
+	if keys := f.store.Keys(revokedPrefix); len(keys) != 0 {
 		t.Errorf("what is no token leaves %q", keys)
 	}
 	if got := post(t, f.Server, RevokePath, with(machine, "token", access)); got.status != 200 {
 		t.Fatalf("got %d %s", got.status, got.body)
 	}
-	f.store.fail(func(op, _ string) error {
+	f.store.Fail(func(op, _ string) error {
 		if op == "load" {
 			return errStore
 		}
@@ -95,9 +95,9 @@ func TestRevocation(t *testing.T) {
 	if got := post(t, f.Server, IntrospectPath, introspectForm(access)); got.status != 503 {
 		t.Errorf("without the store: got %d %s, want 503", got.status, got.body)
 	}
-	f.store.fail(nil)
+	f.store.Fail(nil)
 	f.clock.Advance(DefaultAccessTokenLifetime + revokedMemory + time.Second)
-	if err := f.Sweep(t.Context()); err != nil || len(f.store.keys(revokedPrefix)) != 0 {
-		t.Errorf("what has expired stays: %q, %v", f.store.keys(revokedPrefix), err)
+	if err := f.Sweep(t.Context()); err != nil || len(f.store.Keys(revokedPrefix)) != 0 {
+		t.Errorf("what has expired stays: %q, %v", f.store.Keys(revokedPrefix), err)
 	}
 }

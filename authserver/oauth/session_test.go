@@ -107,7 +107,7 @@ func TestSessionsWithoutStore(t *testing.T) {
 	for _, broken := range []string{"load", "store", "delete", "list"} {
 		f := newFixture(t)
 		here, there := f.session(testUser), f.session(testUser)
-		f.store.fail(func(operation, _ string) error {
+		f.store.Fail(func(operation, _ string) error {
 			if operation == broken {
 				return errStore
 			}
@@ -122,7 +122,7 @@ func TestSessionsWithoutStore(t *testing.T) {
 			t.Errorf("%s: a session starts: %v", broken, startErr)
 		}
 		one, all := f.EndSession(t.Context(), there), f.EndSessions(t.Context(), here)
-		f.store.fail(nil)
+		f.store.Fail(nil)
 		if one == nil && f.signedIn(there) {
 			t.Errorf("%s: a session that has ended goes on", broken)
 		}
@@ -140,9 +140,7 @@ func TestEndSessionsInAnEmptyStore(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	id := f.session(testUser)
-	f.store.mu.Lock()
-	clear(f.store.records)
-	f.store.mu.Unlock()
+	f.store.Clear()
 	if err := f.EndSessions(t.Context(), id); err == nil {
 		t.Error("all sessions have ended, says a store that knows of none")
 	}
@@ -156,7 +154,7 @@ func TestSessionsAreBounded(t *testing.T) {
 		ids = append(ids, f.session(testUser))
 		f.clock.Advance(time.Second)
 	}
-	if got := len(f.store.keys(sessionsPrefix)); got != maxSessions {
+	if got := len(f.store.Keys(sessionsPrefix)); got != maxSessions {
 		t.Errorf("got %d sessions, want %d", got, maxSessions)
 	}
 	if slices.ContainsFunc(ids[:5], f.signedIn) || slices.ContainsFunc(ids[5:], func(id SessionID) bool { return !f.signedIn(id) }) {
@@ -166,7 +164,7 @@ func TestSessionsAreBounded(t *testing.T) {
 	if err := f.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := f.store.keys(sessionsPrefix); len(got) > 0 {
+	if got := f.store.Keys(sessionsPrefix); len(got) > 0 {
 		t.Errorf("left after all have expired: %d", len(got))
 	}
 }

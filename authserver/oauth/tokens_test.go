@@ -137,7 +137,7 @@ func TestRegistrationRequests(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.tokens() // makes the keys
-	before := len(f.store.keys(""))
+	before := len(f.store.Keys(""))
 	for name, test := range map[string]struct{ body, code string }{
 		"javascript":        {`{"redirect_uris":["javascript:alert(1)"]}`, "invalid_redirect_uri"},
 		"fragment":          {`{"redirect_uris":["https://a.example/#x"]}`, "invalid_redirect_uri"},
@@ -159,7 +159,7 @@ func TestRegistrationRequests(t *testing.T) {
 			t.Fatalf("got %d %s", got.status, got.body)
 		}
 	}
-	if after := len(f.store.keys("")); after != before {
+	if after := len(f.store.Keys("")); after != before {
 		t.Errorf("registering left %d records", after-before)
 	}
 }

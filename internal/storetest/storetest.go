@@ -17,6 +17,8 @@ type Memory struct {
 	records map[string][]byte
 	locks   map[string]*sync.Mutex
 	fails   func(operation, key string) error
+
+	asking sync.Mutex // while fails is asked
 }
 
 // New returns an empty store.
@@ -46,6 +48,35 @@ func (m *Memory) Keys(prefix string) []string {
 	})
 }
 
+// Records returns a copy of all records.
+func (m *Memory) Records() map[string][]byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.records)
+}
+
+// Put writes the record at key, whatever fails.
+func (m *Memory) Put(key string, record []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.records[key] = record
+}
+
+// Remove removes the record at key, whatever fails.
+func (m *Memory) Remove(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.records, key)
+}
+
+// Clear removes all records.
+func (m *Memory) Clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.records)
+}
+
+// try asks one at a time.
 func (m *Memory) try(operation, key string) error {
 	m.mu.Lock()
 	f := m.fails
@@ -53,6 +84,8 @@ func (m *Memory) try(operation, key string) error {
 	if f == nil {
 		return nil
 	}
+	m.asking.Lock()
+	defer m.asking.Unlock()
 	return f(operation, key)
 }
 
