@@ -234,7 +234,8 @@ func echoes(t *testing.T, w io.Writer, r io.Reader) {
 // A real server that speaks h2c: Hypercorn from Debian's package.
 func TestUpgradesOfHypercorn(t *testing.T) {
 	t.Parallel()
-	if err := exec.Command("/usr/bin/python3", "-c", "import hypercorn").Run(); err != nil {
+	// Isolated, or the folder hypercorn here would be what is imported.
+	if err := exec.Command("/usr/bin/python3", "-I", "-c", "import hypercorn").Run(); err != nil {
 		skip(t, "Hypercorn is not installed: apt-get install python3-hypercorn, or `make test` as root")
 	}
 	var behind struct {
