@@ -28,7 +28,7 @@ func TestArrows(t *testing.T) {
 		"./protocol/...", "./authserver/oauth", "./authserver/clientdoc", "./authserver/upstream",
 		"./facade/reading", "./facade/repair", "./facade/logto", "./caddymcpauth/check",
 	}
-	modules := []string{"caddymcpauth", "authserver", "facade", "whoami"}
+	modules := []string{"caddymcpauth", "authserver", "facade", "matchers", "whoami"}
 	for _, tc := range []struct {
 		name     string
 		packages []string

@@ -9,5 +9,6 @@ import (
 	_ "github.com/caddy-mcp-auth/caddy-mcp-auth/authserver"
 	_ "github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth"
 	_ "github.com/caddy-mcp-auth/caddy-mcp-auth/facade"
+	_ "github.com/caddy-mcp-auth/caddy-mcp-auth/matchers"
 	_ "github.com/caddy-mcp-auth/caddy-mcp-auth/whoami"
 )

@@ -67,7 +67,7 @@ func (h *Handler) record(r *http.Request, d decision) {
 			{"mcp_auth_missing", rec.Missing},
 		} {
 			if field[1] != "" {
-				extra.Add(zap.String(field[0], field[1]))
+				extra.Set(zap.String(field[0], field[1]))
 			}
 		}
 	}

@@ -39,17 +39,12 @@ type condition struct {
 // line is a compiled [Line].
 type line struct {
 	rule      Rule
-	globs     []glob
+	globs     Names
 	folded    []glob
 	need      *need // nil: any caller
 	when      *when // nil: always
 	nobody    bool
 	anonymous bool
-}
-
-// names reports whether the line names name.
-func (l *line) names(name string) bool {
-	return slices.ContainsFunc(l.globs, func(g glob) bool { return g.match(name) })
 }
 
 // lines are the compiled lines of one kind.
@@ -121,23 +116,14 @@ func compileLines(kind kind) (*lines, []string, error) {
 func (l *line) open() bool { return l.need == nil && l.when == nil && !l.nobody }
 
 func compileLine(kind string, number int, l Line) (*line, error) {
-	if len(l.Names) == 0 {
-		return nil, errors.New("no names: write what the line is about")
+	globs, err := ParseNames(kind, l.Names)
+	if err != nil {
+		return nil, err
 	}
 	if (l.Nobody || l.Anonymous) && (len(l.Need) > 0 || l.When != "") || l.Nobody && l.Anonymous {
 		return nil, errors.New("nobody and anonymous stand alone, without need and when")
 	}
-	compiled := &line{rule: Rule{kind, number, kind + " " + l.String()}, nobody: l.Nobody, anonymous: l.Anonymous}
-	for i, name := range l.Names {
-		if err := checkName(kind, name); err != nil {
-			return nil, err
-		}
-		if slices.Contains(l.Names[:i], name) {
-			return nil, fmt.Errorf("%s is given twice", name)
-		}
-		compiled.globs = append(compiled.globs, parseGlob(name))
-	}
-	var err error
+	compiled := &line{rule: Rule{kind, number, kind + " " + l.String()}, globs: globs, nobody: l.Nobody, anonymous: l.Anonymous}
 	if len(l.Need) > 0 {
 		if compiled.need, err = compileNeed(l.Need); err != nil {
 			return nil, err
@@ -261,12 +247,12 @@ func (s *lines) fitsFolded(name string) bool {
 		return false
 	}
 	for _, number := range s.foldedLiteral[folded] {
-		if !s.list[number].names(name) {
+		if !s.list[number].globs.Match(name) {
 			return true
 		}
 	}
 	for _, st := range s.foldedStarred {
-		if st.glob.match(folded) && !s.list[st.line].names(name) {
+		if st.glob.match(folded) && !s.list[st.line].globs.Match(name) {
 			return true
 		}
 	}

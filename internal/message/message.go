@@ -1,0 +1,139 @@
+// Package message reads the MCP message in a request: once, whoever asks. What was
+// read stays with the body, so that it can't be taken for what another body says.
+//
+// Once a message was read, its request has these placeholders, whose values are as
+// the client sent them, and two fields in the access log, quoted and cut:
+//
+//	{http.mcp.method}  mcp_method  the method; empty for a response of the client
+//	{http.mcp.name}    mcp_name    the name of the tool or prompt, the resource's
+//	                               URI, the task's id; empty for other methods
+package message
+
+import (
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
+)
+
+// Message is a message that was read.
+type Message struct {
+	*mcp.Message
+	// MethodText and NameText are the method and the name as logs may have them; empty
+	// if there is none.
+	MethodText, NameText string
+}
+
+// Error says why a request has no message that can be judged. Its text is a fixed
+// sentence for the client, in which nothing is quoted.
+type Error struct {
+	// Status is the status of the HTTP answer.
+	Status int
+	// Code is the code of the JSON-RPC error.
+	Code int
+	// ID is the message's id as it came; nil if it couldn't be read.
+	ID json.RawMessage
+	// BodyRead says that the body was read to its end.
+	BodyRead bool
+	// Cause is for the log.
+	Cause error
+
+	sentence string
+}
+
+func (e *Error) Error() string { return e.sentence }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Read returns the message in the body of the POST r, if the body has at most limit
+// bytes. After it, r has the same bytes again, and nothing besides: their length is
+// known, and there are no trailers. If that fails, r has the bytes that it had. The
+// error is an [*Error].
+//
+// The headers that repeat what the body says are compared each time.
+func Read(r *http.Request, limit int64) (*Message, error) {
+	return read(r, limit, func(b *body) bool { return int64(len(b.data)) <= limit })
+}
+
+// Of returns the message in the body of the POST r as [Read] does. But limit is only
+// for a body that wasn't read before.
+func Of(r *http.Request, limit int64) (*Message, error) {
+	return read(r, limit, func(*body) bool { return true })
+}
+
+func read(r *http.Request, limit int64, fits func(*body) bool) (*Message, error) {
+	if err := checkContent(r.Header); err != nil {
+		return nil, err
+	}
+	b, err := bodyOf(r, limit)
+	if err != nil {
+		return nil, err
+	}
+	if !fits(b) {
+		return nil, tooLarge()
+	}
+	return b.judged(r)
+}
+
+// judged returns the message of b, which is the body of r.
+func (b *body) judged(r *http.Request) (*Message, error) {
+	if b.err != nil {
+		return nil, refused(b.err)
+	}
+	if err := b.message.CheckHeaders(r.Header); err != nil {
+		return nil, refused(err)
+	}
+	return b.message, nil
+}
+
+// checkContent refuses bodies that aren't JSON in UTF-8 as it is.
+func checkContent(header http.Header) error {
+	types := header["Content-Type"]
+	if len(types) != 1 {
+		return unread(http.StatusUnsupportedMediaType, "Send one message as application/json.", errContentTypes)
+	}
+	if types[0] != "application/json" {
+		mediaType, params, err := mime.ParseMediaType(types[0])
+		charset, hasCharset := params["charset"]
+		if err != nil || mediaType != "application/json" || hasCharset && !strings.EqualFold(charset, "utf-8") {
+			return unread(http.StatusUnsupportedMediaType, "Send one message as application/json, in UTF-8.", errContentType)
+		}
+	}
+	for _, encoding := range header["Content-Encoding"] {
+		if !strings.EqualFold(encoding, "identity") {
+			return unread(http.StatusUnsupportedMediaType, "Send the message without a Content-Encoding.", errContentEncoding)
+		}
+	}
+	return nil
+}
+
+// Causes, for the log.
+var (
+	errContentTypes    = errors.New("Content-Type: not one")
+	errContentType     = errors.New("Content-Type")
+	errContentEncoding = errors.New("Content-Encoding")
+	errTooLarge        = errors.New("body is larger than what is read")
+)
+
+// unread returns the error about a body that isn't read, or not to its end.
+func unread(status int, sentence string, cause error) *Error {
+	return &Error{Status: status, Code: mcp.CodeInvalidRequest, Cause: cause, sentence: sentence}
+}
+
+func tooLarge() *Error {
+	return unread(http.StatusRequestEntityTooLarge, "The message is too large.", errTooLarge)
+}
+
+// refused returns the error about a message that can't be judged.
+func refused(err error) *Error {
+	e := unread(http.StatusBadRequest, "The message can't be read.", err)
+	e.BodyRead = true
+	if bad, ok := errors.AsType[*mcp.Error](err); ok {
+		e.Status, e.Code, e.ID, e.sentence, e.Cause = bad.Status, bad.Code, bad.ID, bad.Error(), errors.New(string(bad.Rule))
+	}
+	return e
+}

@@ -1,0 +1,82 @@
+package message
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
+)
+
+// variable is the request variable that holds the message that was read last.
+const variable = "mcp_message"
+
+// publish makes the message known to later handlers and to the access log.
+func (m *Message) publish(ctx context.Context) {
+	if caddyhttp.GetVar(ctx, variable) == nil {
+		if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+			repl.Map(placeholder(ctx))
+		}
+	}
+	caddyhttp.SetVar(ctx, variable, m)
+	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		for _, field := range [][2]string{{"mcp_method", m.MethodText}, {"mcp_name", m.NameText}} {
+			if field[1] != "" {
+				extra.Set(zap.String(field[0], field[1]))
+			}
+		}
+	}
+}
+
+// forget makes what was published unknown: the request has another body now.
+func forget(ctx context.Context) {
+	if caddyhttp.GetVar(ctx, variable) != nil {
+		caddyhttp.SetVar(ctx, variable, &Message{Message: new(mcp.Message)})
+	}
+}
+
+// placeholder returns a replacer function for {http.mcp.*} in the request with the
+// context ctx. Values are looked up when asked for, and not expanded again.
+func placeholder(ctx context.Context) caddy.ReplacerFunc {
+	return func(key string) (any, bool) {
+		name, ok := strings.CutPrefix(key, "http.mcp.")
+		if !ok {
+			return nil, false
+		}
+		m, ok := caddyhttp.GetVar(ctx, variable).(*Message)
+		if !ok {
+			return nil, false
+		}
+		switch name {
+		case "method":
+			return m.Method, true
+		case "name":
+			return m.Name, true
+		}
+		return nil, false
+	}
+}
+
+// maxShown bounds what is repeated of a name that a client has chosen.
+const maxShown = 128
+
+// Quoted returns a text of a client as logs and sentences may have it: quoted, and
+// of its first 128 bytes.
+func Quoted(s string) string {
+	if len(s) > maxShown {
+		s = strings.ToValidUTF8(s[:maxShown], "") + "…"
+	}
+	return strconv.QuoteToGraphic(s)
+}
+
+func quotedOr(s string) string {
+	if s == "" {
+		return ""
+	}
+	return Quoted(s)
+}

@@ -1,0 +1,107 @@
+// Package matchers has Caddy request matchers for what MCP clients ask for: by
+// method, tool, prompt and resource. They need no front door; behind one, they use
+// the message that it has judged.
+package matchers
+
+import (
+	"errors"
+	"net/http"
+	"reflect"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types/ref"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/message"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
+)
+
+// The most bytes that are read of a message before a front door has admitted its
+// sender, and after. What a front door has read is used, whatever its size.
+const (
+	maxUnknown  = 64 << 10
+	maxAdmitted = 4 << 20
+)
+
+// named is what all of the matchers are.
+type named struct {
+	// The names to match. A `*` is any run of characters, `/` included; nothing else
+	// is special. Case counts, and the whole name has to match. At least one.
+	Names []string `json:"names,omitempty"`
+
+	names policy.Names
+}
+
+func (n *named) provision(kind string) error {
+	var err error
+	n.names, err = policy.ParseNames(kind, n.Names)
+	return err
+}
+
+// UnmarshalCaddyfile sets up the matcher from Caddyfile tokens: names, at least one.
+// A matcher that is given several times has the names of all.
+func (n *named) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	for d.Next() {
+		if !d.NextArg() {
+			return d.ArgErr()
+		}
+		n.Names = append(n.Names, d.Val())
+		n.Names = append(n.Names, d.RemainingArgs()...)
+		if d.NextBlock(0) {
+			return d.Err("no block is expected here: names stand in the line")
+		}
+	}
+	return nil
+}
+
+// match returns what matches makes of the message in r; false for a request that has
+// none. A body that can't be read is an error and not "no match": the server behind
+// might read it all the same.
+func match(r *http.Request, matches func(*message.Message) (bool, error)) (bool, error) {
+	if r.Method != http.MethodPost {
+		if r.ContentLength == 0 {
+			return false, nil
+		}
+		return false, caddyhttp.Error(http.StatusBadRequest, errors.New("mcp: messages are sent with POST, and this is a body of "+r.Method))
+	}
+	limit := int64(maxUnknown)
+	if identity.Reader(r.Context()) != nil {
+		limit = maxAdmitted
+	}
+	m, err := message.Of(r, limit)
+	if err == nil {
+		var ok bool
+		if ok, err = matches(m); err == nil {
+			return ok, nil
+		}
+	}
+	status := http.StatusBadRequest
+	if bad, ok := errors.AsType[*message.Error](err); ok {
+		status = bad.Status
+	}
+	return false, caddyhttp.Error(status, err)
+}
+
+// library returns what makes a matcher a function in `expression`.
+func library(name string, matcher func(names []string) (caddyhttp.RequestMatcherWithError, error)) (cel.Library, error) {
+	return caddyhttp.CELMatcherImpl(name, name+"_request_list", []*cel.Type{cel.ListType(cel.StringType)},
+		func(data ref.Val) (caddyhttp.RequestMatcherWithError, error) {
+			names, err := data.ConvertToNative(reflect.TypeFor[[]string]())
+			if err != nil {
+				return nil, err
+			}
+			return matcher(names.([]string))
+		})
+}
+
+// compiled returns m, provisioned.
+func compiled[M interface {
+	caddy.Provisioner
+	caddyhttp.RequestMatcherWithError
+}](ctx caddy.Context, m M) (caddyhttp.RequestMatcherWithError, error) {
+	return m, m.Provision(ctx)
+}
