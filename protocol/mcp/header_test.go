@@ -177,3 +177,29 @@ func TestRemoveAliases(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
+
+// A reader that decodes whatever looks encoded finds the name that was judged.
+func FuzzCheckHeaders(f *testing.F) {
+	for _, seed := range []string{"delete_x", "=?base64?eA==?=", "=?BASE64?eA==?=", "=?base64?eB==?=", "café", "=?utf-8?B?eA==?=", ""} {
+		f.Add("x", seed)
+		f.Add(seed, seed)
+	}
+	f.Fuzz(func(t *testing.T, name, header string) {
+		m := &mcp.Message{ID: []byte("1"), Method: "tools/call", Kind: mcp.Tool, Name: name}
+		if m.CheckHeaders(http.Header{"Mcp-Name": {header}}) != nil {
+			return
+		}
+		read := header
+		if parts := strings.Split(header, "?"); len(parts) > 3 && strings.HasPrefix(header, "=?") && strings.HasSuffix(header, "?=") {
+			text := strings.NewReplacer("-", "+", "_", "/", "=", "").Replace(parts[2])
+			decoded, err := base64.RawStdEncoding.DecodeString(text)
+			if err != nil {
+				t.Fatalf("%q: %v", header, err)
+			}
+			read = string(decoded)
+		}
+		if read != name {
+			t.Errorf("%q: judged as %q, read as %q", header, name, read)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
 	"slices"
 	"unicode/utf8"
 )
@@ -50,6 +51,13 @@ func (s *scanner) document(value func(at int) (int, Rule)) Rule {
 }
 
 func (s *scanner) blanks(at int) int {
+	if at < len(s.b) && s.b[at] > ' ' {
+		return at
+	}
+	return s.moreBlanks(at)
+}
+
+func (s *scanner) moreBlanks(at int) int {
 	for at < len(s.b) && (s.b[at] == ' ' || s.b[at] == '\n' || s.b[at] == '\t' || s.b[at] == '\r') {
 		at++
 	}
@@ -175,21 +183,9 @@ func (s *scanner) object(at, depth int, visit func(name []byte, at int) (int, Ru
 		if s.first(at) != '"' {
 			return at, Syntax
 		}
-		end, escaped, rule := s.text(at)
+		name, end, rule := s.name(at, outer)
 		if rule != "" {
 			return end, rule
-		}
-		name := s.b[at+1 : end-1]
-		if escaped {
-			s.unquoted = unquote(s.unquoted[:0], name)
-			name = s.unquoted
-			// What is written in C ends a name here.
-			if bytes.IndexByte(name, 0) >= 0 {
-				return at, Variant
-			}
-		}
-		if !s.unique(name, outer) {
-			return at, Duplicate
 		}
 		at = s.blanks(end)
 		if s.first(at) != ':' {
@@ -220,6 +216,53 @@ func (s *scanner) object(at, depth int, visit func(name []byte, at int) (int, Ru
 	}
 }
 
+// name reads the name of a member of the innermost object, whose names begin at
+// outer.
+func (s *scanner) name(at, outer int) (name []byte, end int, rule Rule) {
+	// Most names are short, and are their own key.
+	if at+9 <= len(s.b) && !s.fold {
+		w := binary.LittleEndian.Uint64(s.b[at+1:])
+		if n := bits.TrailingZeros64(special(w)) / 8; n < 8 && s.b[at+1+n] == '"' {
+			if !s.unique(w&(1<<(8*n)-1)|uint64(n)<<56, outer) {
+				return nil, at, Duplicate
+			}
+			return s.b[at+1 : at+1+n], at + n + 2, ""
+		}
+	}
+	end, escaped, rule := s.text(at)
+	if rule != "" {
+		return nil, end, rule
+	}
+	name = s.b[at+1 : end-1]
+	if escaped {
+		s.unquoted = unquote(s.unquoted[:0], name)
+		name = s.unquoted
+		// What is written in C ends a name here.
+		if bytes.IndexByte(name, 0) >= 0 {
+			return nil, at, Variant
+		}
+	}
+	key, ok := s.key(name)
+	if !ok || !s.unique(key, outer) {
+		return nil, at, Duplicate
+	}
+	return name, end, ""
+}
+
+// key returns what stands for a name: a short name itself.
+func (s *scanner) key(name []byte) (key uint64, ok bool) {
+	switch {
+	case s.fold:
+		folded, ok := s.folded(name)
+		return maphash.String(seed, folded), ok
+	case len(name) < 8:
+		var w [8]byte
+		copy(w[:], name)
+		return binary.LittleEndian.Uint64(w[:]) | uint64(len(name))<<56, true
+	}
+	return maphash.Bytes(seed, name), true
+}
+
 // maxFolding is how many bytes of names are folded in one text. Names of printable
 // ASCII in lower case cost nothing.
 const maxFolding = 256 << 10
@@ -241,22 +284,13 @@ const few = 16
 
 // unique adds a name to the innermost object, whose names begin at outer. Of many
 // names allUnique finds the duplicates.
-func (s *scanner) unique(name []byte, outer int) bool {
-	var key uint64
-	switch n := len(name); {
-	case s.fold:
-		folded, ok := s.folded(name)
-		if !ok {
-			return false
+func (s *scanner) unique(key uint64, outer int) bool {
+	if len(s.names)-outer < few {
+		for _, other := range s.names[outer:] {
+			if other == key {
+				return false
+			}
 		}
-		key = maphash.String(seed, folded)
-	case n < 8 && cap(name) >= 8:
-		key = binary.LittleEndian.Uint64(name[:8])&(1<<(8*n)-1) | uint64(n)<<56
-	default:
-		key = maphash.Bytes(seed, name)
-	}
-	if len(s.names)-outer < few && slices.Contains(s.names[outer:], key) {
-		return false
 	}
 	s.names = append(s.names, key)
 	return true
