@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -65,6 +66,30 @@ type lines struct {
 type starred struct {
 	glob glob
 	line int
+	// head are the first bytes of the names that fit, as far as mask says.
+	head, mask uint64
+}
+
+func newStarred(g glob, line int) starred {
+	st := starred{glob: g, line: line, head: headOf(g.prefix())}
+	if n := len(g.prefix()); n < 8 {
+		st.mask = 1<<(8*n) - 1
+	} else {
+		st.mask = 1<<64 - 1
+	}
+	return st
+}
+
+// match is that of the glob. Most names that don't fit differ in the first bytes.
+func (st *starred) match(name string, head uint64) bool {
+	return head&st.mask == st.head && st.glob.match(name)
+}
+
+// headOf returns the first eight bytes of a name.
+func headOf(name string) uint64 {
+	var b [8]byte
+	copy(b[:], name)
+	return binary.LittleEndian.Uint64(b[:])
 }
 
 // Compile checks rules and makes them ready to decide. Errors say what to write
@@ -206,8 +231,8 @@ func (s *lines) add(l *line, names []string) error {
 			s.literal[g[0]] = number
 			s.foldedLiteral[folded[0]] = append(s.foldedLiteral[folded[0]], number)
 		} else {
-			s.starred = append(s.starred, starred{g, number})
-			s.foldedStarred = append(s.foldedStarred, starred{folded, number})
+			s.starred = append(s.starred, newStarred(g, number))
+			s.foldedStarred = append(s.foldedStarred, newStarred(folded, number))
 		}
 	}
 	s.list = append(s.list, l)
@@ -223,11 +248,13 @@ func (s *lines) first(name string) (l *line, folded bool) {
 	if !literal {
 		number = len(s.list)
 	}
-	for _, st := range s.starred {
+	head := headOf(name)
+	for i := range s.starred {
+		st := &s.starred[i]
 		if st.line >= number {
 			break
 		}
-		if st.glob.match(name) {
+		if st.match(name, head) {
 			number = st.line
 			break
 		}
@@ -251,8 +278,9 @@ func (s *lines) fitsFolded(name string) bool {
 			return true
 		}
 	}
-	for _, st := range s.foldedStarred {
-		if st.glob.match(folded) && !s.list[st.line].globs.Match(name) {
+	head := headOf(folded)
+	for i := range s.foldedStarred {
+		if st := &s.foldedStarred[i]; st.match(folded, head) && !s.list[st.line].globs.Match(name) {
 			return true
 		}
 	}
