@@ -2,7 +2,6 @@ package caddymcpauth
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -39,6 +38,7 @@ func (h *Handler) filterLists(w http.ResponseWriter, r *http.Request, m *mcp.Mes
 		lists:                 &mcp.Lists{Keep: keep, Max: int(h.MaxBody), Private: needsCacheScope(r.Header.Get("Mcp-Protocol-Version"))},
 		method:                r.Method,
 	}
+	defer func() { keepBuffer(lw.body) }()
 	if err := lw.serve(next, r); err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ type listWriter struct {
 
 	kind   answerKind
 	status int
-	body   bytes.Buffer
+	body   []byte // from newBuffer
 	events *mcp.Events
 	// err is why there is no more to write.
 	err error
@@ -173,12 +173,15 @@ func (w *listWriter) Write(p []byte) (int, error) {
 		n, w.err = w.events.Write(p)
 		return n, w.err
 	}
-	if w.body.Len()+len(p) > w.lists.Max {
-		w.body = bytes.Buffer{}
+	if len(w.body)+len(p) > w.lists.Max {
 		w.err = &mcp.Error{Status: http.StatusBadGateway, Code: mcp.CodeInternal, Rule: mcp.Size}
 		return 0, w.err
 	}
-	return w.body.Write(p)
+	for len(w.body)+len(p) > cap(w.body) {
+		w.body = grown(w.body, w.lists.Max)
+	}
+	w.body = append(w.body, p...)
+	return len(p), nil
 }
 
 // ReadFrom implements [io.ReaderFrom]: what is read goes through Write, too.
@@ -217,20 +220,20 @@ func (w *listWriter) finish() error {
 			return w.err
 		}
 		// A GET may be answered with a text for a person who looks.
-		if kept := w.body.Bytes(); len(kept) == 0 || w.method == http.MethodGet && mcp.IsRefusal(kept) {
+		if kept := w.body; len(kept) == 0 || w.method == http.MethodGet && mcp.IsRefusal(kept) {
 			return w.write(kept)
 		}
-		body, err := w.lists.Filter(w.body.Bytes())
+		body, err := w.lists.Filter(w.body)
 		if err != nil {
 			return err
 		}
 		return w.write(body)
 	case other:
-		if w.err != nil || !mcp.IsRefusal(w.body.Bytes()) {
+		if w.err != nil || !mcp.IsRefusal(w.body) {
 			withoutContent(w.Header())
 			return w.write(nil)
 		}
-		return w.write(w.body.Bytes())
+		return w.write(w.body)
 	}
 	return nil
 }

@@ -86,7 +86,10 @@ func (h *Handler) readMessage(r *http.Request) (*mcp.Message, *refusal) {
 		err = m.CheckHeaders(r.Header)
 	}
 	if err != nil {
-		return nil, refuseMessage(err)
+		ref := refuseMessage(err)
+		ref.id = bytes.Clone(ref.id)
+		keepBuffer(body)
+		return nil, ref
 	}
 	setBody(r, body)
 	return m, nil
@@ -115,45 +118,52 @@ var errTooLarge = errors.New("body is larger than max_body")
 
 // firstRead is how many bytes of a message memory is taken for at first: most
 // messages are not larger.
-const firstRead = 2 << 10
+const firstRead = 8 << 10
 
 // readBody reads the body of r. It takes memory as bytes arrive, at most four times
 // as much: a client that announces a large message and doesn't send it holds next to
-// nothing.
-func (h *Handler) readBody(r *http.Request) ([]byte, error) {
+// nothing. The memory is from [newBuffer].
+func (h *Handler) readBody(r *http.Request) (body []byte, err error) {
 	if r.ContentLength > h.MaxBody {
 		return nil, errTooLarge
 	}
 	// One byte more than there may be, to see the end.
-	limit := h.MaxBody + 1
+	limit := int(h.MaxBody) + 1
 	if r.ContentLength >= 0 {
-		limit = r.ContentLength + 1
+		limit = int(r.ContentLength) + 1
 	}
-	body := make([]byte, 0, min(limit, firstRead))
+	body = newBuffer(min(limit, firstRead))
+	defer func() {
+		if err != nil {
+			keepBuffer(body)
+			body = nil
+		}
+	}()
 	for {
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
 		case int64(len(body)) > h.MaxBody:
-			return nil, errTooLarge
+			return body, errTooLarge
 		case err == io.EOF:
 			return body, nil
 		case err != nil:
 			if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-				return nil, errTooLarge
+				err = errTooLarge
 			}
-			return nil, err
+			return body, err
 		}
 		if len(body) == cap(body) {
-			body = append(make([]byte, 0, min(limit, 4*int64(cap(body)))), body...)
+			body = grown(body, limit)
 		}
 	}
 }
 
 // setBody gives r a body of which everything is known.
 func setBody(r *http.Request, body []byte) {
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	message := &messageBody{data: body}
+	r.Body = message.open()
+	r.GetBody = func() (io.ReadCloser, error) { return message.open(), nil }
 	r.ContentLength = int64(len(body))
 	r.TransferEncoding, r.Trailer = nil, nil
 	r.Header.Set("Content-Length", strconv.Itoa(len(body)))

@@ -142,6 +142,33 @@ func TestMessageIsHandedOn(t *testing.T) {
 	}
 }
 
+// A message is nobody's once its request is over, for its memory has the next one by
+// then.
+func TestMessageIsOver(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	bodies := make(chan io.ReadCloser, 1)
+	s := serve(t, frontDoor(issuer.Issuer(), "tools get_*"), func(w http.ResponseWriter, r *http.Request) error {
+		if again, err := r.GetBody(); err != nil {
+			t.Error(err)
+		} else if body, err := io.ReadAll(again); err != nil || len(body) == 0 {
+			t.Errorf("read again: got %q, %v", body, err)
+		}
+		_, err := r.Body.Read(make([]byte, 10))
+		bodies <- r.Body
+		return err
+	})
+	token := issuer.Mint(nil)
+	for range 3 {
+		if got := s.post(t, token, toolCall("get_x", `{}`)); got.StatusCode != 200 {
+			t.Fatalf("got %d", got.StatusCode)
+		}
+		if got, err := io.ReadAll(<-bodies); !errors.Is(err, http.ErrBodyReadAfterClose) || len(got) > 0 {
+			t.Errorf("after the request: got %q, %v", got, err)
+		}
+	}
+}
+
 // Without a rule about messages nothing is read or refused.
 func TestNoRulesNoBody(t *testing.T) {
 	t.Parallel()

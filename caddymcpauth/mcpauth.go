@@ -206,6 +206,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	d := h.decide(r)
+	defer releaseMessage(r.Body)
 	if d.origin != "" && d.outcome != preflightRequest {
 		cors := newCORSWriter(w, d.origin)
 		defer cors.commit() // for a handler that sets headers and writes nothing
