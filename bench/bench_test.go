@@ -40,5 +40,6 @@ func TestBench(t *testing.T) {
 	t.Run("memory", func(t *testing.T) { measureMemory(t, results) })
 	t.Run("calls", func(t *testing.T) { measureCalls(t, results) })
 	t.Run("caddy", func(t *testing.T) { measureCaddy(t, results) })
+	t.Run("policy", func(t *testing.T) { measurePolicy(t, results) })
 	results.print()
 }
