@@ -98,15 +98,6 @@ func TestAdaptErrors(t *testing.T) {
 		{"issuer metadata without value", issuerWith("metadata jwks_uri"), "metadata takes a field and its value"},
 		{"issuer metadata twice", issuerWith("metadata jwks_uri https://a.example.com\nmetadata jwks_uri https://b.example.com"), "metadata jwks_uri is given twice"},
 		{"unknown verifier", issuerWith("jtw"), "jtw is neither an option of issuer (discovery, metadata, audience"},
-		{"jwt with an argument", issuerWith("jwt RS256"), "jwt takes no value, but a block"},
-		{"unknown option of jwt", issuerWith("jwt {\nalgorithm RS256\n}"), "unrecognized option of jwt: algorithm (known: algorithms, leeway)"},
-		{"algorithms without value", issuerWith("jwt {\nalgorithms\n}"), "algorithms needs at least one value"},
-		{"algorithms twice", issuerWith("jwt {\nalgorithms RS256\nalgorithms ES256\n}"), "algorithms is given twice: list everything in one place"},
-		{"leeway without value", issuerWith("jwt {\nleeway\n}"), "leeway takes a duration"},
-		{"leeway negative", issuerWith("jwt {\nleeway -5s\n}"), `leeway "-5s" is not a duration such as 30s`},
-		{"leeway zero", issuerWith("jwt {\nleeway 0s\n}"), `leeway "0s" is not a duration such as 30s`},
-		{"leeway not a duration", issuerWith("jwt {\nleeway 30\n}"), `leeway "30" is not a duration such as 30s`},
-		{"leeway twice", issuerWith("jwt {\nleeway 5s\nleeway 6s\n}"), "leeway is given twice"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := adapt(test.site)
@@ -158,10 +149,10 @@ func TestProvisionErrors(t *testing.T) {
 		{"audience unset placeholder", issuerWith("audience {env.NOT_SET}"), "audience: "},
 		{"issuer metadata unset placeholder", issuerWith("metadata jwks_uri {env.NOT_SET}"), "metadata jwks_uri: "},
 		{"discovery off without keys", issuerWith("discovery off"), "discovery is off, so the issuer's keys must be given: metadata jwks_uri <url>"},
-		{"unknown algorithm", issuerWith("jwt {\nalgorithms RS257\n}"), `"RS257"`},
-		{"HS256", issuerWith("jwt {\nalgorithms HS256\n}"), `"HS256"`},
-		{"none", issuerWith("jwt {\nalgorithms none\n}"), `"none"`},
-		{"leeway too long", issuerWith("jwt {\nleeway 10m\n}"), "leeway 10m0s is not between 0 and 5m0s"},
+		{"token_prefix of two issuers", door("issuer https://a.example.com {\n" + introspection("token_prefix a_") + "\n}\nissuer https://b.example.com {\n" + introspection("token_prefix a_") + "\n}"), `have the same token_prefix "a_"`},
+		{"token_prefix of API keys", issuerWith(introspection("token_prefix mcpk_")), `token_prefix: "mcpk_" is for API keys, which are sent to nobody`},
+		{"jwt beside confirm_jwt", issuerWith("jwt\n" + introspection("confirm_jwt")), "remove jwt, introspection checks the signature itself"},
+		{"error of a verifier", issuerWith("userinfo {\nendpoint http://as.example.com/me\n}"), "userinfo: endpoint: not https"},
 		{"verifier that fails", issuerWith("guest fail"), "guest: the guest does not want to"},
 		{"second verifier fails", issuerWith("jwt\nguest fail"), "guest: the guest does not want to"},
 

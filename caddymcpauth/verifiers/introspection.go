@@ -1,4 +1,4 @@
-package caddymcpauth
+package verifiers
 
 import (
 	"context"
