@@ -49,9 +49,19 @@ func TestArrows(t *testing.T) {
 		}},
 		{"internal imports no module", list(t, "./internal/..."), func(dependency string) string {
 			for _, m := range modules {
-				if dependency == module+"/"+m {
-					return "a module"
+				if dependency == module+"/"+m || strings.HasPrefix(dependency, module+"/"+m+"/") {
+					return "a module's"
 				}
+			}
+			return ""
+		}},
+		{"guests don't know their host", []string{"./caddymcpauth/verifiers"}, func(dependency string) string {
+			if slices.Contains(modules, strings.TrimPrefix(dependency, module+"/")) {
+				return "a module's host"
+			}
+			switch dependency {
+			case module + "/protocol/judge", module + "/protocol/policy", "github.com/maypok86/otter/v2":
+				return "what the front door does with verdicts"
 			}
 			return ""
 		}},
