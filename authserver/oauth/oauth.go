@@ -105,7 +105,7 @@ type Config struct {
 		// advertised in the metadata, and clients register instead.
 		Reachable() bool
 		// Fetch returns the document at the URL id. An error other than
-		// [ErrUnavailable] means that the document is not acceptable.
+		// [*outbound.UnavailableError] means that the document is not acceptable.
 		Fetch(ctx context.Context, id string) ([]byte, error)
 	}
 
