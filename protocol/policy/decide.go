@@ -122,8 +122,12 @@ func (p *Policy) Decide(c *Caller, m *mcp.Message) Decision {
 	switch {
 	case len(m.URIs) > 0 && len(p.resources.list) > 0:
 		return d.and(p.resources.judgeURIs(c, m.URIs, in))
-	case named, isBase(m), !p.ReadsMessages():
+	case len(m.URIs) > 0:
+		return d.and(withToken(c))
+	case named, isLazy(m):
 		return d
+	case isBase(m), !p.ReadsMessages():
+		return d.and(withToken(c))
 	default:
 		return d.and(Decision{Outcome: Denied, Reason: ReasonUnknown})
 	}
@@ -146,14 +150,23 @@ func (p *Policy) of(kind mcp.Kind) *lines {
 // caller unless a line of methods names it.
 func isBase(m *mcp.Message) bool {
 	if m.Form == mcp.Notification {
+		return isLazy(m)
+	}
+	return isLazy(m) || m.Method == "roots/list" || strings.HasPrefix(m.Method, "tasks/")
+}
+
+// isLazy reports whether m belongs to the part of the base protocol that is open
+// without a token, too. Tasks don't: their results are those of calls.
+func isLazy(m *mcp.Message) bool {
+	if m.Form == mcp.Notification {
 		return strings.HasPrefix(m.Method, "notifications/")
 	}
 	switch m.Method {
-	case "initialize", "server/discover", "ping", "logging/setLevel", "roots/list", "subscriptions/listen",
+	case "initialize", "server/discover", "ping", "logging/setLevel", "subscriptions/listen",
 		"tools/list", "prompts/list", "resources/list", "resources/templates/list":
 		return true
 	}
-	return strings.HasPrefix(m.Method, "tasks/")
+	return false
 }
 
 // judge decides about a name. named is false if no line names it.

@@ -7,8 +7,6 @@ import (
 
 // For tests of globs.
 
-func Match(g, name string) bool { return parseGlob(g).match(name) }
-
 func Overlaps(a, b string) bool { return parseGlob(a).overlaps(parseGlob(b)) }
 
 func Covers(a, b string) (bool, error) {

@@ -12,6 +12,10 @@ type glob []string
 
 func parseGlob(s string) glob { return strings.Split(s, "*") }
 
+// Match reports whether the glob, in which * is any run of characters, matches all of
+// a name.
+func Match(glob, name string) bool { return parseGlob(glob).match(name) }
+
 func (g glob) literal() bool { return len(g) == 1 }
 
 func (g glob) prefix() string { return g[0] }

@@ -114,15 +114,22 @@ func (n *need) failing(c *Caller) string {
 	return strings.Join(list, " or ")
 }
 
-// fewest returns the scopes of the alternative that needs the fewest.
-func (n *need) fewest() []string {
-	best := n.alternatives[0].scopes
-	for _, a := range n.alternatives[1:] {
-		if len(a.scopes) < len(best) {
-			best = a.scopes
+// fewest returns the scopes of the alternative that needs the fewest, of those that a
+// user could meet after signing in.
+func (n *need) fewest() (best []string) {
+	found := false
+	for i := range n.alternatives {
+		a := &n.alternatives[i]
+		if !a.forKeys() && (!found || len(a.scopes) < len(best)) {
+			best, found = a.scopes, true
 		}
 	}
 	return best
+}
+
+// forKeys reports whether only an API key can meet the alternative.
+func (a *alternative) forKeys() bool {
+	return slices.ContainsFunc(a.others, func(c condition) bool { return len(c.Key) > 0 && !c.Not })
 }
 
 // decideWhen decides by the expression alone, as if scopes were granted as well.

@@ -106,6 +106,18 @@ func (r Rules) Conditions() []Placed {
 	return list
 }
 
+// Anonymous returns the first line that lets callers without a token.
+func (r Rules) Anonymous() (rule Rule, found bool) {
+	for _, kind := range r.kinds() {
+		for i, l := range kind.lines {
+			if l.Anonymous {
+				return Rule{kind.name, i + 1, kind.name + " " + l.String()}, true
+			}
+		}
+	}
+	return Rule{}, false
+}
+
 // Placed is a condition and the rule that it stands in.
 type Placed struct {
 	// Condition is the condition, and Rule where it stands.
