@@ -2,7 +2,6 @@ package caddymcpauth
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -18,10 +17,9 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 )
 
-// filterLists calls next with a writer that takes out of lists what keep doesn't
+// filterLists calls next with a writer that takes out of answers what lists doesn't
 // keep. m is the message that is answered, nil for a GET.
-func (h *Handler) filterLists(w http.ResponseWriter, r *http.Request, m *mcp.Message,
-	keep func(kind mcp.Kind, name string, template bool, item json.RawMessage) bool,
+func (h *Handler) filterLists(w http.ResponseWriter, r *http.Request, m *mcp.Message, lists *mcp.Lists,
 	next func(http.ResponseWriter, *http.Request) error,
 ) error {
 	if r.Method == http.MethodDelete {
@@ -33,9 +31,10 @@ func (h *Handler) filterLists(w http.ResponseWriter, r *http.Request, m *mcp.Mes
 	for _, name := range []string{"Range", "If-Range", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since"} {
 		r.Header.Del(name)
 	}
+	lists.Max, lists.Private = int(h.MaxBody), needsCacheScope(r.Header.Get("Mcp-Protocol-Version"))
 	lw := &listWriter{
 		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
-		lists:                 &mcp.Lists{Keep: keep, Max: int(h.MaxBody), Private: needsCacheScope(r.Header.Get("Mcp-Protocol-Version"))},
+		lists:                 lists,
 		method:                r.Method,
 	}
 	defer func() { keepBuffer(lw.body) }()

@@ -67,14 +67,14 @@ func scrubMessage(header http.Header) {
 	}
 }
 
-// readMessage reads the message in the body of the POST r. After it, r has the same
-// bytes again, and nothing besides: their length is known, and there are no
-// trailers.
-func (h *Handler) readMessage(r *http.Request) (*mcp.Message, *refusal) {
+// readMessage reads the message in the body of the POST r, of so many bytes at most.
+// After it, r has the same bytes again, and nothing besides: their length is known,
+// and there are no trailers.
+func (h *Handler) readMessage(r *http.Request, most int64) (*mcp.Message, *refusal) {
 	if ref := checkContent(r.Header); ref != nil {
 		return nil, ref
 	}
-	body, err := h.readBody(r)
+	body, err := readBody(r, most)
 	switch {
 	case errors.Is(err, errTooLarge):
 		return nil, refuseBody(http.StatusRequestEntityTooLarge, "The message is too large.", err.Error())
@@ -123,12 +123,12 @@ const firstRead = 8 << 10
 // readBody reads the body of r. It takes memory as bytes arrive, at most four times
 // as much: a client that announces a large message and doesn't send it holds next to
 // nothing. The memory is from [newBuffer].
-func (h *Handler) readBody(r *http.Request) (body []byte, err error) {
-	if r.ContentLength > h.MaxBody {
+func readBody(r *http.Request, most int64) (body []byte, err error) {
+	if r.ContentLength > most {
 		return nil, errTooLarge
 	}
 	// One byte more than there may be, to see the end.
-	limit := int(h.MaxBody) + 1
+	limit := int(most) + 1
 	if r.ContentLength >= 0 {
 		limit = int(r.ContentLength) + 1
 	}
@@ -143,7 +143,7 @@ func (h *Handler) readBody(r *http.Request) (body []byte, err error) {
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
-		case int64(len(body)) > h.MaxBody:
+		case int64(len(body)) > most:
 			return body, errTooLarge
 		case err == io.EOF:
 			return body, nil

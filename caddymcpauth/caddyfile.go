@@ -37,6 +37,7 @@ func init() {
 //	    }]
 //	    scopes           <scopes...>
 //	    scopes_supported <scopes...>
+//	    offer            <scopes...>
 //	    scope_implies    <scope> <scopes...>
 //	    metadata         <field> <value...>
 //	    legacy_metadata
@@ -48,7 +49,9 @@ func init() {
 //	    prompts          ...
 //	    resources        ...
 //	    methods          ...
-//	    refuse           challenge | error
+//	    anonymous
+//	    refuse           challenge | error | result [for <user agents...>]
+//	    security_schemes
 //	    max_body         <size>
 //	}
 //
@@ -140,6 +143,8 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		return option.Scopes(d, &h.Scopes)
 	case "scopes_supported":
 		return option.Scopes(d, &h.ScopesSupported)
+	case "offer":
+		return option.Scopes(d, &h.Offer)
 	case "origins":
 		return option.List(d, &h.Origins)
 	case "metadata":
@@ -178,7 +183,7 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		if known, err := h.policyOption(d); known {
 			return err
 		}
-		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, scope_implies, metadata, legacy_metadata, origins, header, forward_token, require, tools, prompts, resources, methods, refuse, max_body)", d.Val())
+		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, forward_token, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)", d.Val())
 	}
 }
 

@@ -16,7 +16,9 @@ import (
 //	require  <conditions>
 //	tools | prompts | resources | methods <names...> [need <conditions>] [when <expression>]
 //	tools | prompts | resources | methods <names...> nobody | anonymous
-//	refuse   challenge | error
+//	anonymous
+//	refuse   challenge | error | result [for <user agents...>]
+//	security_schemes
 //	max_body <size>
 //
 // It reports false for any other.
@@ -37,15 +39,26 @@ func (p *Policy) policyOption(d *caddyfile.Dispenser) (bool, error) {
 		}
 		p.Require = append(p.Require, need)
 		return true, nil
+	case "anonymous":
+		return true, option.Flag(d, &p.Anonymous)
+	case "security_schemes":
+		return true, option.Flag(d, &p.SecuritySchemes)
 	case "refuse":
-		if len(p.Refuse) > 0 {
-			return true, option.Twice(d, word)
+		args := d.RemainingArgs()
+		switch {
+		case len(args) == 1:
+		case len(args) > 2 && args[1] == "for":
+		default:
+			return true, d.Err("refuse takes challenge, error or result, and then, if it isn't for every client, for and what their User-Agent is, as in: refuse result for openai-mcp*")
 		}
-		var as string
-		if !d.AllArgs(&as) || as != refuseAsChallenge && as != refuseAsError {
-			return true, d.Err("refuse takes challenge or error")
+		ref := Refusal{As: args[0]}
+		if len(args) > 2 {
+			ref.For = args[2:]
 		}
-		p.Refuse = []Refusal{{As: as}}
+		p.Refuse = append(p.Refuse, ref)
+		if err := checkRefuse(p.Refuse); err != nil {
+			return true, d.WrapErr(err)
+		}
 		return true, nil
 	case "max_body":
 		if p.MaxBody != 0 {

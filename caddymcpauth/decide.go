@@ -12,6 +12,7 @@ type outcome int
 const (
 	refused outcome = iota // the zero value lets nothing in
 	accepted
+	acceptedAnonymous // without a token
 	metadataRequest
 	legacyMetadataRequest
 	preflightRequest
@@ -68,7 +69,7 @@ func (d decision) refuse(at step, ref *refusal) decision {
 // served without a token, origin, bearer, verify, scopes, operation.
 //
 // What judges the message in a request's body comes last: a body is read only behind
-// a good token.
+// a good token, or where the base protocol is open without one.
 func (h *Handler) decide(r *http.Request) decision {
 	if h.isMetadata(r) {
 		return decision{outcome: metadataRequest}
@@ -86,14 +87,21 @@ func (h *Handler) decide(r *http.Request) decision {
 		d.outcome = preflightRequest
 		return d
 	}
+	if h.isAnonymous(r) {
+		if ref := h.judgeAnonymous(r, &d); ref != nil {
+			return d.refuse(stepOperation, ref)
+		}
+		d.outcome = acceptedAnonymous
+		return d
+	}
 	raw, ref := bearerToken(r, h.tokenCharacters)
 	if ref != nil {
-		return d.refuse(stepBearer, ref.about(h.Scopes))
+		return d.refuse(stepBearer, ref.about(h.firstScopes(nil)))
 	}
 	d.raw = raw
 	t, err := h.issuers.JudgeFor(r.Context(), raw, h.client(r))
 	if err != nil {
-		return d.refuse(stepVerify, refuseToken(err).about(h.Scopes))
+		return d.refuse(stepVerify, refuseToken(err).about(h.firstScopes(nil)))
 	}
 	d.token = t
 	if !h.hierarchy.Satisfied(t.Scopes, h.Scopes) {

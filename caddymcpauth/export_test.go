@@ -34,5 +34,5 @@ func NewRecord(c *policy.Caller, m *mcp.Message, d policy.Decision) zapcore.Obje
 
 // ReadBody reads the body of r, which may have so many bytes.
 func ReadBody(limit int64, r *http.Request) ([]byte, error) {
-	return (&Handler{Policy: Policy{MaxBody: limit}}).readBody(r)
+	return readBody(r, limit)
 }

@@ -29,7 +29,13 @@ func userPlaceholder(ctx context.Context) caddy.ReplacerFunc {
 		if !ok {
 			return nil, false
 		}
-		return userValue(identity.Reader(ctx), name), true
+		reader := identity.Reader(ctx)
+		if reader == nil {
+			// Nobody: the front door that the request met last let it in without a token. Not
+			// unknown, for a server behind would get the placeholder itself for a name.
+			return "", true
+		}
+		return userValue(reader, name), true
 	}
 }
 

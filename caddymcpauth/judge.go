@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
@@ -28,9 +26,12 @@ type judgedMessage struct {
 // judge has the rules decide about r. It sets what d is to know of that, and returns
 // a refusal unless they allow.
 func (h *Handler) judge(r *http.Request, d *decision) *refusal {
+	reads := h.readsMessages()
+	if !reads && len(h.Require) == 0 {
+		return nil
+	}
 	reader := token.NewReader(d.token)
 	j := &judgedMessage{caller: h.caller(reader), reader: reader}
-	reads := h.policy.ReadsMessages()
 	if reads {
 		if ref := checkVerb(r); ref != nil {
 			return ref
@@ -39,12 +40,12 @@ func (h *Handler) judge(r *http.Request, d *decision) *refusal {
 	if r.Method != http.MethodPost {
 		d.judged = j
 		j.decision = h.policy.Admit(j.caller)
-		return h.refuseOperation(j)
+		return h.refuseOperation(r, j)
 	}
 	if !reads && h.policy.Admit(j.caller).Outcome == policy.Allowed {
 		return nil
 	}
-	m, ref := h.readMessage(r)
+	m, ref := h.readMessage(r, h.MaxBody)
 	if ref != nil {
 		return ref
 	}
@@ -56,8 +57,12 @@ func (h *Handler) judge(r *http.Request, d *decision) *refusal {
 	d.judged = j
 	j.message = m
 	j.decision = h.policy.Decide(j.caller, m)
-	return h.refuseOperation(j)
+	return h.refuseOperation(r, j)
 }
+
+// readsMessages reports whether messages are read, also those of callers whose token is
+// good.
+func (h *Handler) readsMessages() bool { return h.policy.ReadsMessages() || h.SecuritySchemes }
 
 // caller returns who sent the token.
 func (h *Handler) caller(reader *token.Reader) *policy.Caller {
@@ -81,27 +86,40 @@ func (h *Handler) caller(reader *token.Reader) *policy.Caller {
 // of its own: with -32003, the Go SDK tells its user that the connection was closed.
 const rpcForbidden = 403
 
-// refuseOperation returns the answer to what the rules don't allow; nil if they do.
-func (h *Handler) refuseOperation(j *judgedMessage) *refusal {
+// rpcSignIn is that of JSON-RPC errors about what needs a token.
+const rpcSignIn = 401
+
+// refuseOperation returns the answer to r, which the rules don't allow; nil if they
+// do.
+func (h *Handler) refuseOperation(r *http.Request, j *judgedMessage) *refusal {
 	d, m := j.decision, j.message
 	if d.Outcome == policy.Allowed {
 		return nil
 	}
 	ref := &refusal{cause: d.Cause, reason: "policy", code: "access_denied", status: http.StatusForbidden, sentence: deniedSentence(d, m)}
-	if d.Outcome == policy.LacksScope {
+	switch d.Outcome {
+	case policy.LacksScope:
 		ref = refuseScope()
 		ref.sentence = lackingSentence(d, m)
 		ref.scopes = h.scopesFor(j.caller.Scopes, d.Need)
+	case policy.NeedsToken:
+		ref = refuseNoCredentials()
+		ref.sentence = fmt.Sprintf("To use %s, sign in first.", named(m))
+		ref.scopes = h.firstScopes(d.Need)
 	}
 	if m == nil {
 		return ref
 	}
 	ref.bodyRead, ref.rpc, ref.id = true, rpcForbidden, m.ID
+	if d.Outcome == policy.NeedsToken {
+		ref.rpc = rpcSignIn
+	}
 	if m.Form != mcp.Request {
 		return ref // there is no answer in JSON-RPC to what isn't a request, so the status says it
 	}
 	switch {
-	case d.Outcome == policy.LacksScope && !h.refusesByError():
+	case d.Outcome == policy.LacksScope, d.Outcome == policy.NeedsToken:
+		h.say(ref, r, j)
 	case d.Outcome == policy.Denied && m.Completes:
 		// Nothing to propose: an error would be shown while the user types.
 		ref.status, ref.rpc, ref.result = http.StatusOK, 0, emptyCompletion(m)
@@ -112,15 +130,19 @@ func (h *Handler) refuseOperation(j *judgedMessage) *refusal {
 	return ref
 }
 
-func (h *Handler) refusesByError() bool { return len(h.Refuse) > 0 && h.Refuse[0].As == refuseAsError }
-
 // scopesFor returns the scopes of a challenge: those of every request, those that are
 // granted, and those that this one needs. Clients ask for what the challenge names
 // and lose what it doesn't.
 func (h *Handler) scopesFor(granted, needed []string) []string {
-	scopes := slices.Clone(h.Scopes)
-	for _, scope := range slices.Concat(granted, needed) {
-		if token.CheckScope(scope) == nil && !slices.Contains(scopes, scope) {
+	more := slices.DeleteFunc(slices.Concat(granted, needed), func(scope string) bool { return token.CheckScope(scope) != nil })
+	return union(h.Scopes, more)
+}
+
+// union returns the scopes of both lists, each once.
+func union(first, second []string) []string {
+	scopes := slices.Clone(first)
+	for _, scope := range second {
+		if !slices.Contains(scopes, scope) {
 			scopes = append(scopes, scope)
 		}
 	}
@@ -186,34 +208,4 @@ func deniedSentence(d policy.Decision, m *mcp.Message) string {
 	default:
 		return fmt.Sprintf("You may not use %s.", named(m))
 	}
-}
-
-// filtered returns next with the lists of its answers cut to what the caller may use.
-// Older revisions answer a POST on the stream of a GET, so those are filtered too.
-func (h *Handler) filtered(d decision, next caddyhttp.Handler) caddyhttp.Handler {
-	if d.judged == nil || !h.policy.ReadsMessages() {
-		return next
-	}
-	hides := h.policy.Hides(mcp.Tool) || h.policy.Hides(mcp.Prompt) || h.policy.Hides(mcp.Resource)
-	if m := d.judged.message; m != nil {
-		kind, isList := listed[m.Method]
-		hides = isList && h.policy.Hides(kind)
-	}
-	if !hides {
-		return next
-	}
-	keep := func(kind mcp.Kind, name string, template bool, _ json.RawMessage) bool {
-		return h.policy.Listed(d.judged.caller, kind, name, template)
-	}
-	return caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		return h.filterLists(w, r, d.judged.message, keep, next.ServeHTTP)
-	})
-}
-
-// listed are the methods that list, and what.
-var listed = map[string]mcp.Kind{
-	"tools/list":               mcp.Tool,
-	"prompts/list":             mcp.Prompt,
-	"resources/list":           mcp.Resource,
-	"resources/templates/list": mcp.Resource,
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
@@ -41,7 +42,8 @@ func init() {
 // `/.well-known/oauth-protected-resource<resource path>`, and at that without a
 // path if such a request gets here. All other requests need a token:
 //
-//	no token                                   401, challenge without error
+//	no token                                   401, challenge without error; with the
+//	                                           option anonymous only where one is needed
 //	malformed or repeated Authorization        400 invalid_request
 //	an invalid token, or for another resource  401 invalid_token
 //	a scope is missing                         403 insufficient_scope
@@ -90,6 +92,11 @@ type Handler struct {
 	// the required scopes.
 	ScopesSupported []string `json:"scopes_supported,omitempty"`
 
+	// Further scopes that clients should ask for when they sign in: the challenge of
+	// a 401 and the metadata name them besides those that the request needs. For
+	// clients that can't ask for more later. Default: none.
+	Offer []string `json:"offer,omitempty"`
+
 	// Maps a scope to the scopes it includes: a token granted the key satisfies
 	// any of the values. It is transitive.
 	ScopeImplies map[string][]string `json:"scope_implies,omitempty"`
@@ -131,12 +138,15 @@ type Handler struct {
 	headerNames     *guard.Headers
 	identityHeaders []identityHeader
 	streams         streams.Closer
-	// proxy warns of clients that can't be told apart. Nil if no questions about
-	// tokens are shared by their networks.
+	// proxy warns of clients that can't be told apart. Nil if nothing is shared by
+	// their networks: no questions about tokens, no reading without a token.
 	proxy      *clientip.ProxyWarning
 	logger     *zap.Logger
 	registered pool.References    // from the authorization servers beside this one
 	accepted   prometheus.Counter // looked up once: it counts nearly every request
+	anonymous  prometheus.Counter // of callers without a token
+	// anonymousReads are shared by callers without a token. Nil unless there are any.
+	anonymousReads *throttle.Slots
 }
 
 // CaddyModule returns the Caddy module information.
@@ -180,7 +190,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.tokenCharacters = tokenCharacters(h.issuers)
-	if h.issuers.TakeOpaque() {
+	if h.issuers.TakeOpaque() || h.Anonymous {
 		h.proxy = new(clientip.ProxyWarning)
 	}
 	h.logger = ctx.Logger()
@@ -205,6 +215,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	h.hurry(w, r)
 	d := h.decide(r)
 	defer releaseMessage(r.Body)
 	if d.origin != "" && d.outcome != preflightRequest {
@@ -222,6 +233,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case accepted:
 		h.record(r, d)
 		return h.admit(w, r, d, next)
+	case acceptedAnonymous:
+		h.record(r, d)
+		return h.admitAnonymous(w, r, d, next)
 	default:
 		h.record(r, d)
 		return h.refuse(w, r, d.refusal)

@@ -33,10 +33,11 @@ func (h *Handler) provisionMetadata() error {
 
 // offeredScopes returns the scopes that clients should ask for at first.
 func (h *Handler) offeredScopes() []string {
+	supported := h.Scopes
 	if len(h.ScopesSupported) > 0 {
-		return h.ScopesSupported
+		supported = h.ScopesSupported
 	}
-	return h.Scopes
+	return union(supported, h.Offer)
 }
 
 // isMetadata reports whether r asks for the metadata. Only the exact paths

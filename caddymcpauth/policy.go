@@ -19,8 +19,21 @@ import (
 type Policy struct {
 	policy.Rules
 
-	// How a call that lacks a scope is answered. Default: with a challenge.
+	// Open the base protocol and the lists to callers without a token: initialize,
+	// server/discover, ping, logging/setLevel, the four lists, notifications,
+	// subscriptions/listen, and the streams and the end of sessions of older revisions.
+	// A call that needs a token gets 401 with the scopes to ask for; a bad token always
+	// gets 401. Lines with `anonymous` let such callers use what they name.
+	Anonymous bool `json:"anonymous,omitempty"`
+
+	// How a call that lacks a scope is answered. The first that is for the client
+	// decides. Default: with a challenge.
 	Refuse []Refusal `json:"refuse,omitempty"`
+
+	// Add securitySchemes to the tools in lists, where a client learns which of them need
+	// a token, and which scopes (OpenAI, Apps SDK). They replace the server's own, and
+	// are mirrored in `_meta`.
+	SecuritySchemes bool `json:"security_schemes,omitempty"`
 
 	// The most bytes that a message, or an answer with a list, may have. Default:
 	// 4 MiB.
@@ -29,20 +42,6 @@ type Policy struct {
 	policy   *policy.Policy // nil if there are no rules
 	decision *zap.Logger
 }
-
-// Refusal says how a call that lacks a scope is answered.
-type Refusal struct {
-	// `challenge`: 403 with the scopes to ask for, on which clients that can step
-	// up sign the user in again. `error`: 200 with a JSON-RPC error, which every
-	// client shows.
-	As string `json:"as"`
-}
-
-// The ways to refuse.
-const (
-	refuseAsChallenge = "challenge"
-	refuseAsError     = "error"
-)
 
 const defaultMaxBody = 4 << 20
 
@@ -68,15 +67,18 @@ func (h *Handler) provisionPolicy(ctx caddy.Context) error {
 			return fmt.Errorf("%s line %d (%s): %w", placed.Rule.Kind, placed.Rule.Number, placed.Rule.Text, err)
 		}
 	}
-	if err := h.checkRefuse(); err != nil {
+	if err := checkRefuse(h.Refuse); err != nil {
 		return err
 	}
 	if h.MaxBody < 0 {
 		return fmt.Errorf("max_body is %d: it must be more than nothing", h.MaxBody)
 	}
-	if len(h.Require) == 0 && !compiled.ReadsMessages() {
-		if len(h.Refuse) > 0 || h.MaxBody > 0 {
-			return errors.New("refuse and max_body have no use without rules: add require, tools, prompts, resources or methods, or take them out")
+	if err := h.provisionLazy(); err != nil {
+		return err
+	}
+	if len(h.Require) == 0 && !compiled.ReadsMessages() && !h.Anonymous {
+		if len(h.Refuse) > 0 || h.MaxBody > 0 || h.SecuritySchemes {
+			return errors.New("refuse, security_schemes and max_body have no use without rules: add require, tools, prompts, resources, methods or anonymous, or take them out")
 		}
 		return nil
 	}
@@ -84,16 +86,6 @@ func (h *Handler) provisionPolicy(ctx caddy.Context) error {
 		h.MaxBody = defaultMaxBody
 	}
 	h.policy, h.decision = compiled, ctx.Logger(decisionLog{})
-	return nil
-}
-
-func (h *Handler) checkRefuse() error {
-	switch {
-	case len(h.Refuse) > 1:
-		return errors.New("refuse is given twice: keep one")
-	case len(h.Refuse) == 1 && !slices.Contains([]string{refuseAsChallenge, refuseAsError}, h.Refuse[0].As):
-		return fmt.Errorf("refuse takes challenge or error, not %q", h.Refuse[0].As)
-	}
 	return nil
 }
 

@@ -52,6 +52,9 @@ func (h *Handler) provisionScopes() error {
 	if err := checkScopes("scopes_supported", h.ScopesSupported); err != nil {
 		return err
 	}
+	if err := checkScopes("offer", h.Offer); err != nil {
+		return err
+	}
 	for broad, narrow := range h.ScopeImplies {
 		if len(narrow) == 0 {
 			return fmt.Errorf("scope_implies: %s implies nothing", broad)

@@ -17,6 +17,8 @@ import (
 // decided, and why.
 type record struct {
 	Resource string
+	// Anonymous says that there was no token.
+	Anonymous bool
 	// Issuer and Subject are the user; Key is the API key, if it was one.
 	Issuer, Subject, Key string
 	// Method and Name are what the client asked for, quoted and cut. Empty for
@@ -45,6 +47,9 @@ func (r *record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 			enc.AddString(field[0], field[1])
 		}
 	}
+	if r.Anonymous {
+		enc.AddBool("anonymous", true)
+	}
 	if r.Cause != nil {
 		enc.AddString("cause", r.Cause.Error())
 	}
@@ -72,7 +77,8 @@ func (h *Handler) record(r *http.Request, d decision) {
 		}
 	}
 	level := zapcore.DebugLevel
-	if j.decision.Outcome != policy.Allowed {
+	// Strangers don't fill the log.
+	if j.decision.Outcome != policy.Allowed && !j.caller.Anonymous {
 		level = zapcore.InfoLevel
 	}
 	if c := h.decision.Check(level, "decided"); c != nil {
@@ -82,11 +88,12 @@ func (h *Handler) record(r *http.Request, d decision) {
 
 func (h *Handler) newRecord(j *judgedMessage) *record {
 	rec := &record{
-		Resource: h.Resource,
-		Issuer:   j.caller.Issuer,
-		Subject:  j.caller.Subject,
-		Key:      j.caller.Key,
-		Decision: j.decision,
+		Resource:  h.Resource,
+		Anonymous: j.caller.Anonymous,
+		Issuer:    j.caller.Issuer,
+		Subject:   j.caller.Subject,
+		Key:       j.caller.Key,
+		Decision:  j.decision,
 	}
 	if m := j.message; m != nil {
 		rec.Method = quotedOr(m.Method)

@@ -167,15 +167,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, ref *refusal) e
 	}
 	header := w.Header()
 	if ref.challenge {
-		c := resource.Challenge{
-			MetadataURL: h.resource.MetadataURL(),
-			Scopes:      ref.scopes,
-			Error:       ref.code,
-		}
-		if ref.code != "" {
-			c.Description = ref.description()
-		}
-		header.Set("WWW-Authenticate", c.String())
+		header.Set("WWW-Authenticate", h.challenge(ref))
 	}
 	if ref.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(ref.retryAfter.Seconds()))))
@@ -193,6 +185,19 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, ref *refusal) e
 	w.WriteHeader(ref.status)
 	_, _ = w.Write(body) // the client may be gone; there is nothing left to do
 	return nil
+}
+
+// challenge returns the challenge of a refusal.
+func (h *Handler) challenge(ref *refusal) string {
+	c := resource.Challenge{
+		MetadataURL: h.resource.MetadataURL(),
+		Scopes:      ref.scopes,
+		Error:       ref.code,
+	}
+	if ref.code != "" {
+		c.Description = ref.description()
+	}
+	return c.String()
 }
 
 // description is the sentence of a challenge. That of a JSON-RPC error may have the

@@ -14,6 +14,9 @@ type Lists struct {
 	// Keep reports whether an entry stays. template is true for the URI templates of
 	// resources/templates/list. item is valid during the call only.
 	Keep func(kind Kind, name string, template bool, item json.RawMessage) bool
+	// Schemes returns what securitySchemes of a tool is to be, JSON, in the tool and in
+	// its _meta; "" leaves the tool as it is. Nil leaves all.
+	Schemes func(tool string) string
 	// Max is the size in bytes that an answer with a list may have.
 	Max int
 	// Private adds cacheScope and ttlMs to lists that don't have them, as revisions
@@ -79,6 +82,7 @@ type filter struct {
 	scanner
 	lists *Lists
 	edits []edit
+	added int // by schemes, in bytes
 }
 
 // answer reads a JSON-RPC response, or any message of the server.
@@ -149,7 +153,7 @@ func (f *filter) list(at, depth int, kind Kind, named string, template bool) (in
 		}
 	}
 	end, rule := f.array(at, depth, func(at int) (int, Rule) {
-		end, name, rule := f.entry(at, depth+1, named)
+		end, name, schemes, rule := f.entry(at, depth+1, named)
 		if rule != "" {
 			return end, rule
 		}
@@ -163,6 +167,9 @@ func (f *filter) list(at, depth int, kind Kind, named string, template bool) (in
 				remove()
 			}
 			kept = end
+			if kind == Tool && f.lists.Schemes != nil && !f.setSchemes(schemes, f.lists.Schemes(*name)) {
+				return end, Size
+			}
 		}
 		last = end
 		return end, ""
@@ -172,21 +179,30 @@ func (f *filter) list(at, depth int, kind Kind, named string, template bool) (in
 }
 
 // entry reads an entry of a list; name is nil if it has none.
-func (f *filter) entry(at, depth int, named string) (end int, name *string, rule Rule) {
+func (f *filter) entry(at, depth int, named string) (end int, name *string, places schemePlaces, rule Rule) {
 	if f.first(at) != '{' {
 		end, rule = f.value(at, depth)
-		return end, nil, rule
+		return end, nil, places, rule
 	}
-	end, rule = f.object(at, depth, func(member []byte, at int) (int, Rule) {
+	end, rule = f.object(at, depth, func(member []byte, at int) (end int, rule Rule) {
 		isName := string(member) == named
-		end, rule := f.value(at, depth+1)
+		switch {
+		case string(member) == schemesMember:
+			end, rule = f.value(at, depth+1)
+			places.own = edit{start: at, end: end}
+		case string(member) == "_meta":
+			end, rule = f.meta(at, depth+1, &places)
+		default:
+			end, rule = f.value(at, depth+1)
+		}
 		if rule == "" && isName && f.b[at] == '"' {
 			text := string(unquote(nil, f.b[at+1:end-1]))
 			name = &text
 		}
 		return end, rule
 	})
-	return end, name, rule
+	places.end = end
+	return end, name, places, rule
 }
 
 // edited returns the answer after the edits.

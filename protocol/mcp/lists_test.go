@@ -24,6 +24,12 @@ func TestFilter(t *testing.T) {
 	t.Parallel()
 	plain := &mcp.Lists{Keep: visible, Max: 1 << 20}
 	private := &mcp.Lists{Keep: visible, Max: 1 << 20, Private: true}
+	schemes := &mcp.Lists{Keep: visible, Max: 1 << 20, Schemes: func(tool string) string {
+		if tool == "none" {
+			return ""
+		}
+		return `["` + tool + `"]`
+	}}
 	for _, tc := range []struct {
 		name       string
 		lists      *mcp.Lists
@@ -53,6 +59,15 @@ func TestFilter(t *testing.T) {
 		{"a request of the server", plain, `{"jsonrpc":"2.0","id":1,"method":"roots/list"}`, "same"},
 		{"an array of answers", plain, ` [` + result(`"tools":[{"name":"secret"}]`) + `, ` + result(`"prompts":[{"name":"secret"},{"name":"b"}]`) + `,{"jsonrpc":"2.0","method":"notifications/x"}]`, ` [` + result(`"tools":[]`) + `, ` + result(`"prompts":[{"name":"b"}]`) + `,{"jsonrpc":"2.0","method":"notifications/x"}]`},
 		{"an empty array", plain, `[]`, "same"},
+
+		{"schemes", schemes, result(`"tools":[{"name":"secret"},{"name":"a" }, {"name":"none","securitySchemes":1}]`),
+			result(`"tools":[{"name":"a" ,"securitySchemes":["a"],"_meta":{"securitySchemes":["a"]}}, {"name":"none","securitySchemes":1}]`)},
+		{"schemes that the server has", schemes, result(`"tools":[{"securitySchemes":[{"type":"noauth"}],"_meta":{"a":1, "securitySchemes" : {} },"name":"a"}]`),
+			result(`"tools":[{"securitySchemes":["a"],"_meta":{"a":1, "securitySchemes" : ["a"] },"name":"a"}]`)},
+		{"schemes under an escaped name", schemes, result(`"tools":[{"s\u0065curitySchemes":1,"\u005fmeta":{},"name":"a"}]`),
+			result(`"tools":[{"s\u0065curitySchemes":["a"],"\u005fmeta":{"securitySchemes":["a"]},"name":"a"}]`)},
+		{"schemes, and _meta is a text", schemes, result(`"tools":[{"name":"a","_meta":"b"}]`), result(`"tools":[{"name":"a","_meta":{"securitySchemes":["a"]},"securitySchemes":["a"]}]`)},
+		{"schemes are of tools", schemes, result(`"prompts":[{"name":"a"}],"resources":[{"uri":"a:b"}]`), "same"},
 
 		{"cached for all", plain, result(`"cacheScope":"public","ttlMs": 60000,"tools":[{"name":"a"}]`), result(`"cacheScope":"private","ttlMs": 0,"tools":[{"name":"a"}]`)},
 		{"cached for all, written after", plain, result(`"tools":[{"name":"secret"}],"ttlMs":60000 , "cacheScope":"public"`), result(`"tools":[],"ttlMs":0 , "cacheScope":"private"`)},
@@ -108,6 +123,17 @@ func TestFilterRefuses(t *testing.T) {
 		if refused, ok := err.(*mcp.Error); ok && (refused.Status != 502 || refused.Code != -32603) {
 			t.Errorf("%s: got status %d, code %d", tc.name, refused.Status, refused.Code)
 		}
+	}
+}
+
+// What is added to an answer is bounded, too.
+func TestFilterAdds(t *testing.T) {
+	t.Parallel()
+	body := result(`"tools":[{"name":"a"}` + strings.Repeat(`,{"name":"a"}`, 20) + `]`)
+	long := `["` + strings.Repeat("x", 50) + `"]`
+	lists := &mcp.Lists{Keep: visible, Max: 2000, Schemes: func(string) string { return long }}
+	if got, err := lists.Filter([]byte(body)); got != nil || ruleOf(t, err) != mcp.Size {
+		t.Errorf("got %s, %v", got, err)
 	}
 }
 
@@ -191,6 +217,30 @@ func naive(v any) any {
 	return v
 }
 
+// withSchemes gives the tools of filtered answers their securitySchemes, as the
+// fuzz test has them.
+func withSchemes(v any) any {
+	answers, batch := v.([]any)
+	if !batch {
+		answers = []any{v}
+	}
+	for _, answer := range answers {
+		object, _ := answer.(map[string]any)
+		result, _ := object["result"].(map[string]any)
+		tools, _ := result["tools"].([]any)
+		for _, tool := range tools {
+			meta, ok := tool.(map[string]any)["_meta"].(map[string]any)
+			if !ok {
+				meta = make(map[string]any)
+			}
+			schemes := []any{json.Number("1")}
+			meta["securitySchemes"] = schemes
+			tool.(map[string]any)["_meta"], tool.(map[string]any)["securitySchemes"] = meta, schemes
+		}
+	}
+	return v
+}
+
 // decode reads JSON exactly.
 func decode(text []byte) (v any, err error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
@@ -202,7 +252,7 @@ func decode(text []byte) (v any, err error) {
 func FuzzFilter(f *testing.F) {
 	for _, seed := range []string{
 		result(`"tools":[{"name":"a"},{"name":"secret"} , {"name":"b"}],"nextCursor":"c"`), result(`"prompts":[{"name":"secret"}],"ttlMs":7,"cacheScope":"public"`),
-		result(`"resources":[{"uri":"a:b"},1],"resourceTemplates":[{"uriTemplate":"secret"}]`), `[` + result(`"tools":null`) + `,{"method":"x"}]`, `{"error":{}}`, `{"\u0072esult":{"t\u006fols":[{"name":"s\u0065cret"}]}}`,
+		result(`"resources":[{"uri":"a:b"},1],"resourceTemplates":[{"uriTemplate":"secret"}]`), `[` + result(`"tools":null`) + `,{"method":"x"}]`, `{"error":{}}`, result(`"tools":[{"_meta":{"x":{}, "securitySchemes":1},"name":"a","securitySchemes":[]},{"_meta":{ },"name":"b"},{"_meta":null,"name":"c"}]`), `{"\u0072esult":{"t\u006fols":[{"name":"s\u0065cret"}]}}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -210,6 +260,14 @@ func FuzzFilter(f *testing.F) {
 		filtered, err := (&mcp.Lists{Keep: visible, Max: 1 << 20, Private: true}).Filter(bytes.Clone(body))
 		if err != nil {
 			return
+		}
+		with := &mcp.Lists{Keep: visible, Max: 1 << 20, Private: true, Schemes: func(string) string { return "[1]" }}
+		if more, err := with.Filter(bytes.Clone(body)); err == nil {
+			want, _ := decode(filtered)
+			want = withSchemes(want)
+			if got, err := decode(more); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%q with schemes: got %q, %v, want %v", body, more, err, want)
+			}
 		}
 		want, err := decode(body)
 		if err != nil {

@@ -1,0 +1,69 @@
+package caddymcpauth
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
+)
+
+// filtered returns next with the lists of its answers cut to what the caller may use.
+// Older revisions answer a POST on the stream of a GET, so those are filtered too.
+func (h *Handler) filtered(d decision, next caddyhttp.Handler) caddyhttp.Handler {
+	if d.judged == nil {
+		return next
+	}
+	changes := func(kind mcp.Kind) bool { return h.policy.Hides(kind) || kind == mcp.Tool && h.SecuritySchemes }
+	m := d.judged.message
+	changed := changes(mcp.Tool) || changes(mcp.Prompt) || changes(mcp.Resource)
+	if m != nil {
+		kind, isList := listed[m.Method]
+		changed = isList && changes(kind)
+	}
+	if !changed {
+		return next
+	}
+	return caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		lists := &mcp.Lists{Keep: func(kind mcp.Kind, name string, template bool, _ json.RawMessage) bool {
+			return h.policy.Listed(d.judged.caller, kind, name, template)
+		}}
+		if h.SecuritySchemes {
+			lists.Schemes = h.securitySchemes
+		}
+		return h.filterLists(w, r, m, lists, next.ServeHTTP)
+	})
+}
+
+// listed are the methods that list, and what.
+var listed = map[string]mcp.Kind{
+	"tools/list":               mcp.Tool,
+	"prompts/list":             mcp.Prompt,
+	"resources/list":           mcp.Resource,
+	"resources/templates/list": mcp.Resource,
+}
+
+// securitySchemes returns how callers of a tool sign in, as the rules have it: not at
+// all, if it is anonymous, or with the scopes that a stranger who calls it is told.
+// Empty if nobody may.
+func (h *Handler) securitySchemes(tool string) string {
+	type scheme struct {
+		Type   string   `json:"type"`
+		Scopes []string `json:"scopes,omitempty"`
+	}
+	d := h.policy.Decide(&policy.Caller{Anonymous: true}, &mcp.Message{Method: "tools/call", Kind: mcp.Tool, Name: tool})
+	if d.Outcome == policy.Denied {
+		return ""
+	}
+	schemes := []scheme{{Type: "oauth2", Scopes: h.scopesFor(nil, d.Need)}}
+	if d.Outcome == policy.Allowed {
+		schemes = append([]scheme{{Type: "noauth"}}, schemes...)
+	}
+	text, err := json.Marshal(schemes)
+	if err != nil {
+		return "" // strings can be encoded
+	}
+	return string(text)
+}

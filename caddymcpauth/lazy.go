@@ -1,0 +1,204 @@
+package caddymcpauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+)
+
+// What strangers may cost. Messages without a token are small: only a call has much
+// to say, and most calls need a token.
+const (
+	maxAnonymousBody = 64 << 10
+	// maxAnonymousReads is how many of them are read at once, and maxAnonymousQueue how
+	// many wait. Networks take turns.
+	maxAnonymousReads = 64
+	maxAnonymousQueue = 256
+	// anonymousWait is how long a message may wait, and then take to arrive: one that
+	// is sent slowly keeps others waiting.
+	anonymousWait = 10 * time.Second
+)
+
+// provisionLazy checks the option anonymous and what depends on it.
+func (h *Handler) provisionLazy() error {
+	if !h.Anonymous {
+		if rule, found := h.Rules.Anonymous(); found {
+			return fmt.Errorf("%s line %d (%s): callers without a token don't get that far: add the option `anonymous`, which opens the base protocol and the lists to them, or take `anonymous` out of the line", rule.Kind, rule.Number, rule.Text)
+		}
+		return nil
+	}
+	h.anonymousReads = throttle.NewSlots(maxAnonymousReads, maxAnonymousQueue, 0)
+	h.anonymous = decisions.WithLabelValues(h.Resource, "anonymous")
+	return nil
+}
+
+// isAnonymous reports whether r may be from a caller who hasn't signed in. A token
+// that is bad, or that is in the wrong place, doesn't make its sender such a caller.
+//
+// Only the resource itself is open: what else the matcher covers may be no MCP
+// server, and would act on a request whose message is harmless.
+func (h *Handler) isAnonymous(r *http.Request) bool {
+	if !h.Anonymous || len(r.Header["Authorization"]) > 0 || hasQueryToken(r.URL.RawQuery) || !h.isResource(r) {
+		return false
+	}
+	switch r.Method {
+	case http.MethodPost, http.MethodDelete:
+		return true
+	case http.MethodGet:
+		// A stream of older revisions, not a page.
+		return strings.Contains(strings.Join(r.Header["Accept"], ","), "text/event-stream")
+	}
+	return false
+}
+
+// isResource reports whether r is for the resource, by the path that it came with or
+// by what is left of that after a prefix was stripped.
+func (h *Handler) isResource(r *http.Request) bool {
+	same := func(path string) bool {
+		want := strings.TrimPrefix(h.resource.MetadataPath(), resource.WellKnown)
+		return strings.TrimSuffix(path, "/") == strings.TrimSuffix(want, "/")
+	}
+	if same(r.URL.EscapedPath()) {
+		return true
+	}
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	return ok && original.URL != nil && same(original.URL.EscapedPath())
+}
+
+// judgeAnonymous has the rules decide about a request without a token. It sets what d
+// is to know of that, and returns a refusal unless they allow.
+func (h *Handler) judgeAnonymous(r *http.Request, d *decision) *refusal {
+	j := &judgedMessage{caller: &policy.Caller{Anonymous: true}}
+	if ref := checkVerb(r); ref != nil {
+		return h.refuseUnread(ref)
+	}
+	if r.Method != http.MethodPost {
+		// What a stream missed may be answers to a user who has signed in.
+		delete(r.Header, "Last-Event-Id")
+		d.judged = j
+		j.decision = h.policy.Admit(j.caller)
+		return h.refuseOperation(r, j)
+	}
+	m, ref := h.readAnonymous(r)
+	if ref == nil && h.policy.ReadsArguments(m) {
+		if err := m.CheckParams(r.Header); err != nil {
+			ref = refuseMessage(err)
+		}
+	}
+	if ref != nil {
+		return h.refuseUnread(ref)
+	}
+	d.judged = j
+	j.message = m
+	j.decision = h.policy.Decide(j.caller, m)
+	return h.refuseOperation(r, j)
+}
+
+// readAnonymous reads a message when it is the turn of the client's network.
+func (h *Handler) readAnonymous(r *http.Request) (*mcp.Message, *refusal) {
+	if r.ContentLength > maxAnonymousBody {
+		return nil, refuseBody(http.StatusRequestEntityTooLarge, "", errTooLarge.Error())
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), anonymousWait)
+	defer cancel()
+	release, err := h.anonymousReads.Take(ctx, h.client(r))
+	if err != nil {
+		return nil, refuseBusy(err)
+	}
+	defer release()
+	return h.readMessage(r, min(h.MaxBody, maxAnonymousBody))
+}
+
+// reasonBusy is the reason of a refusal because too many strangers ask.
+const reasonBusy = "busy"
+
+func refuseBusy(err error) *refusal {
+	ref := &refusal{
+		status:     http.StatusServiceUnavailable,
+		reason:     reasonBusy,
+		code:       "temporarily_unavailable",
+		sentence:   "Too many requests without an access token. Sign in, or try again.",
+		retryAfter: defaultRetryAfter,
+		cause:      err,
+	}
+	if busy, ok := errors.AsType[*throttle.BusyError](err); ok && busy.Own {
+		ref.status = http.StatusTooManyRequests
+	}
+	return ref
+}
+
+// refuseUnread returns the answer to a request without a token that can't be judged,
+// because of ref: it needs one. With a token, the client is told what is wrong, or
+// more is let through.
+func (h *Handler) refuseUnread(ref *refusal) *refusal {
+	if ref.reason == reasonBusy {
+		return ref
+	}
+	signIn := refuseNoCredentials().about(h.firstScopes(nil))
+	signIn.cause, signIn.bodyRead = ref.cause, ref.bodyRead
+	return signIn
+}
+
+// firstScopes returns the scopes that a client which has to sign in asks for: those of
+// every request, those that this one needs, and those that are offered.
+func (h *Handler) firstScopes(needed []string) []string {
+	return h.scopesFor(nil, append(needed[:len(needed):len(needed)], h.Offer...))
+}
+
+// admitAnonymous hands the request on with no identity.
+func (h *Handler) admitAnonymous(w http.ResponseWriter, r *http.Request, d decision, next caddyhttp.Handler) error {
+	h.anonymous.Inc()
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	repl.DeleteByPrefix(userPlaceholders)
+	repl.Map(userPlaceholder(r.Context()))
+	identity.Set(r.Context(), nil)
+	h.headerNames.Scrub(r)
+	delete(r.Header, "Authorization")
+	next = h.filtered(d, next)
+	if !streams.IsStream(r) {
+		return next.ServeHTTP(w, r)
+	}
+	return h.streams.Serve(w, r, nil, next)
+}
+
+// hurry has the message of r arrive in time, if its sender hasn't signed in.
+func (h *Handler) hurry(w http.ResponseWriter, r *http.Request) {
+	if h.isAnonymous(r) && r.Body != nil {
+		r.Body = &hurried{ReadCloser: r.Body, control: http.NewResponseController(w)}
+	}
+}
+
+// hurried is a body that must arrive within [anonymousWait] of its first read.
+type hurried struct {
+	io.ReadCloser
+	control *http.ResponseController
+	begun   bool
+}
+
+// Read implements [io.Reader].
+func (b *hurried) Read(p []byte) (int, error) {
+	if !b.begun {
+		b.begun = true
+		// Where it isn't supported, the server's own timeouts hold.
+		_ = b.control.SetReadDeadline(time.Now().Add(anonymousWait))
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
