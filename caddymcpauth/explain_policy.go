@@ -155,6 +155,9 @@ func (e explainer) printRules(p *printer) {
 		p.printf("no rules: every caller that gets in may do everything\n")
 		return
 	}
+	if e.Anonymous {
+		p.printf("%-12s the base protocol and the lists are open without a token\n", "anonymous")
+	}
 	for i, need := range e.Require {
 		p.printf("require:%d    require %s\n", i+1, need)
 	}
