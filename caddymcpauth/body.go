@@ -20,9 +20,7 @@ func checkVerb(r *http.Request) *refusal {
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead, http.MethodDelete:
-		// Some servers read the body of a GET. One of unknown length may be empty, but
-		// no client sends it.
-		if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+		if hasBody(r) { // which some servers read
 			return refuseBody(http.StatusBadRequest, "Send messages with POST.", "body of "+r.Method)
 		}
 	default:
@@ -30,6 +28,20 @@ func checkVerb(r *http.Request) *refusal {
 	}
 	scrubMessage(r.Header)
 	return nil
+}
+
+// hasBody reports whether r comes with a body, or says so. In HTTP/2 and 3, a length
+// that isn't told may be none: HTTP/3 never knows before the stream ends, which it
+// does at once where there is no body.
+func hasBody(r *http.Request) bool {
+	if r.ContentLength >= 0 || len(r.TransferEncoding) > 0 {
+		return r.ContentLength != 0
+	}
+	if _, err := io.ReadFull(r.Body, make([]byte, 1)); err != io.EOF {
+		return true
+	}
+	r.Body, r.ContentLength = http.NoBody, 0
+	return false
 }
 
 // methodOverrides are headers by which frameworks take another method than that of

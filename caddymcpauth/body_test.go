@@ -142,6 +142,33 @@ func TestMessageIsHandedOn(t *testing.T) {
 	}
 }
 
+// In HTTP/3 the length of no body isn't known, and in neither version that of one.
+func TestBodiesOfUnknownLength(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		body   io.Reader
+		status int
+	}{
+		{"none", strings.NewReader(""), 0},
+		{"some", strings.NewReader("x"), 400},
+		{"cut", iotest.ErrReader(errGone), 400},
+	} {
+		for _, method := range []string{"GET", "HEAD", "DELETE"} {
+			r := &http.Request{Method: method, Header: http.Header{}, ContentLength: -1, Body: io.NopCloser(tc.body), ProtoMajor: 3}
+			if got := caddymcpauth.CheckVerb(r); got != tc.status {
+				t.Errorf("%s, %s: got %d, want %d", tc.name, method, got, tc.status)
+			}
+			if tc.status == 0 && (r.ContentLength != 0 || r.Body != http.NoBody) {
+				t.Errorf("%s, %s: handed on with length %d", tc.name, method, r.ContentLength)
+			}
+			if tc.name == "some" {
+				tc.body = strings.NewReader("x")
+			}
+		}
+	}
+}
+
 // A message is nobody's once its request is over, for its memory has the next one by
 // then.
 func TestMessageIsOver(t *testing.T) {

@@ -36,3 +36,11 @@ func NewRecord(c *policy.Caller, m *mcp.Message, d policy.Decision) zapcore.Obje
 func ReadBody(limit int64, r *http.Request) ([]byte, error) {
 	return readBody(r, limit)
 }
+
+// CheckVerb returns the status that r is refused with for its method, 0 if it isn't.
+func CheckVerb(r *http.Request) int {
+	if ref := checkVerb(r); ref != nil {
+		return ref.status
+	}
+	return 0
+}
