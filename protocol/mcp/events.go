@@ -197,6 +197,9 @@ func (e *Events) event(block []byte) (filtered []byte, changed bool, err error) 
 	}
 	text := block[len(mark):]
 	may := mayHoldList(text)
+	if !may && beginsAsJSON(text) {
+		return block, false, nil
+	}
 	data, isMessage := fieldsOf(text, may)
 	first := bytes.TrimLeft(data, " \t\r\n")
 	if len(first) == 0 {
@@ -220,6 +223,22 @@ func (e *Events) event(block []byte) (filtered []byte, changed bool, err error) 
 		return block, false, nil
 	}
 	return replaceData(mark, text, list), true, nil
+}
+
+// beginsAsJSON reports whether the data of an event begins as an object or array.
+func beginsAsJSON(text []byte) bool {
+	for len(text) > 0 {
+		if rest, ok := bytes.CutPrefix(text, []byte("data:")); ok {
+			rest = bytes.TrimPrefix(rest, []byte(" "))
+			return len(rest) > 0 && (rest[0] == '{' || rest[0] == '[')
+		}
+		_, next := endOfLine(text, 0)
+		if next < 0 {
+			return false
+		}
+		text = text[next:]
+	}
+	return false
 }
 
 // fieldsOf returns the data of an event, or only its first line that isn't blank,

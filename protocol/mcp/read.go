@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // maxID is the size in bytes that an id may have. It comes back in answers.
@@ -43,8 +44,13 @@ const (
 	refType, refName, refURI = 0, 1, 2
 )
 
+// messages are kept for the next one.
+var messages = sync.Pool{New: func() any { return new(message) }}
+
+// newMessage returns what reads body; done gives it back.
 func newMessage(body []byte) *message {
-	m := &message{scanner: scanner{b: body}}
+	m := messages.Get().(*message)
+	m.scanner = scanner{b: body, names: m.names[:0], unquoted: m.unquoted[:0]}
 	m.ref = [3]field{{name: "type"}, {name: "name"}, {name: "uri"}}
 	m.notifications = [1]field{{name: "resourceSubscriptions"}}
 	m.meta = [1]field{{name: "io.modelcontextprotocol/protocolVersion"}}
@@ -56,10 +62,21 @@ func newMessage(body []byte) *message {
 	return m
 }
 
+func (m *message) done() {
+	m.b = nil
+	if cap(m.names) <= maxKept && cap(m.unquoted) <= maxKept {
+		messages.Put(m)
+	}
+}
+
+// maxKept is up to how many names, and bytes, there is space for the next message.
+const maxKept = 4 << 10
+
 // Read reads the body of a POST: one JSON-RPC message of a client. The error is an
 // [*Error]. The message keeps parts of body.
 func Read(body []byte) (*Message, error) {
 	m := newMessage(body)
+	defer m.done()
 	rule := m.document(func(at int) (int, Rule) {
 		switch m.first(at) {
 		case '{':
