@@ -3,6 +3,7 @@ package caddymcpauth
 import (
 	"net/http"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -56,6 +57,14 @@ func (d decision) reader() *token.Reader {
 		return d.judged.reader
 	}
 	return token.NewReader(d.token)
+}
+
+// message returns the message in the body, nil if it hasn't been read.
+func (d decision) message() *mcp.Message {
+	if d.judged == nil {
+		return nil
+	}
+	return d.judged.message
 }
 
 // refuse returns d with the outcome that the request is refused at a step.

@@ -172,7 +172,7 @@ func (h *Handler) admitAnonymous(w http.ResponseWriter, r *http.Request, d decis
 	if !streams.IsStream(r) {
 		return next.ServeHTTP(w, r)
 	}
-	return h.streams.Serve(w, r, nil, next)
+	return h.streams.Serve(w, r, d.message(), nil, next)
 }
 
 // hurry has the message of r arrive in time, if its sender hasn't signed in.

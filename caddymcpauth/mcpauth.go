@@ -288,7 +288,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next
 	}
 	// A stream that goes on for days must not outlive what let it in.
 	client := clientip.Of(r.Context())
-	return h.streams.Serve(w, r, func(end func(error)) (stop func()) {
+	return h.streams.Serve(w, r, d.message(), func(end func(error)) (stop func()) {
 		return h.issuers.Watch(d.raw, client, d.token, token.DefaultLeeway, end)
 	}, next)
 }

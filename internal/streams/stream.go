@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 )
 
 // grace is how long an event may take to complete in a stream that must end. It
@@ -33,11 +35,13 @@ const (
 
 // stream is a request for a stream, and its [http.ResponseWriter]. It ends
 // without an error, as if the server had nothing more to say. That makes the
-// client connect again, and learn why it can't.
+// client connect again, and learn why it can't. A subscriptions/listen ends with its
+// result.
 type stream struct {
 	*caddyhttp.ResponseWriterWrapper
-	method string
-	cancel context.CancelCauseFunc
+	method       string
+	cancel       context.CancelCauseFunc
+	subscription *subscription // nil for other streams
 
 	mu      sync.Mutex
 	kind    kind
@@ -52,21 +56,27 @@ type stream struct {
 // Serve calls next to answer r. If the response is a stream that ends only when a
 // side hangs up, it ends when the configuration stops, or when watch calls the
 // function that it is given, with the reason. An ordinary response is not ended.
-// watch may be nil; Serve calls the function that it returns when the request is
-// over.
-func (c *Closer) Serve(w http.ResponseWriter, r *http.Request, watch func(end func(error)) (stop func()), next caddyhttp.Handler) error {
+// m is the message in r's body, nil if that hasn't been read. watch may be nil; Serve
+// calls the function that it returns when the request is over.
+func (c *Closer) Serve(w http.ResponseWriter, r *http.Request, m *mcp.Message, watch func(end func(error)) (stop func()), next caddyhttp.Handler) error {
 	if !IsStream(r) {
 		return next.ServeHTTP(w, r)
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	s := &stream{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, method: r.Method, cancel: cancel}
+	r = r.WithContext(ctx) // a copy, which may get another body
+	s := &stream{
+		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
+		method:                r.Method,
+		cancel:                cancel,
+		subscription:          newSubscription(r, m),
+	}
 	unhook := context.AfterFunc(c.running, func() { s.end(errStopping) })
 	defer unhook()
 	if watch != nil {
 		defer watch(s.end)()
 	}
-	return s.serve(next, r.WithContext(ctx))
+	return s.serve(next, r)
 }
 
 // serve calls next. Errors of next after we have ended the stream are our own
@@ -81,10 +91,26 @@ func (s *stream) serve(next caddyhttp.Handler, r *http.Request) (err error) {
 		case s.cut:
 			panic(http.ErrAbortHandler)
 		case ended:
+			s.conclude()
 			err = nil
 		}
 	}()
 	return next.ServeHTTP(s, r)
+}
+
+// conclude writes the result of a subscriptions/listen that we have ended. The handler
+// has returned, so nothing else writes.
+func (s *stream) conclude() {
+	if s.kind != eventStream || s.subscription == nil {
+		return
+	}
+	result := s.subscription.result()
+	if result == nil {
+		return
+	}
+	// A client that has stopped reading doesn't keep us.
+	_ = http.NewResponseController(s.ResponseWriter).SetWriteDeadline(time.Now().Add(grace))
+	_, _ = s.ResponseWriterWrapper.Write(result)
 }
 
 // close marks the handler as finished, and reports whether we have ended the
@@ -203,12 +229,24 @@ func (s *stream) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writing = false
-	s.events.pass(p[:written])
+	s.pass(p[:written])
 	s.tryEnd()
 	if err == nil && written < len(p) {
 		err = s.ending
 	}
 	return written, err
+}
+
+// pass follows what has passed. The caller holds the lock.
+func (s *stream) pass(p []byte) {
+	if s.subscription == nil {
+		s.events.pass(p)
+		return
+	}
+	for _, b := range p {
+		s.events.next(b)
+		s.subscription.messages.pass(b, s.events.between())
+	}
 }
 
 // ReadFrom implements [io.ReaderFrom]. What is read also goes through Write.

@@ -64,7 +64,7 @@ func serve(c *Closer, w *watcher, r *http.Request, next caddyhttp.HandlerFunc) *
 				rec.aborted = true
 			}
 		}()
-		rec.err = c.Serve(rec, r, w.watch, next)
+		rec.err = c.Serve(rec, r, nil, w.watch, next)
 	}()
 	return rec
 }
@@ -178,7 +178,7 @@ func TestServeCalls(t *testing.T) {
 			continue
 		}
 		rec := httptest.NewRecorder()
-		err := c.Serve(rec, newRequest(t.Context(), test.method, test.mcpMethod), func(func(error)) func() {
+		err := c.Serve(rec, newRequest(t.Context(), test.method, test.mcpMethod), nil, func(func(error)) func() {
 			t.Errorf("%s is watched", test.name)
 			return func() {}
 		}, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
@@ -224,7 +224,7 @@ func TestServeOverTheWire(t *testing.T) {
 			c, _ := newRunning()
 			w := new(watcher)
 			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-				_ = c.Serve(rw, r, w.watch, caddyhttp.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) error {
+				_ = c.Serve(rw, r, nil, w.watch, caddyhttp.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) error {
 					rw.Header().Set("Content-Type", "text/event-stream")
 					fmt.Fprint(rw, "data: 1\n\n")
 					_ = http.NewResponseController(rw).Flush()
@@ -261,7 +261,7 @@ func TestServeOverTheWire(t *testing.T) {
 		w := new(watcher)
 		done := make(chan error, 1)
 		srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			done <- c.Serve(rw, r, w.watch, caddyhttp.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) error {
+			done <- c.Serve(rw, r, nil, w.watch, caddyhttp.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) error {
 				rw.Header().Set("Connection", "Upgrade")
 				rw.Header().Set("Upgrade", "websocket")
 				rw.WriteHeader(http.StatusSwitchingProtocols)

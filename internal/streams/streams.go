@@ -16,6 +16,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 )
 
 // errStopping is the cause of the cancellation of a stream's context.
@@ -70,7 +72,7 @@ func IsStream(r *http.Request) bool {
 	case http.MethodGet, http.MethodConnect:
 		return true
 	case http.MethodPost:
-		return r.Header.Get("Mcp-Method") == "subscriptions/listen"
+		return r.Header.Get("Mcp-Method") == mcp.Listen
 	}
 	return false
 }
