@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -113,9 +112,7 @@ func checkContent(header http.Header) *refusal {
 	if len(types) != 1 {
 		return refuseBody(http.StatusUnsupportedMediaType, "Send one message as application/json.", "Content-Type: not one")
 	}
-	mediaType, params, err := mime.ParseMediaType(types[0])
-	charset, hasCharset := params["charset"]
-	if err != nil || mediaType != "application/json" || hasCharset && !strings.EqualFold(charset, "utf-8") {
+	if !mcp.IsJSON(types[0]) {
 		return refuseBody(http.StatusUnsupportedMediaType, "Send one message as application/json, in UTF-8.", "Content-Type")
 	}
 	for _, encoding := range header["Content-Encoding"] {

@@ -12,7 +12,6 @@ package message
 import (
 	"encoding/json"
 	"errors"
-	"mime"
 	"net/http"
 	"strings"
 
@@ -96,12 +95,8 @@ func checkContent(header http.Header) error {
 	if len(types) != 1 {
 		return unread(http.StatusUnsupportedMediaType, "Send one message as application/json.", errContentTypes)
 	}
-	if types[0] != "application/json" {
-		mediaType, params, err := mime.ParseMediaType(types[0])
-		charset, hasCharset := params["charset"]
-		if err != nil || mediaType != "application/json" || hasCharset && !strings.EqualFold(charset, "utf-8") {
-			return unread(http.StatusUnsupportedMediaType, "Send one message as application/json, in UTF-8.", errContentType)
-		}
+	if !mcp.IsJSON(types[0]) {
+		return unread(http.StatusUnsupportedMediaType, "Send one message as application/json, in UTF-8.", errContentType)
 	}
 	for _, encoding := range header["Content-Encoding"] {
 		if !strings.EqualFold(encoding, "identity") {

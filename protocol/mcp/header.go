@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"math"
+	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -20,6 +21,26 @@ const (
 	versionHeader = "Mcp-Protocol-Version"
 	paramPrefix   = "Mcp-Param-"
 )
+
+// IsJSON reports whether a Content-Type is that of a message: application/json, in
+// UTF-8. It has no parameter but charset: in UTF-7 the same bytes are another message,
+// and charset*, which is charset to those who know RFC 2231, or one parameter within
+// another would let a server read another charset than is judged here.
+func IsJSON(contentType string) bool {
+	if contentType == "application/json" {
+		return true
+	}
+	mediaType, params, err := mime.ParseMediaType(contentType)
+	if err != nil || mediaType != "application/json" || strings.Contains(contentType, "*") {
+		return false
+	}
+	for name, value := range params {
+		if name != "charset" || !strings.EqualFold(value, "utf-8") {
+			return false
+		}
+	}
+	return true
+}
 
 // CheckHeaders compares the headers Mcp-Method, Mcp-Name and MCP-Protocol-Version
 // with the message (transports, "Server Validation", 2026-07-28), whatever the

@@ -203,3 +203,33 @@ func FuzzCheckHeaders(f *testing.F) {
 		}
 	})
 }
+
+// Servers read parameters in several ways, and in UTF-7 a body is another message.
+func TestIsJSON(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]bool{
+		`application/json`:                  true,
+		`Application/JSON; Charset="UTF-8"`: true,
+		`application/json;charset=utf-8;`:   true,
+
+		``:                                 false,
+		`text/json`:                        false,
+		`application/json-rpc`:             false,
+		`application/json; charset=utf-7`:  false,
+		`application/json; charset=utf-16`: false,
+		`application/json; charset`:        false,
+		`application/json; charset=utf-7; charset*=UTF-8''utf-8`: false,
+		`application/json; charset*=UTF-8''utf-8; charset=utf-7`: false,
+		`application/json; charset=utf-7; charset*0=utf-8`:       false,
+		`application/json; charset*=UTF-8''utf-8`:                false,
+		`application/json; charset=utf-8; charset=utf-7`:         false,
+		`application/json; x="; charset=utf-7"`:                  false,
+		`application/json; charset=utf-8; x=1`:                   false,
+		`application/json;; charset=utf-7`:                       false,
+		`application/json, text/plain; charset=utf-8`:            false,
+	} {
+		if got := mcp.IsJSON(value); got != want {
+			t.Errorf("%s: got %t", value, got)
+		}
+	}
+}
