@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/routing"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
@@ -35,7 +36,7 @@ func isDoor(name string) bool {
 // our directives put the guard in its place if they can see it, which they can't
 // from within another block, and `order` and JSON can put anything anywhere.
 func Require(ctx caddy.Context) error {
-	s, err := newSurvey(ctx)
+	s, err := surveyOf(ctx)
 	if err != nil {
 		return fmt.Errorf("looking for mcp_auth_guard: %w", err)
 	}
@@ -53,8 +54,8 @@ func Require(ctx caddy.Context) error {
 	return s.check()
 }
 
-// check looks at every site of the server that has a door.
-func (s *survey) check() error {
+// checkSites looks at every site of the server that has a door.
+func (s *survey) checkSites() error {
 	sites, err := s.sites()
 	if err != nil {
 		return err
@@ -109,21 +110,21 @@ func (s *survey) sites() ([][]string, error) {
 
 func (s *survey) hasDoor(routes caddyhttp.RouteList, invoked []string) (bool, error) {
 	for _, route := range routes {
-		parts, err := s.partsOf(route)
+		parts, err := routing.Parts(route)
 		if err != nil {
 			return false, err
 		}
 		for _, p := range parts {
-			if isDoor(p.name) {
+			if isDoor(p.Name) {
 				return true, nil
 			}
-			if p.invokes != "" {
-				if slices.Contains(invoked, p.invokes) {
+			if p.Invokes != "" {
+				if slices.Contains(invoked, p.Invokes) {
 					continue
 				}
-				invoked = append(invoked, p.invokes)
+				invoked = append(invoked, p.Invokes)
 			}
-			for _, list := range p.routes {
+			for _, list := range s.inside(p) {
 				if has, err := s.hasDoor(list, invoked); has || err != nil {
 					return has, err
 				}
@@ -177,36 +178,37 @@ func (s *survey) follow(route caddyhttp.Route, hosts []string, guarded *bool, in
 		}
 	}
 	inside := *guarded
-	parts, err := s.partsOf(route)
+	parts, err := routing.Parts(route)
 	if err != nil {
 		return false, err
 	}
 	for _, p := range parts {
 		switch {
-		case p.name == "mcp_auth_guard":
+		case p.Name == "mcp_auth_guard":
 			inside = true
-		case p.invokes != "" && slices.Contains(invoked, p.invokes):
+		case p.Invokes != "" && slices.Contains(invoked, p.Invokes):
 			// A named route that invokes itself is being followed already.
-		case len(p.routes) > 0:
-			if p.invokes != "" {
-				invoked = append(slices.Clip(invoked), p.invokes)
+		case len(s.inside(p)) > 0:
+			lists := s.inside(p)
+			if p.Invokes != "" {
+				invoked = append(slices.Clip(invoked), p.Invokes)
 			}
 			// The error routes inside of a subroute may run before its routes have
 			// got to a guard of their own.
-			for _, list := range p.routes[1:] {
+			for _, list := range lists[1:] {
 				within := inside
 				if err := s.followAll(list, hosts, &within, invoked); err != nil {
 					return false, err
 				}
 			}
-			if err := s.followAll(p.routes[0], hosts, &inside, invoked); err != nil {
+			if err := s.followAll(lists[0], hosts, &inside, invoked); err != nil {
 				return false, err
 			}
 		case inside:
-		case !passive[p.name]:
-			return false, fmt.Errorf("requests could reach %s without having passed mcp_auth_guard, with forged identity headers and with upgrades that bypass mcp_auth", p.name)
-		case !strings.HasPrefix(p.name, "mcp_"):
-			if err := s.checkReads(p.name, p.config()); err != nil {
+		case !passive[p.Name]:
+			return false, fmt.Errorf("requests could reach %s without having passed mcp_auth_guard, with forged identity headers and with upgrades that bypass mcp_auth", p.Name)
+		case !strings.HasPrefix(p.Name, "mcp_"):
+			if err := s.checkReads(p.Name, p.Config()); err != nil {
 				return false, err
 			}
 		}

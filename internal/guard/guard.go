@@ -61,7 +61,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision looks up which headers carry an identity.
 func (g *Handler) Provision(ctx caddy.Context) error {
-	s, err := newSurvey(ctx)
+	s, err := surveyOf(ctx)
 	if err != nil {
 		return fmt.Errorf("looking for the front doors: %w", err)
 	}

@@ -287,7 +287,7 @@ func TestLearnsHeaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSurvey(caddy.Context{Context: context.WithValue(t.Context(), caddyhttp.ServerCtxKey, raw)})
+	s, err := surveyOf(caddy.Context{Context: context.WithValue(t.Context(), caddyhttp.ServerCtxKey, raw)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func TestLearnsHeaders(t *testing.T) {
 	if !reflect.DeepEqual(s.headers, want) {
 		t.Errorf("got %q, want %q", s.headers, want)
 	}
-	if s, err = newSurvey(caddy.Context{Context: t.Context()}); err != nil || s.headers != nil {
+	if s, err = surveyOf(caddy.Context{Context: t.Context()}); err != nil || s.headers != nil {
 		t.Errorf("outside of a server: got %v, %v", s.headers, err)
 	}
 }

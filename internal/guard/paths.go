@@ -42,7 +42,7 @@ func routes(ctx caddy.Context) func() (*routing.Tree, error) {
 	if !ok {
 		return nil
 	}
-	return sync.OnceValues(func() (*routing.Tree, error) { return routing.New(ctx, server) })
+	return sync.OnceValues(func() (*routing.Tree, error) { return routing.Serving(ctx, server) })
 }
 
 // scrubToken removes an access token for one of the site's front doors from a

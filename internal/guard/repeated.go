@@ -41,7 +41,8 @@ func (g *Handler) repeatsIn(routes caddyhttp.RouteList) bool {
 		}
 		before = guard
 		for _, handler := range route.Handlers {
-			if sub, ok := handler.(*caddyhttp.Subroute); ok && slices.ContainsFunc(routesOf(sub), g.repeatsIn) {
+			sub, ok := handler.(*caddyhttp.Subroute)
+			if ok && (g.repeatsIn(sub.Routes) || sub.Errors != nil && g.repeatsIn(sub.Errors.Routes)) {
 				return true
 			}
 		}

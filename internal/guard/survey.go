@@ -2,14 +2,14 @@ package guard
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/routing"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
@@ -19,16 +19,27 @@ type survey struct {
 	server *caddyhttp.Server
 	// headers are the names of those that front doors set.
 	headers []string
+	// check looks at every site of the server, once for all its doors.
+	check func() error
 }
 
-// newSurvey looks at the server that ctx belongs to. Outside of one, there is
+// surveys has one survey for each server: what a door sets doesn't change while the
+// others are provisioned.
+var surveys routing.PerServer[*survey]
+
+// surveyOf looks at the server that ctx belongs to. Outside of one, there is
 // nothing to look at.
-func newSurvey(ctx caddy.Context) (*survey, error) {
-	s := new(survey)
-	var ok bool
-	if s.server, ok = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); !ok {
-		return s, nil
+func surveyOf(ctx caddy.Context) (*survey, error) {
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return new(survey), nil
 	}
+	return surveys.Of(ctx, server, func() (*survey, error) { return newSurvey(server) })
+}
+
+func newSurvey(server *caddyhttp.Server) (*survey, error) {
+	s := &survey{server: server}
+	s.check = sync.OnceValue(s.checkSites)
 	lists := []caddyhttp.RouteList{s.server.Routes}
 	if s.server.Errors != nil {
 		lists = append(lists, s.server.Errors.Routes)
@@ -49,16 +60,16 @@ func newSurvey(ctx caddy.Context) (*survey, error) {
 // collect gathers the headers that front doors set.
 func (s *survey) collect(routes caddyhttp.RouteList) error {
 	for _, route := range routes {
-		parts, err := s.partsOf(route)
+		parts, err := routing.Parts(route)
 		if err != nil {
 			return err
 		}
 		for _, p := range parts {
-			if p.name == "mcp_auth" {
+			if p.Name == "mcp_auth" {
 				var door struct {
 					Header map[string]json.RawMessage `json:"header"`
 				}
-				if err := p.decode(&door); err != nil {
+				if err := p.Decode(&door); err != nil {
 					return err
 				}
 				for _, name := range slices.Sorted(maps.Keys(door.Header)) {
@@ -67,10 +78,8 @@ func (s *survey) collect(routes caddyhttp.RouteList) error {
 					}
 				}
 			}
-			if p.invokes != "" {
-				continue // one of the server's named routes
-			}
-			for _, list := range p.routes {
+			// The server's named routes are among the lists already.
+			for _, list := range p.Routes {
 				if err := s.collect(list); err != nil {
 					return err
 				}
@@ -85,104 +94,14 @@ func (s *survey) sets(header string) bool {
 	return slices.ContainsFunc(s.headers, func(name string) bool { return web.SameHeader(name, header) })
 }
 
-// part is one handler of a route: JSON, or a module after that is provisioned.
-type part struct {
-	// name is the module's, without http.handlers.
-	name   string
-	raw    json.RawMessage
-	module any
-	// routes are the ones inside of it, and then its error routes.
-	routes []caddyhttp.RouteList
-	// invokes is the named route that it is; empty for most.
-	invokes string
-}
-
-// config is what JSON is made of for the handler's configuration.
-func (p part) config() any {
-	if p.module != nil {
-		return p.module
+// inside returns the routes inside of a handler: those of a subroute, and then its
+// error routes, or the named route that it invokes. Caddy refuses to invoke a route
+// that isn't there.
+func (s *survey) inside(p routing.Part) []caddyhttp.RouteList {
+	if route := s.server.NamedRoutes[p.Invokes]; p.Invokes != "" && route != nil {
+		return []caddyhttp.RouteList{{*route}}
 	}
-	return p.raw
-}
-
-// decode reads the handler's configuration into v.
-func (p part) decode(v any) error {
-	raw, err := json.Marshal(p.config())
-	if err == nil {
-		err = json.Unmarshal(raw, v)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", p.name, err)
-	}
-	return nil
-}
-
-// partsOf returns the handlers of a route.
-func (s *survey) partsOf(route caddyhttp.Route) ([]part, error) {
-	var parts []part
-	for _, raw := range route.HandlersRaw {
-		p := part{raw: raw}
-		// Into a map, as Caddy reads it: the fields of a struct ignore case.
-		var config map[string]json.RawMessage
-		if err := json.Unmarshal(raw, &config); err != nil {
-			return nil, fmt.Errorf("handler: %w", err)
-		}
-		if err := json.Unmarshal(config["handler"], &p.name); err != nil {
-			return nil, fmt.Errorf("handler without a name: %w", err)
-		}
-		switch p.name {
-		case "subroute":
-			sub := new(caddyhttp.Subroute)
-			if err := p.decode(sub); err != nil {
-				return nil, err
-			}
-			p.routes = routesOf(sub)
-		case "invoke":
-			if err := s.invoke(&p); err != nil {
-				return nil, err
-			}
-		}
-		parts = append(parts, p)
-	}
-	for _, handler := range route.Handlers {
-		module, ok := handler.(caddy.Module)
-		if !ok {
-			return nil, fmt.Errorf("%T is not a module", handler)
-		}
-		p := part{name: strings.TrimPrefix(string(module.CaddyModule().ID), "http.handlers."), module: handler}
-		switch handler := handler.(type) {
-		case *caddyhttp.Subroute:
-			p.routes = routesOf(handler)
-		case *caddyhttp.Invoke:
-			if err := s.invoke(&p); err != nil {
-				return nil, err
-			}
-		}
-		parts = append(parts, p)
-	}
-	return parts, nil
-}
-
-// invoke looks up the named route that p invokes.
-func (s *survey) invoke(p *part) error {
-	var invoke caddyhttp.Invoke
-	if err := p.decode(&invoke); err != nil {
-		return err
-	}
-	// Caddy refuses what isn't there when it is invoked.
-	if route := s.server.NamedRoutes[invoke.Name]; route != nil {
-		p.invokes = invoke.Name
-		p.routes = []caddyhttp.RouteList{{*route}}
-	}
-	return nil
-}
-
-func routesOf(sub *caddyhttp.Subroute) []caddyhttp.RouteList {
-	lists := []caddyhttp.RouteList{sub.Routes}
-	if sub.Errors != nil {
-		lists = append(lists, sub.Errors.Routes)
-	}
-	return lists
+	return p.Routes
 }
 
 // dropIdleErrors takes the error routes from the server if they have nothing but
@@ -202,14 +121,14 @@ func (s *survey) dropIdleErrors() error {
 
 func (s *survey) onlyGuards(routes caddyhttp.RouteList) (bool, error) {
 	for _, route := range routes {
-		parts, err := s.partsOf(route)
+		parts, err := routing.Parts(route)
 		if err != nil {
 			return false, err
 		}
 		for _, p := range parts {
-			only := p.name == "mcp_auth_guard"
-			if p.name == "subroute" {
-				for _, list := range p.routes {
+			only := p.Name == "mcp_auth_guard"
+			if p.Name == "subroute" {
+				for _, list := range p.Routes {
 					if only, err = s.onlyGuards(list); err != nil || !only {
 						break
 					}

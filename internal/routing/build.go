@@ -17,7 +17,7 @@ import (
 // part of its routes are modules already, and the rest is JSON: matchers and
 // rewrites of these are loaded once more, for ctx. Afterwards ctx isn't used.
 func New(ctx caddy.Context, server *caddyhttp.Server) (*Tree, error) {
-	t := &Tree{server: server, named: make(map[string][]route)}
+	t := &Tree{server: server, named: make(map[string][]route), OnlyPaths: true}
 	b := builder{ctx: ctx, tree: t}
 	var err error
 	if t.routes, err = b.list(server.Routes, nil); err != nil {
@@ -67,28 +67,17 @@ func (b *builder) route(r caddyhttp.Route, around []caddyhttp.MatcherSets) (rout
 	}
 	built := route{group: r.Group, matchers: r.MatcherSets, terminal: r.Terminal}
 	b.tree.caseCounts = b.tree.caseCounts || caseCounts(r.MatcherSets)
+	b.tree.OnlyPaths = b.tree.OnlyPaths && onlyPaths(r.MatcherSets)
 	b.note(r.MatcherSets)
 	if len(r.MatcherSets) > 0 {
 		around = append(slices.Clip(around), r.MatcherSets)
 	}
-	for _, module := range r.Handlers {
-		h, err := b.handler(caddy.GetModuleName(module), module, nil, around)
-		if err != nil {
-			return route{}, err
-		}
-		built.handlers = append(built.handlers, h)
+	parts, err := Parts(r)
+	if err != nil {
+		return route{}, err
 	}
-	if len(r.Handlers) > 0 {
-		return built, nil
-	}
-	for _, raw := range r.HandlersRaw {
-		var inline struct {
-			Handler string `json:"handler"`
-		}
-		if err := json.Unmarshal(raw, &inline); err != nil {
-			return route{}, err
-		}
-		h, err := b.handler(inline.Handler, nil, raw, around)
+	for _, p := range parts {
+		h, err := b.handler(p, around)
 		if err != nil {
 			return route{}, err
 		}
@@ -162,6 +151,28 @@ func caseCounts(sets caddyhttp.MatcherSets) bool {
 	return false
 }
 
+// onlyPaths reports whether the matchers see nothing of a request but its host and
+// its path.
+func onlyPaths(sets caddyhttp.MatcherSets) bool {
+	for _, set := range sets {
+		for _, m := range set {
+			switch m := m.(type) {
+			case *caddyhttp.MatchHost:
+				if placeholder(*m) {
+					return false
+				}
+			case *caddyhttp.MatchPath:
+				if placeholder(*m) {
+					return false
+				}
+			default:
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func placeholder(patterns []string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool { return strings.Contains(pattern, "{") })
 }
@@ -184,51 +195,35 @@ func hostsOf(around []caddyhttp.MatcherSets) []string {
 	return nil
 }
 
-func (b *builder) handler(name string, module caddyhttp.MiddlewareHandler, raw json.RawMessage, around []caddyhttp.MatcherSets) (handler, error) {
-	h := handler{Handler: Handler{Name: name, Module: module, Matchers: around, Hosts: hostsOf(around)}}
-	switch name {
+func (b *builder) handler(p Part, around []caddyhttp.MatcherSets) (handler, error) {
+	h := handler{
+		Handler: Handler{Name: p.Name, Module: p.Module, Matchers: around, Hosts: hostsOf(around)},
+		invoke:  p.Invokes,
+	}
+	switch p.Name {
 	case "subroute":
-		sub, ok := module.(*caddyhttp.Subroute)
-		if !ok {
-			sub = new(caddyhttp.Subroute)
-			if err := json.Unmarshal(raw, sub); err != nil {
-				return h, err
-			}
-		}
 		var err error
-		if h.routes, err = b.list(sub.Routes, around); err != nil || sub.Errors == nil {
+		if h.routes, err = b.list(p.Routes[0], around); err != nil || len(p.Routes) == 1 {
 			return h, err
 		}
 		doors := b.tree.Doors
-		h.errors, err = b.list(sub.Errors.Routes, around)
+		h.errors, err = b.list(p.Routes[1], around)
 		b.tree.Doors = doors
 		return h, err
-	case "invoke":
-		config, err := configOf(module, raw)
-		if err != nil {
-			return h, err
-		}
-		var invoke caddyhttp.Invoke
-		err = json.Unmarshal(config, &invoke)
-		h.invoke = invoke.Name
-		return h, err
 	case "rewrite", "vars", "map", "headers":
-		b.tree.caseCounts = true
-		b.tree.changesHeaders = b.tree.changesHeaders || name == "headers"
-		b.tree.Rewrites = b.tree.Rewrites || name == "rewrite"
-		if h.effect = module; module != nil {
-			return h, nil
-		}
+		b.tree.caseCounts, b.tree.OnlyPaths = true, false
+		b.tree.changesHeaders = b.tree.changesHeaders || p.Name == "headers"
+		b.tree.Rewrites = b.tree.Rewrites || p.Name == "rewrite"
 		var err error
-		h.effect, err = b.load(name, raw)
+		h.effect, err = b.effect(p)
 		return h, err
 	case "mcp_auth", "reverse_proxy", "file_server":
 		var err error
-		h.config, err = configOf(module, raw)
+		h.config, err = p.JSON()
 		if err != nil {
 			return h, err
 		}
-		if name == "mcp_auth" {
+		if p.Name == "mcp_auth" {
 			if err := json.Unmarshal(h.config, &struct {
 				Resource     *string `json:"resource"`
 				ForwardToken *bool   `json:"forward_token"`
@@ -241,14 +236,10 @@ func (b *builder) handler(name string, module caddyhttp.MiddlewareHandler, raw j
 			}
 			b.tree.Doors = append(b.tree.Doors, h.Handler)
 		}
-		h.answers = answers(name, h.config)
+		h.answers = answers(p.Name, h.config)
 	case "mcp_auth_server":
-		config, err := configOf(module, raw)
-		if err != nil {
-			return h, err
-		}
 		server := Server{Hosts: h.Hosts}
-		if err := json.Unmarshal(config, &server); err != nil {
+		if err := p.Decode(&server); err != nil {
 			return h, err
 		}
 		b.tree.Servers = append(b.tree.Servers, server)
@@ -260,17 +251,14 @@ func (b *builder) handler(name string, module caddyhttp.MiddlewareHandler, raw j
 	return h, nil
 }
 
-func configOf(module caddyhttp.MiddlewareHandler, raw json.RawMessage) (json.RawMessage, error) {
-	if module == nil {
-		return raw, nil
+// effect returns a handler that changes requests. It is loaded if only its JSON is
+// there.
+func (b *builder) effect(p Part) (caddyhttp.MiddlewareHandler, error) {
+	if p.Module != nil {
+		return p.Module, nil
 	}
-	return json.Marshal(module)
-}
-
-// load returns a handler of which only the JSON is there.
-func (b *builder) load(name string, raw json.RawMessage) (caddyhttp.MiddlewareHandler, error) {
 	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &fields); err != nil {
+	if err := p.Decode(&fields); err != nil {
 		return nil, err
 	}
 	delete(fields, "handler")
@@ -278,7 +266,7 @@ func (b *builder) load(name string, raw json.RawMessage) (caddyhttp.MiddlewareHa
 	if err != nil {
 		return nil, err
 	}
-	module, err := b.ctx.LoadModuleByID("http.handlers."+name, raw)
+	module, err := b.ctx.LoadModuleByID("http.handlers."+p.Name, raw)
 	if err != nil {
 		return nil, err
 	}

@@ -93,6 +93,8 @@ type Tree struct {
 	Prefixes []string
 	// Hosts are those that the routes are for.
 	Hosts []string
+	// OnlyPaths says that host and path alone decide which handlers a request meets.
+	OnlyPaths bool
 
 	// caseCounts says that the case of a path's letters may decide which handlers
 	// a request meets.
