@@ -33,7 +33,7 @@ func (h *Handler) checkLayout(ctx caddy.Context) error {
 	if !ok {
 		return nil
 	}
-	tree, err := routing.New(ctx, server)
+	tree, err := routing.Provisioning(ctx, server)
 	if err != nil {
 		return nil // one of the routes is wrong; its own provisioning says what it is
 	}
@@ -136,25 +136,30 @@ var networks = []string{"203.0.113.1", "10.0.0.1", "127.0.0.1", "2001:db8::1"}
 func (l *layout) check() error {
 	path := l.path()
 	base := probe{method: http.MethodPost, path: path}
-	if err := l.checkDoors(path, path+"/x"); err != nil {
-		return err
-	}
 	variations := l.variations(base)
-	reached := slices.ContainsFunc(variations, func(v variation) bool { return l.meets(l.follow(v.probe)) })
-	if way := l.follow(base); !reached {
+	for i, v := range variations {
+		variations[i].way = l.follow(v.probe)
+		if v.method == base.method && (v.path == path || v.path == below(path, "/x")) {
+			if err := l.checkDoors(v.path, variations[i].way); err != nil {
+				return err
+			}
+		}
+	}
+	way := variations[0].way // that of base
+	if !slices.ContainsFunc(variations, func(v variation) bool { return l.meets(v.way) }) {
 		l.unreached(way)
 		return nil
-	} else if l.meets(way) && slices.ContainsFunc(way.Handlers, func(h routing.Handler) bool { return h.Name == "authentication" }) {
+	}
+	if l.meets(way) && slices.ContainsFunc(way.Handlers, func(h routing.Handler) bool { return h.Name == "authentication" }) {
 		l.found("requests for this resource also pass basic_auth or another authentication handler: a request has only one Authorization header, so nobody gets past both",
 			fmt.Sprintf("exclude these paths from it: basic_auth @rest, with @rest not path %s* %s*", path, resource.WellKnown))
 	}
 	for _, v := range variations {
-		way := l.follow(v.probe)
-		if way.Meets("mcp_auth") || !opens(way) {
+		if v.way.Meets("mcp_auth") || !opens(v.way) {
 			continue
 		}
-		answering := answeredBy(way)
-		if way.Failed {
+		answering := answeredBy(v.way)
+		if v.way.Failed {
 			l.found(fmt.Sprintf("handle_errors passes requests for this resource that fail before mcp_auth on to %s, without a token", answering),
 				"put mcp_auth before what can fail, such as try_files, or answer errors without "+answering)
 			continue
@@ -164,7 +169,7 @@ func (l *layout) check() error {
 			break // it is like that with the others, then
 		}
 	}
-	l.checkSideways(l.follow(base))
+	l.checkSideways(way)
 	l.checkMetadata()
 	return nil
 }
@@ -207,23 +212,21 @@ func (l *layout) found(message, cure string) {
 	}
 }
 
-// checkDoors returns an error for requests that two doors judge.
-func (l *layout) checkDoors(paths ...string) error {
-	for _, path := range paths {
-		var before *routing.Handler
-		for _, door := range l.follow(probe{method: http.MethodPost, path: path}).Handlers {
-			switch {
-			case door.Name != "mcp_auth":
-			case before == nil:
-				before = &door
-			case before.ForwardsToken:
-				l.found(fmt.Sprintf("mcp_auth for %s and mcp_auth for %s both judge requests for %s: only tokens that both accept get through", before.Resource, door.Resource, path),
-					"give them matchers that don't overlap")
-			case before.Resource == door.Resource:
-				return fmt.Errorf("requests for %s pass mcp_auth for %s twice: the first removes the token, so the second answers 401 to everyone. Remove one of the two", path, door.Resource)
-			default:
-				return fmt.Errorf("requests for %s pass mcp_auth for %s and then mcp_auth for %s: the first removes the token, so the second answers 401 to everyone. Give them matchers that don't overlap", path, before.Resource, door.Resource)
-			}
+// checkDoors returns an error if two doors on the way judge requests for path.
+func (l *layout) checkDoors(path string, way *routing.Way) error {
+	var before *routing.Handler
+	for _, door := range way.Handlers {
+		switch {
+		case door.Name != "mcp_auth":
+		case before == nil:
+			before = &door
+		case before.ForwardsToken:
+			l.found(fmt.Sprintf("mcp_auth for %s and mcp_auth for %s both judge requests for %s: only tokens that both accept get through", before.Resource, door.Resource, path),
+				"give them matchers that don't overlap")
+		case before.Resource == door.Resource:
+			return fmt.Errorf("requests for %s pass mcp_auth for %s twice: the first removes the token, so the second answers 401 to everyone. Remove one of the two", path, door.Resource)
+		default:
+			return fmt.Errorf("requests for %s pass mcp_auth for %s and then mcp_auth for %s: the first removes the token, so the second answers 401 to everyone. Give them matchers that don't overlap", path, before.Resource, door.Resource)
 		}
 	}
 	return nil

@@ -10,13 +10,19 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/routing"
 )
 
 // variation is a request for the resource that a matcher may tell from others.
 type variation struct {
 	probe
 	what, cure string
+	way        *routing.Way
 }
+
+// below returns the path of what is at rest below path.
+func below(path, rest string) string { return strings.TrimSuffix(path, "/") + rest }
 
 // variations returns requests for the resource that differ from base in one thing
 // each, base among them.
@@ -24,17 +30,24 @@ func (l *layout) variations(base probe) []variation {
 	without := func(what string) string {
 		return fmt.Sprintf("leave %s out of the matcher of mcp_auth: match the path only, as in mcp_auth %s*", what, strings.TrimSuffix(base.path, "/"))
 	}
-	list := []variation{{base, "a request for this resource", without("everything except the path")}}
-	add := func(p probe, what, cure string) { list = append(list, variation{p, what, cure}) }
-	for _, method := range []string{http.MethodGet, http.MethodDelete, http.MethodHead, http.MethodPut, http.MethodPatch} {
+	list := []variation{{probe: base, what: "a request for this resource", cure: without("everything except the path")}}
+	add := func(p probe, what, cure string) { list = append(list, variation{probe: p, what: what, cure: cure}) }
+	methods := []string{http.MethodGet, http.MethodDelete, http.MethodHead, http.MethodPut, http.MethodPatch}
+	if l.tree.OnlyPaths {
+		methods = nil // no matcher sees the difference
+	}
+	for _, method := range methods {
 		p := base
 		p.method = method
 		add(p, "a request for this resource with a method other than POST", without("`method`"))
 	}
 	for _, path := range []string{"/", "/x"} {
 		p := base
-		p.path = strings.TrimSuffix(base.path, "/") + path
+		p.path = below(base.path, path)
 		add(p, "a request for "+p.path, fmt.Sprintf("have the matcher of mcp_auth cover what is below the resource: mcp_auth %s*", strings.TrimSuffix(base.path, "/")))
+	}
+	if l.tree.OnlyPaths {
+		return list
 	}
 	for major := 2; major <= 3; major++ {
 		p := base
