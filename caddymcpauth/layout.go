@@ -97,11 +97,22 @@ func (l *layout) checkServer(h *Handler, server routing.Server) {
 	default:
 		l.found(fmt.Sprintf("mcp_auth_server %s issues no tokens for this resource", server.Issuer), "add "+h.Resource+" to `resource` of mcp_auth_server")
 	}
-	for _, scope := range h.Scopes {
-		known := slices.ContainsFunc(server.Scopes, func(s routing.Scope) bool {
+	known := func(scope string) bool {
+		return slices.ContainsFunc(server.Scopes, func(s routing.Scope) bool {
 			return h.hierarchy.Satisfied([]string{s.Name}, []string{scope})
 		})
-		if !known {
+	}
+	var said []string
+	for _, placed := range h.Rules.Conditions() {
+		for _, scope := range placed.Condition.Scope {
+			if !known(scope) && !slices.Contains(said, scope) {
+				said = append(said, scope)
+				l.found(fmt.Sprintf("%s line %d needs the scope %s, which mcp_auth_server %s doesn't have: no user can be granted it", placed.Rule.Kind, placed.Rule.Number, scope, server.Issuer), "add "+scope+" to `scopes` of mcp_auth_server")
+			}
+		}
+	}
+	for _, scope := range h.Scopes {
+		if !known(scope) {
 			l.found(fmt.Sprintf("mcp_auth needs the scope %s, which mcp_auth_server %s doesn't have: nobody can get in", scope, server.Issuer), "add "+scope+" to `scopes` of mcp_auth_server")
 		}
 	}

@@ -59,8 +59,8 @@ func (h *Handler) provisionPolicy(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, warning := range warnings {
-		ctx.Logger().Warn(warning, zap.String("resource", h.Resource))
+	for _, w := range warnings {
+		ctx.Logger().Warn(w.Message, zap.String("resource", h.Resource), zap.Stringer("rule", w.Rule), zap.String("line", w.Rule.Text), zap.String("cure", w.Cure))
 	}
 	for _, placed := range h.Rules.Conditions() {
 		if err := h.checkCondition(placed.Condition); err != nil {

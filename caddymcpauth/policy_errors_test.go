@@ -2,6 +2,7 @@ package caddymcpauth_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 )
 
@@ -111,6 +112,29 @@ func TestPolicyToolNamedImport(t *testing.T) {
 		s := serve(t, frontDoor(issuer.Issuer(), line), nil)
 		if got := s.post(t, issuer.Mint(nil), toolCall("import", "{}")); got.StatusCode != 403 {
 			t.Errorf("%s: got %d, want 403", line, got.StatusCode)
+		}
+	}
+}
+
+// What is legal and probably not meant is a warning.
+func TestPolicyWarnings(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		lines string
+		want  int
+	}{{"tools delete_* nobody\ntools *", 1}, {"tools delete_* nobody\ntools * need scope s", 0}, {"tools *", 0}} {
+		got, err := warningsOf(t, "http://mcp.example.com {\n"+frontDoor("https://as.example.com", tc.lines)+"\nrespond hello\n}\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, warning := range got {
+			if strings.Contains(warning, "opens everything that the lines above it don't name") {
+				n++
+			}
+		}
+		if n != tc.want {
+			t.Errorf("%q: got %q, want %d warnings", tc.lines, got, tc.want)
 		}
 	}
 }

@@ -187,6 +187,18 @@ func TestPolicyTwoUsers(t *testing.T) {
 	}
 }
 
+// A scope that the authorization server in the same Caddy doesn't have is found when
+// the configuration is validated.
+func TestPolicyScopeUnknownToTheServer(t *testing.T) {
+	t.Parallel()
+	c := newCaddy(t)
+	site := strings.NewReplacer("CAFILE", "/dev/null", "scopes mcp:tools\n", "scopes mcp:tools\ntools a need scope mcp:tools\ntools b need scope mcp:delte\n").Replace(embedded)
+	out, _ := exec.Command(caddyBinary, "validate", "--config", c.write(c.caddyfile(site)), "--adapter", "caddyfile").CombinedOutput()
+	if !strings.Contains(string(out), "tools line 2 needs the scope mcp:delte, which mcp_auth_server") || strings.Contains(string(out), "tools line 1 needs") {
+		t.Errorf("got %.3000s", out)
+	}
+}
+
 // callOnce runs a client that lists the tools and calls one.
 func callOnce(t *testing.T, c *caddyServer, client []string, tool, arguments string) (line clientLine) {
 	t.Helper()

@@ -94,7 +94,7 @@ func headOf(name string) uint64 {
 
 // Compile checks rules and makes them ready to decide. Errors say what to write
 // instead. The warnings are about what is legal and probably not meant.
-func Compile(rules Rules) (p *Policy, warnings []string, err error) {
+func Compile(rules Rules) (p *Policy, warnings []Warning, err error) {
 	p = new(Policy)
 	for i, n := range rules.Require {
 		if len(n) == 0 {
@@ -118,9 +118,16 @@ func Compile(rules Rules) (p *Policy, warnings []string, err error) {
 	return p, warnings, nil
 }
 
-func compileLines(kind kind) (*lines, []string, error) {
+// Warning is about a rule that is legal and probably not meant.
+type Warning struct {
+	Rule Rule
+	// Message is the same for every rule; Cure says what to do.
+	Message, Cure string
+}
+
+func compileLines(kind kind) (*lines, []Warning, error) {
 	set := &lines{kind: kind.name, literal: make(map[string]int), foldedLiteral: make(map[string][]int), caseless: true}
-	var warnings []string
+	var warnings []Warning
 	for i, l := range kind.lines {
 		compiled, err := compileLine(kind.name, i+1, l)
 		if err == nil {
@@ -130,8 +137,11 @@ func compileLines(kind kind) (*lines, []string, error) {
 			return nil, nil, fmt.Errorf("%s line %d (%s): %w", kind.name, i+1, l, err)
 		}
 		if i > 0 && slices.Equal(l.Names, []string{"*"}) && compiled.open() {
-			warnings = append(warnings, fmt.Sprintf("%s line %d (%s) opens everything that the lines above it don't name: what is new or renamed at the server is open, too; name what is open, or write what it needs",
-				kind.name, i+1, l))
+			warnings = append(warnings, Warning{
+				Rule:    compiled.rule,
+				Message: "a rule opens everything that the lines above it don't name: what is new or renamed at the server is open, too",
+				Cure:    "name what is open, or write what it needs",
+			})
 		}
 	}
 	return set, warnings, nil
