@@ -81,7 +81,7 @@ func TestPolicyStepUp(t *testing.T) {
 			}{
 				{"TypeScript SDK v1", []string{"client-v1.mjs"}},
 				{"TypeScript SDK v2 legacy", []string{"client-v2.mjs", "--era", "legacy"}},
-				{"TypeScript SDK v2 modern", []string{"client-v2.mjs", "--era", "modern"}},
+				{"TypeScript SDK v2 auto", []string{"client-v2.mjs", "--era", "auto"}},
 			} {
 				line := callOnce(t, c, test.args, "get-sum", `{"a":2,"b":40}`)
 				if line.Error != nil || !strings.Contains(string(line.Result), "42") {
@@ -105,6 +105,16 @@ func TestPolicyStepUp(t *testing.T) {
 	}
 }
 
+// The same with a server of revision 2026-07-28.
+func TestPolicyStepUpModern(t *testing.T) {
+	t.Parallel()
+	c, _ := signInServers(t, strings.Replace(frontDoor, "scopes mcp:tools", "scopes mcp:tools\ntools whoami need scope mcp:write", 1), "mcp:tools", "mcp:write")
+	line := callOnce(t, c, []string{"client-v2.mjs", "--era", "modern"}, "whoami", "{}")
+	if got := strings.Fields(line.Scope); line.Error != nil || line.ProtocolVersion != "2026-07-28" || !slices.Contains(got, "mcp:write") || line.Authorizations != 2 {
+		t.Errorf("got %q, the scope %q after %d sign-ins, %s; want both after two", line.ProtocolVersion, line.Scope, line.Authorizations, line.Error)
+	}
+}
+
 // What is denied is an error that says so, in every client, and asks nobody to sign
 // in again.
 func TestPolicyDenied(t *testing.T) {
@@ -116,7 +126,7 @@ func TestPolicyDenied(t *testing.T) {
 		{"the arguments", "get-sum", `{"a":5000,"b":1}`},
 		{"in another case", "Get-Env", "{}"},
 	} {
-		for _, client := range [][]string{{"client-v1.mjs"}, {"client-v2.mjs", "--era", "modern"}} {
+		for _, client := range [][]string{{"client-v1.mjs"}, {"client-v2.mjs", "--era", "auto"}} {
 			line := callOnce(t, c, client, test.tool, test.args)
 			if !strings.Contains(string(line.Error), "You may not use the tool") || !strings.Contains(string(line.Error), `"code":403`) {
 				t.Errorf("%s, %s: got %s, %s", test.name, client[0], line.Result, line.Error)
@@ -145,12 +155,12 @@ func TestPolicyStepUpUnsupported(t *testing.T) {
 		t.Errorf("TypeScript SDK v1 with a refresh token: got %s", line.Result)
 	}
 	// With one it steps up all the same.
-	if line := callOnce(t, c, []string{"client-v2.mjs", "--era", "modern"}, "get-sum", `{"a":2,"b":40}`); line.Error != nil {
+	if line := callOnce(t, c, []string{"client-v2.mjs"}, "get-sum", `{"a":2,"b":40}`); line.Error != nil {
 		t.Errorf("TypeScript SDK v2 with a refresh token: got %s", line.Error)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := c.inspector(ctx, t, "--protocol-era", "auto", "--tool-name", "get-env")
+	cmd := c.inspector(ctx, t, "--protocol-era", "auto", "--tool-name", "get-sum", "--tool-arg", "a=5000", "--tool-arg", "b=1")
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "You may not use the tool") {
 		t.Errorf("Inspector: got %v, %s", err, lastLine(string(out)))
 	}
@@ -191,8 +201,8 @@ func TestPolicyTwoUsers(t *testing.T) {
 // the configuration is validated.
 func TestPolicyScopeUnknownToTheServer(t *testing.T) {
 	t.Parallel()
-	c := newCaddy(t)
-	site := strings.NewReplacer("CAFILE", "/dev/null", "scopes mcp:tools\n", "scopes mcp:tools\ntools a need scope mcp:tools\ntools b need scope mcp:delte\n").Replace(embedded)
+	c := startCaddy(t, "respond 503")
+	site := strings.NewReplacer("CAFILE", c.CA, "scopes mcp:tools\n", "scopes mcp:tools\ntools a need scope mcp:tools\ntools b need scope mcp:delte\n").Replace(embedded)
 	out, _ := exec.Command(caddyBinary, "validate", "--config", c.write(c.caddyfile(site)), "--adapter", "caddyfile").CombinedOutput()
 	if !strings.Contains(string(out), "tools line 2 needs the scope mcp:delte, which mcp_auth_server") || strings.Contains(string(out), "tools line 1 needs") {
 		t.Errorf("got %.3000s", out)
