@@ -22,8 +22,8 @@ var methods = map[string]struct {
 	"resources/list":           {named: -1},
 	"resources/templates/list": {named: -1},
 	"resources/read":           {kind: Resource, named: paramsURI},
-	"resources/subscribe":      {kind: Resource, named: paramsURI},
-	"resources/unsubscribe":    {kind: Resource, named: paramsURI},
+	"resources/subscribe":      {kind: Resource, named: paramsURI, optional: true},
+	"resources/unsubscribe":    {kind: Resource, named: paramsURI, optional: true},
 	"completion/complete":      {named: paramsRef},
 	"subscriptions/listen":     {named: paramsNotifications},
 	"tasks/get":                {kind: Task, named: paramsTask},
@@ -92,6 +92,11 @@ func (m *message) judged(msg *Message) Rule {
 	}
 	f := m.params[method.named]
 	if method.optional && f.at == 0 {
+		if method.kind == Resource {
+			// It names nothing. 2026-07-28 doesn't have these methods any more, and the
+			// server is to say so, whatever is in params.
+			msg.Kind = NoKind
+		}
 		return ""
 	}
 	return m.name(msg, f)

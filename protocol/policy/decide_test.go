@@ -182,6 +182,8 @@ func TestDecide(t *testing.T) {
 		{"an unknown method, and only require", "require claim groups staff", user(), method("acme/import"), "allowed open"},
 		{"a method that is named", manual, user(), method("acme/export"), "allowed line"},
 		{"a method that is named, for others", "methods acme/export need claim groups admins", bare(), method("acme/export"), "denied need"},
+		{"a subscription to nothing", "resources *", user(), method("resources/subscribe"), "denied unknown"},
+		{"a subscription to nothing is named", "resources *\nmethods *", user(), method("resources/subscribe"), "allowed line"},
 		{"the base protocol is named", "methods ping nobody", user(), method("ping"), "denied nobody"},
 		{"the rest of it stays open", "methods ping nobody", user(), method("initialize"), "allowed open"},
 		{"tasks are named", "methods tasks/cancel need scope s", user(), method("tasks/cancel"), "lacks_scope scope [s]"},
