@@ -1,0 +1,115 @@
+package integration_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+var totalLine = regexp.MustCompile(`Total: (\d+) passed, (\d+) failed`)
+
+// A policy that allows everything changes nothing for a server that isn't ours: MCP's
+// conformance suite counts the same behind it as without.
+func TestPolicyConformance(t *testing.T) {
+	t.Parallel()
+	needNode(t)
+	binary := filepath.Join(t.TempDir(), "everything")
+	if out, err := exec.Command("go", "build", "-o", binary, "github.com/modelcontextprotocol/go-sdk/conformance/everything-server").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c := startCaddy(t, "respond 503")
+	as := startAuthServer(t, c.CA, map[string]any{
+		"resources": map[string]any{c.URL + "/mcp": map[string]any{"scopes": []string{"mcp:tools"}}},
+		"clients":   []any{map[string]any{"client_id": "machine", "client_secret": "secret"}},
+	})
+	site := func(behind, rules string) string {
+		return withIssuer("mcp_auth /mcp* SITE/mcp {\nissuer ISSUER\n"+rules+"\n}\nreverse_proxy "+behind+" {\nheader_up Host {upstream_hostport}\n}", as)
+	}
+	token := as.machineToken("machine", "secret", c.URL+"/mcp", "mcp:tools")
+	// The suite can't be given a token, so this adds it.
+	target, err := url.Parse(c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	withToken := &http.Server{Handler: &httputil.ReverseProxy{
+		Transport:     &http.Transport{TLSClientConfig: c.tls()},
+		FlushInterval: -1,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Header.Set("Authorization", "Bearer "+token)
+		},
+	}}
+	go withToken.Serve(ln)
+	t.Cleanup(func() { withToken.Close() })
+	run := func(address string, args ...string) (passed, failed string) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "./conformance-server.sh", append([]string{"--url", address, "-o", t.TempDir()}, args...)...)
+		cmd.Dir = nodeDir
+		cmd.Env = node(ctx, c.CA, "").Env
+		out, _ := cmd.CombinedOutput()
+		match := totalLine.FindStringSubmatch(string(out))
+		if match == nil {
+			t.Fatalf("no result: %.2000s", out)
+		}
+		return match[1], match[2]
+	}
+	for _, suite := range []struct {
+		server string
+		args   []string
+	}{
+		{"-stateless=false", []string{"--requirements", "2025-11-25"}},
+		{"-stateless=true", []string{"--requirements", "2026-07-28"}},
+	} {
+		behind := startConformanceServer(t, c, binary, suite.server)
+		passed, failed := run("http://"+behind, suite.args...)
+		for _, rules := range []string{"", "tools *\nprompts *\nresources *\nmethods *"} {
+			c.reload(site(behind, rules))
+			var p, f string
+			for range 3 { // one or another of its checks depends on time
+				if p, f = run("http://"+ln.Addr().String()+"/mcp", suite.args...); p == passed && f == failed {
+					break
+				}
+			}
+			if p != passed || f != failed {
+				t.Errorf("%v, rules %q: %s passed, %s failed; without Caddy %s and %s", suite.args, rules, p, f, passed, failed)
+			}
+		}
+		t.Logf("%v: %s passed, %s failed", suite.args, passed, failed)
+	}
+}
+
+// startConformanceServer starts the server that the Go SDK's own conformance is
+// measured with.
+func startConformanceServer(t *testing.T, c *caddyServer, binary, mode string) (address string) {
+	t.Helper()
+	address = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	server := exec.Command(binary, "-http", address, mode)
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	c.waitFor("the server to listen", func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return true
+	})
+	return address
+}
