@@ -51,7 +51,10 @@ func newReader(further, parameters []string) *Reader {
 }
 
 // Knows reports whether the reader knows the parameter.
-func (r *Reader) Knows(name string) bool { return r.known[fold(name)] == name }
+func (r *Reader) Knows(name string) bool {
+	known, ok := r.known[fold(name)]
+	return ok && known == name
+}
 
 // fold returns a parameter's name as servers see it that ignore case and
 // punctuation. PHP and Perl turn dots and spaces into underscores; frameworks
