@@ -26,8 +26,13 @@ const (
 // answered, and its answer.
 func pass(t *testing.T, g *Handler, r *http.Request) (*http.Request, *http.Response) {
 	t.Helper()
+	return passTo(t, g, httptest.NewRecorder(), r)
+}
+
+// passTo is pass for an answer that goes to w.
+func passTo(t *testing.T, g *Handler, w *httptest.ResponseRecorder, r *http.Request) (*http.Request, *http.Response) {
+	t.Helper()
 	var got *http.Request
-	w := httptest.NewRecorder()
 	if r.Context().Value(caddy.ReplacerCtxKey) == nil {
 		r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, new(caddyhttp.Server))
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 )
@@ -97,6 +98,35 @@ func TestAnswer(t *testing.T) {
 					t.Errorf("the next request: got %v, %v", resp, err)
 				}
 			})
+		}
+	}
+}
+
+// However a response begins, it closes the connection if the body isn't read. A
+// response of status 1xx isn't the beginning.
+func TestTrackFirstWrite(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		begin  func(http.ResponseWriter, *http.Request)
+		closes bool
+	}{
+		"a status": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }, true},
+		"a write":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("no")) }, true},
+		"a copy": {func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.(io.ReaderFrom).ReadFrom(strings.NewReader("no"))
+		}, true},
+		"early hints": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusEarlyHints) }, false},
+		"a write, read": {func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			_, _ = w.Write([]byte("ok"))
+		}, false},
+		"a copy of the body": {func(w http.ResponseWriter, r *http.Request) { _, _ = w.(io.ReaderFrom).ReadFrom(r.Body) }, true},
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("body"))
+		tc.begin(Track(w, r), r)
+		if got := w.Header().Get("Connection") == "close"; got != tc.closes {
+			t.Errorf("%s: closes: got %t, want %t", name, got, tc.closes)
 		}
 	}
 }
