@@ -121,7 +121,7 @@ func reasonText(d policy.Decision) string {
 	case policy.ReasonURI:
 		return "the URI is not in normal form (RFC 3986, section 6.2)"
 	case policy.ReasonArguments:
-		return "two arguments have names that can be taken for each other"
+		return "the name of an argument can be taken for another"
 	default:
 		return string(d.Reason)
 	}

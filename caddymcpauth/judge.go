@@ -200,7 +200,7 @@ func deniedSentence(d policy.Decision, m *mcp.Message) string {
 	case policy.ReasonURI:
 		return fmt.Sprintf("You may not use %s: write the URI in normal form (RFC 3986, section 6.2).", named(m))
 	case policy.ReasonArguments:
-		return fmt.Sprintf("You may not use %s like this: two arguments have names that can be taken for each other.", named(m))
+		return fmt.Sprintf("You may not use %s like this: the name of an argument can be taken for another.", named(m))
 	case policy.ReasonWhen:
 		return fmt.Sprintf("You may not use %s, or not like this.", named(m))
 	case policy.ReasonTooMany:

@@ -66,26 +66,54 @@ func FuzzFold(f *testing.F) {
 	})
 }
 
-func TestFoldedSiblings(t *testing.T) {
+func TestAmbiguousSiblings(t *testing.T) {
 	t.Parallel()
 	for arguments, want := range map[string]bool{
-		``:                              false,
-		`{}`:                            false,
-		`{"amount":1,"other":2}`:        false,
-		` {"a":{"x":1},"b":{"X":1}}`:    false,
-		`{"amount":1,"Amount":1e6}`:     true,
-		`{"amount":1,"amount ":2}`:      true,
-		`{"amount":1,"ａmount":2}`:       true,
-		`{"amount":1,"am\u200bount":2}`: true,
-		`{"a":[{"b":{"x":1,"X":2}}]}`:   true,
-		`{"a":1,`:                       true,
-		`{` + members(100) + `,"M7":1}`: true,
-		`{` + members(100) + `}`:        false,
+		``:                                 false,
+		`{}`:                               false,
+		`{"amount":1,"other":2}`:           false,
+		` {"a":{"x":1},"b":{"X":1}}`:       false,
+		`{"amount":1,"Amount":1e6}`:        true,
+		`{"amount":1,"amount ":2}`:         true,
+		`{"amount":1,"ａmount":2}`:          true,
+		`{"amount":1,"am\u200bount":2}`:    true,
+		`{"a":[{"b":{"x":1,"X":2}}]}`:      true,
+		`{"maxAmount":1,"max_amount":2}`:   true,
+		`{"max-amount":1,"max_amount":2}`:  true,
+		`{"amount":1,"__proto__":{"a":1}}`: true,
+		`{"a":{"__pr\u006fto__":[]}}`:      true,
+		`{"a":1,`:                          true,
+		`{` + members(100) + `,"M7":1}`:    true,
+		`{` + members(100) + `}`:           false,
 		`{` + strings.ReplaceAll(members(1000), "m", "é") + `}`:  false,
 		`{` + strings.ReplaceAll(members(60000), "m", "é") + `}`: true,
 	} {
-		if got := mcp.FoldedSiblings([]byte(arguments)); got != want {
+		if got := (mcp.Lookup{}).Ambiguous([]byte(arguments)); got != want {
 			t.Errorf("%.80s: got %t, want %t", arguments, got, want)
+		}
+	}
+}
+
+// A name that isn't spelled as it is looked up is there for other readers only.
+func TestAmbiguousLookup(t *testing.T) {
+	t.Parallel()
+	lookup := mcp.NewLookup([]string{"force", "max_amount", "ID", "id"}, []string{"dryRun"})
+	for arguments, want := range map[string]bool{
+		`{"force":true,"max_amount":1,"a":{"dryRun":true}}`: false,
+		`{"id":1}`:                        false,
+		`{"ID":1}`:                        false,
+		`{"a":{"Force":true}}`:            false,
+		`{"DryRun":true,"dryRun":true}`:   true,
+		`{"DryRun":true}`:                 false,
+		`{"Force":true}`:                  true,
+		`{"f\u006fRce":true}`:             true,
+		`{"maxAmount":1}`:                 true,
+		`{"Id":1}`:                        true,
+		`{"a":{"dry_run":true}}`:          true,
+		`{"a":[[{"b":{"DryRun":true}}]]}`: true,
+	} {
+		if got := lookup.Ambiguous([]byte(arguments)); got != want {
+			t.Errorf("%s: got %t, want %t", arguments, got, want)
 		}
 	}
 }

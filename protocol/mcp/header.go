@@ -183,15 +183,3 @@ func isAlias(name string) bool {
 	}
 	return false
 }
-
-// FoldedSiblings reports whether an object in arguments, at any depth, has two
-// members whose names fold to the same. So many names that aren't plain, that
-// folding them is work, count as such.
-func FoldedSiblings(arguments json.RawMessage) bool {
-	if len(arguments) == 0 {
-		return false
-	}
-	s := &scanner{b: arguments, fold: true}
-	_, rule := s.value(s.blanks(0), 0)
-	return rule != ""
-}

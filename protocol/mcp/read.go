@@ -1,11 +1,14 @@
 package mcp
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // maxID is the size in bytes that an id may have. It comes back in answers.
@@ -124,14 +127,26 @@ func (m *message) read(at, depth int, fields []field) (int, Rule) {
 	})
 }
 
+// prototype is the name of a member in which JavaScript finds what an object doesn't
+// have, once the object has been copied.
+const prototype = "__proto__"
+
 // find returns the field of that name, and marks one that another reader could find
 // under it.
 func (m *message) find(fields []field, name []byte) (*field, Rule) {
+	if string(name) == prototype {
+		return nil, Variant
+	}
 	plain := isPlain(name)
+	parted := bytes.ContainsAny(name, "_-")
 	for i := range fields {
 		f := &fields[i]
 		if string(name) == f.name {
 			return f, ""
+		}
+		// Pydantic takes resource_subscriptions for resourceSubscriptions.
+		if parted && web.SameHeader(string(name), f.name) {
+			f.variant = true
 		}
 		if plain && len(name) == len(f.name) && strings.EqualFold(string(name), f.name) {
 			f.variant = true

@@ -24,9 +24,9 @@ type scanner struct {
 	// themselves, hashes of longer ones. Equal keys count as equal names: with a seed
 	// that no sender knows that is wrong once in 2^64 pairs.
 	names []uint64
-	// fold makes names that fold to the same equal, and folding is how many bytes of
-	// names have been folded.
-	fold    bool
+	// lookup, if it isn't nil, makes names equal that are so to a careless reader, and
+	// folding is how many bytes of names have been folded.
+	lookup  *Lookup
 	folding int
 	// unquoted is the last name that had escapes.
 	unquoted []byte
@@ -220,7 +220,7 @@ func (s *scanner) object(at, depth int, visit func(name []byte, at int) (int, Ru
 // outer.
 func (s *scanner) name(at, outer int) (name []byte, end int, rule Rule) {
 	// Most names are short, and are their own key.
-	if at+9 <= len(s.b) && !s.fold {
+	if at+9 <= len(s.b) && s.lookup == nil {
 		w := binary.LittleEndian.Uint64(s.b[at+1:])
 		if n := bits.TrailingZeros64(special(w)) / 8; n < 8 && s.b[at+1+n] == '"' {
 			if !s.unique(w&(1<<(8*n)-1)|uint64(n)<<56, outer) {
@@ -242,19 +242,19 @@ func (s *scanner) name(at, outer int) (name []byte, end int, rule Rule) {
 			return nil, at, Variant
 		}
 	}
-	key, ok := s.key(name)
+	key, ok := s.key(name, outer == 0)
 	if !ok || !s.unique(key, outer) {
 		return nil, at, Duplicate
 	}
 	return name, end, ""
 }
 
-// key returns what stands for a name: a short name itself.
-func (s *scanner) key(name []byte) (key uint64, ok bool) {
+// key returns what stands for a name: a short name itself. The names of the outermost
+// object are outer.
+func (s *scanner) key(name []byte, isOuter bool) (key uint64, ok bool) {
 	switch {
-	case s.fold:
-		folded, ok := s.folded(name)
-		return maphash.String(seed, folded), ok
+	case s.lookup != nil:
+		return s.form(name, isOuter)
 	case len(name) < 8:
 		var w [8]byte
 		copy(w[:], name)

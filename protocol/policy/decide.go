@@ -41,7 +41,7 @@ const (
 	ReasonSignIn    Reason = "sign_in"   // there is no token
 	ReasonFolded    Reason = "folded"    // the name fits another line, but for case, width or blanks
 	ReasonURI       Reason = "uri"       // the URI can be read in several ways
-	ReasonArguments Reason = "arguments" // two arguments can be taken for each other
+	ReasonArguments Reason = "arguments" // the name of an argument can be taken for another
 	ReasonTooMany   Reason = "too_many"  // more URIs than a request may name
 )
 

@@ -234,6 +234,13 @@ func TestDecide(t *testing.T) {
 		// Arguments that another reader could take for others.
 		{"siblings", "tools pay when `arguments.amount <= 1`", user(), callWith("pay", `{"amount":1,"Amount":1000000}`), "denied arguments"},
 		{"siblings, deep", "tools pay when `arguments.a.amount <= 1`", user(), callWith("pay", `{"a":{"amount":1,"amoun\u0054":1000000}}`), "denied arguments"},
+		{"siblings in another style", "tools pay when `arguments.max_amount <= 1`", user(), callWith("pay", `{"max_amount":1,"maxAmount":1000000}`), "denied arguments"},
+		{"absent but for case", "tools drop when `!has(arguments.force)`", user(), callWith("drop", `{"Force":true}`), "denied arguments"},
+		{"absent but for case, by index", "tools drop when `!(\"force\" in arguments) || arguments[\"force\"] == false`", user(), callWith("drop", `{"FORCE":true}`), "denied arguments"},
+		{"absent but for style, deep", "tools drop when `!has(arguments.o.dryRun)`", user(), callWith("drop", `{"o":{"dry_run":true}}`), "denied arguments"},
+		{"absent but for style, in a loop", "tools drop when `arguments.list.all(x, !has(x.dryRun))`", user(), callWith("drop", `{"list":[{"dry_run":true}]}`), "denied arguments"},
+		{"absent but for a prototype", "tools drop when `!has(arguments.force)`", user(), callWith("drop", `{"__proto__":{"force":true}}`), "denied arguments"},
+		{"a name of claims in another case", "tools drop when `claims.tenant == 'acme' && !has(arguments.force)`", user(), callWith("drop", `{"Tenant":1,"a":{"Tenant":1}}`), "allowed line"},
 		{"siblings that no rule reads", "tools pay when `claims.tenant == 'acme'`", user(), callWith("pay", `{"amount":1,"Amount":1000000}`), "allowed line"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -3,8 +3,6 @@ package policy
 import (
 	"slices"
 	"strings"
-
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 )
 
 // standing is how a caller stands to an alternative.
@@ -38,8 +36,8 @@ func (l *line) decide(c *Caller, in *input) Decision {
 			d.Need = l.need.fewest()
 		}
 		return d
-	case l.when != nil && l.when.reads[varArguments] && len(in.unknown) == 0 && mcp.FoldedSiblings(in.arguments):
-		// Which of the two the server reads can't be known.
+	case l.when != nil && l.when.reads[varArguments] && len(in.unknown) == 0 && l.when.arguments.Ambiguous(in.arguments):
+		// What the server reads can't be known.
 		d.Reason = ReasonArguments
 		return d
 	}

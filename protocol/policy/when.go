@@ -12,6 +12,8 @@ import (
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/interpreter"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 )
 
 // costLimit bounds one evaluation, in the units of cel-go: about one per operation,
@@ -72,6 +74,8 @@ type when struct {
 	reads    map[string]bool // variables
 	// claims are the names of the claims that it reads; nil if it isn't known which.
 	claims []string
+	// arguments are what it looks up in them.
+	arguments mcp.Lookup
 }
 
 // branch is a part of an expression: an operator and its operands, or a leaf, which
@@ -101,7 +105,7 @@ func compileWhen(kind, expression string) (*when, error) {
 	for _, ident := range ast.MatchDescendants(ast.NavigateAST(checked), ast.KindMatcher(ast.IdentKind)) {
 		w.reads[ident.AsIdent()] = true
 	}
-	w.claims = claimsRead(checked)
+	w.claims, w.arguments = claimsRead(checked), argumentsRead(checked)
 	// A regular expression that can't be compiled is found here.
 	if w.program, err = e.Program(compiled, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(costLimit)); err != nil {
 		return nil, err

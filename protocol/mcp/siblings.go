@@ -1,0 +1,77 @@
+package mcp
+
+import (
+	"encoding/json"
+	"hash/maphash"
+	"slices"
+	"strings"
+)
+
+// Lookup is what a rule looks up in the arguments of a call. The zero value looks up
+// nothing.
+type Lookup struct {
+	// outer are names of arguments, and inner those of members anywhere in them, under
+	// their joined form.
+	outer, inner map[string][]string
+}
+
+// NewLookup returns the lookup of arguments, outer, and of members within them, inner.
+func NewLookup(outer, inner []string) Lookup {
+	return Lookup{byForm(outer), byForm(inner)}
+}
+
+func byForm(names []string) map[string][]string {
+	forms := make(map[string][]string, len(names))
+	for _, name := range names {
+		form := joined(Fold(name))
+		forms[form] = append(forms[form], name)
+	}
+	return forms
+}
+
+// Ambiguous reports whether another reader of arguments could find something else:
+// where an object, at any depth, has two members whose names are the same without
+// letter case, width, blanks, _ and -, or one that isn't spelled as it is looked up.
+// Go's encoding/json takes Force for force, pydantic and protobuf take max_amount for
+// maxAmount. So many names that aren't plain, that folding them is work, count as
+// ambiguous, and so does __proto__: its members can be taken for those beside it.
+func (l Lookup) Ambiguous(arguments json.RawMessage) bool {
+	if len(arguments) == 0 {
+		return false
+	}
+	s := &scanner{b: arguments, lookup: &l}
+	_, rule := s.value(s.blanks(0), 0)
+	return rule != ""
+}
+
+// joined leaves out what separates words: resource_subscriptions is what others call
+// resourceSubscriptions.
+func joined(name string) string {
+	if !strings.ContainsAny(name, "_-") {
+		return name
+	}
+	return separators.Replace(name)
+}
+
+var separators = strings.NewReplacer("_", "", "-", "")
+
+// form returns what stands for a name that is compared in its joined form. ok is
+// false if it is ambiguous.
+func (s *scanner) form(name []byte, isOuter bool) (key uint64, ok bool) {
+	if string(name) == prototype {
+		return 0, false
+	}
+	folded, ok := s.folded(name)
+	if !ok {
+		return 0, false
+	}
+	form := joined(folded)
+	names := s.lookup.inner
+	if isOuter {
+		names = s.lookup.outer
+	}
+	if exact, found := names[form]; found && !slices.Contains(exact, string(name)) {
+		return 0, false
+	}
+	return maphash.String(seed, form), true
+}
