@@ -76,8 +76,14 @@ func TestContradictions(t *testing.T) {
 		return "mcp_auth /mcp* https://mcp.example.com/mcp {\nissuer " + issuer + "\n" + options + "\n}\n"
 	}
 	const site, resource = "https://mcp.example.com", "https://mcp.example.com/mcp"
+	file := filepath.Join(t.TempDir(), "issuer")
+	if err := os.WriteFile(file, []byte(site), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	placeholder := "{file." + file + "}"
 	for _, tc := range []struct{ name, site, want, cure string }{
 		{"they fit", server(site, resource, "mcp:tools") + door(site, "scopes mcp:tools"), "", ""},
+		{"they fit, by a placeholder", server(placeholder, placeholder+"/mcp", "mcp:tools") + door(placeholder, "scopes mcp:tools"), "", ""},
 		{"a broader scope", server(site, resource, "mcp:all") + door(site, "scopes mcp:tools\nscope_implies mcp:all mcp:tools"), "", ""},
 		{"another issuer as well", server(site, resource, "mcp:tools") + door(site, "issuer https://as.example.com"), "", ""},
 		{"below the site", server(site+"/as", resource, "mcp:tools") + door(site+"/as", ""), "", ""},

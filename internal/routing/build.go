@@ -242,6 +242,12 @@ func (b *builder) handler(p Part, around []caddyhttp.MatcherSets) (handler, erro
 		if err := p.Decode(&server); err != nil {
 			return h, err
 		}
+		// As the server itself does, once it is provisioned.
+		repl := caddy.NewReplacer()
+		server.Issuer = repl.ReplaceKnown(server.Issuer, "")
+		for i := range server.Resources {
+			server.Resources[i] = repl.ReplaceKnown(server.Resources[i], "")
+		}
 		b.tree.Servers = append(b.tree.Servers, server)
 	case "static_response", "metrics", "mcp_whoami":
 		h.answers = true
