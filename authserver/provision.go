@@ -23,6 +23,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
@@ -116,40 +117,33 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 }
 
 func (h *Handler) replacePlaceholders() error {
-	repl := caddy.NewReplacer()
-	var errs []error
-	replace := func(what string, text *string) {
-		replaced, err := repl.ReplaceOrErr(*text, true, true)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", what, err))
-		}
-		*text = replaced
+	settings := []option.Setting{{Name: "issuer", Value: &h.Issuer}, {Name: "secret", Value: &h.Secret}}
+	add := func(name string, value *string) {
+		settings = append(settings, option.Setting{Name: name, Value: value})
 	}
-	replace("issuer", &h.Issuer)
-	replace("secret", &h.Secret)
 	for i := range h.Resources {
-		replace("resource", &h.Resources[i])
+		add("resource", &h.Resources[i])
 	}
 	for _, c := range h.Clients {
 		if c != nil {
-			replace("the secret of client "+c.ID, &c.Secret)
+			add("the secret of client "+c.ID, &c.Secret)
 		}
 	}
 	if h.ClientDocuments != nil {
-		replace("the proxy of client_documents", &h.ClientDocuments.Proxy)
+		add("the proxy of client_documents", &h.ClientDocuments.Proxy)
 	}
 	for _, u := range h.Users {
 		if u != nil {
-			replace("the password of user "+u.Username, &u.Password)
+			add("the password of user "+u.Username, &u.Password)
 		}
 	}
 	for _, u := range h.Upstreams {
 		if u != nil {
-			replace("the client_id of an upstream", &u.ClientID)
-			replace("the client_secret of an upstream", &u.ClientSecret)
+			add("the client_id of an upstream", &u.ClientID)
+			add("the client_secret of an upstream", &u.ClientSecret)
 		}
 	}
-	return errors.Join(errs...)
+	return option.Replace(settings...)
 }
 
 func (h *Handler) provisionUsers(ctx caddy.Context) error {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
@@ -133,14 +135,8 @@ func checkVerifiers(modules []any) error {
 }
 
 func (iss *Issuer) replacePlaceholders() error {
-	repl := caddy.NewReplacer()
-	replace := func(what string, s *string) error {
-		replaced, err := repl.ReplaceOrErr(*s, true, true)
-		if err != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-		*s = replaced
-		return nil
+	replace := func(name string, value *string) error {
+		return option.Replace(option.Setting{Name: name, Value: value})
 	}
 	if iss.Issuer == "" {
 		return errors.New("the issuer's URL is missing")
@@ -162,8 +158,8 @@ func (iss *Issuer) replacePlaceholders() error {
 			return errors.New("audience is empty")
 		}
 	}
-	for name, value := range iss.Metadata {
-		s, isText := value.(string)
+	for _, name := range slices.Sorted(maps.Keys(iss.Metadata)) {
+		s, isText := iss.Metadata[name].(string)
 		if !isText {
 			continue
 		}

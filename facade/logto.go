@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -72,13 +71,12 @@ func (Logto) CaddyModule() caddy.ModuleInfo {
 
 // ClientRegistrar implements [Registrar].
 func (l *Logto) ClientRegistrar(info RegistrarInfo) (ClientRegistrar, error) {
-	repl := caddy.NewReplacer()
-	for name, text := range map[string]*string{"endpoint": &l.Endpoint, "client_id": &l.ClientID, "client_secret": &l.ClientSecret} {
-		replaced, err := repl.ReplaceOrErr(*text, true, true)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		*text = replaced
+	if err := option.Replace(
+		option.Setting{Name: "endpoint", Value: &l.Endpoint},
+		option.Setting{Name: "client_id", Value: &l.ClientID},
+		option.Setting{Name: "client_secret", Value: &l.ClientSecret},
+	); err != nil {
+		return nil, err
 	}
 	api, err := logto.New(logto.Config{
 		Endpoint:       l.Endpoint,

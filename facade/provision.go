@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
@@ -104,13 +105,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 }
 
 func (h *Handler) provisionIssuer() error {
-	repl := caddy.NewReplacer()
-	for name, text := range map[string]*string{"issuer": &h.Issuer, "upstream": &h.Upstream, "discovery": &h.Discovery} {
-		replaced, err := repl.ReplaceOrErr(*text, true, true)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		*text = replaced
+	if err := option.Replace(
+		option.Setting{Name: "issuer", Value: &h.Issuer},
+		option.Setting{Name: "upstream", Value: &h.Upstream},
+		option.Setting{Name: "discovery", Value: &h.Discovery},
+	); err != nil {
+		return err
 	}
 	id, err := resource.Parse(h.Issuer)
 	if err != nil {

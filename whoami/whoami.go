@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
 )
 
@@ -69,13 +70,8 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the MCP server.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	repl := caddy.NewReplacer()
-	var err error
-	if h.Name, err = repl.ReplaceOrErr(h.Name, true, true); err != nil {
-		return fmt.Errorf("name: %w", err)
-	}
-	if h.SSE, err = repl.ReplaceOrErr(h.SSE, true, true); err != nil {
-		return fmt.Errorf("sse: %w", err)
+	if err := option.Replace(option.Setting{Name: "name", Value: &h.Name}, option.Setting{Name: "sse", Value: &h.SSE}); err != nil {
+		return err
 	}
 	if h.Name == "" {
 		h.Name = defaultName

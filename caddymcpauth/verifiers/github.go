@@ -81,13 +81,11 @@ func (v *GitHub) TokenVerifier(iss IssuerInfo) (none token.Source, err error) {
 		Groups:                 v.Groups,
 		Client:                 iss.Client,
 	}
-	if v.Endpoint, err = replaceGlobal("endpoint", v.Endpoint); err != nil {
-		return none, err
-	}
-	if v.ClientID, err = replaceGlobal("client_id", v.ClientID); err != nil {
-		return none, err
-	}
-	if v.ClientSecret, err = replaceGlobal("client_secret", v.ClientSecret); err != nil {
+	if err := option.Replace(
+		option.Setting{Name: "endpoint", Value: &v.Endpoint},
+		option.Setting{Name: "client_id", Value: &v.ClientID},
+		option.Setting{Name: "client_secret", Value: &v.ClientSecret},
+	); err != nil {
 		return none, err
 	}
 	config.Endpoint, config.ClientID, config.ClientSecret = v.Endpoint, v.ClientID, v.ClientSecret

@@ -96,7 +96,12 @@ func (v *Introspection) TokenVerifier(iss IssuerInfo) (none token.Source, err er
 	if leeway := time.Duration(v.Leeway); leeway < 0 || leeway > maxLeeway {
 		return none, fmt.Errorf("leeway %s is not between 0 and %s", leeway, maxLeeway)
 	}
-	if err := v.replacePlaceholders(); err != nil {
+	if err := option.Replace(
+		option.Setting{Name: "endpoint", Value: &v.Endpoint},
+		option.Setting{Name: "client_id", Value: &v.ClientID},
+		option.Setting{Name: "client_secret", Value: &v.ClientSecret},
+		option.Setting{Name: "private_key", Value: &v.PrivateKey},
+	); err != nil {
 		return none, err
 	}
 	auth, err := v.clientAuth(iss)
@@ -150,23 +155,6 @@ func (v *Introspection) TokenVerifier(iss IssuerInfo) (none token.Source, err er
 
 // ConfirmsJWT implements [JWTConfirmer].
 func (v *Introspection) ConfirmsJWT() bool { return v.ConfirmJWT }
-
-func (v *Introspection) replacePlaceholders() (err error) {
-	for _, setting := range []struct {
-		name  string
-		value *string
-	}{
-		{"endpoint", &v.Endpoint},
-		{"client_id", &v.ClientID},
-		{"client_secret", &v.ClientSecret},
-		{"private_key", &v.PrivateKey},
-	} {
-		if *setting.value, err = replaceGlobal(setting.name, *setting.value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // clientAuth returns how the front door authenticates.
 func (v *Introspection) clientAuth(iss IssuerInfo) (token.ClientAuth, error) {

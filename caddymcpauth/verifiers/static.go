@@ -5,11 +5,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
@@ -93,8 +95,8 @@ func (v *Static) KeyNames() (names []string) {
 // error: it may be the key itself, put there by mistake.
 func (k *StaticKey) apiKey() (token.APIKey, error) {
 	key := token.APIKey{Name: k.Name, Scopes: k.Scopes, Claims: make(map[string]string, len(k.Claims))}
-	hash, err := replaceGlobal("sha256", k.SHA256)
-	if err != nil {
+	hash := k.SHA256
+	if err := option.Replace(option.Setting{Name: "sha256", Value: &hash}); err != nil {
 		return key, err
 	}
 	sum, err := hex.DecodeString(hash)
@@ -102,10 +104,12 @@ func (k *StaticKey) apiKey() (token.APIKey, error) {
 		return key, fmt.Errorf("the hash is not a SHA-256, which has %d hexadecimal digits: `caddy mcp-auth new-key` prints a key and its hash", hex.EncodedLen(sha256.Size))
 	}
 	copy(key.Hash[:], sum)
-	for name, value := range k.Claims {
-		if key.Claims[name], err = replaceGlobal("claim "+name, value); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(k.Claims)) {
+		value := k.Claims[name]
+		if err := option.Replace(option.Setting{Name: "claim " + name, Value: &value}); err != nil {
 			return key, err
 		}
+		key.Claims[name] = value
 	}
 	return key, nil
 }

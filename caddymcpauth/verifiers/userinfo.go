@@ -3,7 +3,6 @@ package verifiers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -81,7 +80,7 @@ func (v *Userinfo) TokenVerifier(iss IssuerInfo) (none token.Source, err error) 
 		}
 		config.Discover = userinfoEndpoint(iss.Discovery)
 	} else {
-		if v.Endpoint, err = replaceGlobal("endpoint", v.Endpoint); err != nil {
+		if err := option.Replace(option.Setting{Name: "endpoint", Value: &v.Endpoint}); err != nil {
 			return none, err
 		}
 		config.Endpoint = v.Endpoint
@@ -149,16 +148,6 @@ func userinfoEndpoint(discovery Discovery) func(context.Context) (string, error)
 	return func(ctx context.Context) (string, error) {
 		return discovery.Endpoint(ctx, "userinfo_endpoint")
 	}
-}
-
-// replaceGlobal replaces the placeholders in the setting what. The value may be
-// a secret: it is not in the error.
-func replaceGlobal(what, value string) (string, error) {
-	replaced, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", what, err)
-	}
-	return replaced, nil
 }
 
 // Interface guards
