@@ -125,7 +125,7 @@ func aboutPath(raw json.RawMessage) bool {
 		}
 	}
 	for _, match := range functions.FindAllStringSubmatch(text, -1) {
-		if slices.Contains([]string{"client_ip", "file", "header", "header_regexp", "method", "protocol", "query", "remote_ip", "tls", "vars", "vars_regexp"}, match[1]) {
+		if slices.Contains([]string{"client_ip", "file", "header", "header_regexp", "mcp_method", "mcp_prompt", "mcp_resource", "mcp_tool", "method", "protocol", "query", "remote_ip", "tls", "vars", "vars_regexp"}, match[1]) {
 			return false
 		}
 	}

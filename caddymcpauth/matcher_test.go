@@ -18,6 +18,8 @@ func TestNarrowKinds(t *testing.T) {
 		{"not a path", `{"not":[{"path":["/public*"]},{"path_regexp":{"pattern":"x"}}]}`, ""},
 		{"method", `{"path":["/mcp*"],"method":["POST"]}`, "method"},
 		{"header", `{"path":["/mcp*"],"header":{"X-Api":["*"]}}`, "header"},
+		{"a tool", `{"mcp_tool":{"names":["get_*"]}}`, "mcp_tool"},
+		{"a tool in an expression", `{"expression":"path('/mcp*') && mcp_tool('get_*')"}`, "expression"},
 		{"header_regexp", `{"header_regexp":{"X":{"pattern":"y"}}}`, "header_regexp"},
 		{"query", `{"query":{"a":["b"]}}`, "query"},
 		{"remote_ip", `{"remote_ip":{"ranges":["10.0.0.0/8"]}}`, "remote_ip"},
