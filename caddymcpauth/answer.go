@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/buffer"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 )
 
@@ -37,7 +38,7 @@ func (h *Handler) filterLists(w http.ResponseWriter, r *http.Request, m *mcp.Mes
 		lists:                 lists,
 		method:                r.Method,
 	}
-	defer func() { keepBuffer(lw.body) }()
+	defer func() { buffer.Keep(lw.body) }()
 	if err := lw.serve(next, r); err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ type listWriter struct {
 
 	kind   answerKind
 	status int
-	body   []byte // from newBuffer
+	body   []byte // from buffer
 	events *mcp.Events
 	// err is why there is no more to write.
 	err error
@@ -177,7 +178,7 @@ func (w *listWriter) Write(p []byte) (int, error) {
 		return 0, w.err
 	}
 	for len(w.body)+len(p) > cap(w.body) {
-		w.body = grown(w.body, w.lists.Max)
+		w.body = buffer.Grown(w.body, w.lists.Max)
 	}
 	w.body = append(w.body, p...)
 	return len(p), nil

@@ -32,11 +32,6 @@ func NewRecord(c *policy.Caller, m *mcp.Message, d policy.Decision) zapcore.Obje
 	return h.newRecord(&judgedMessage{caller: c, message: m, decision: d})
 }
 
-// ReadBody reads the body of r, which may have so many bytes.
-func ReadBody(limit int64, r *http.Request) ([]byte, error) {
-	return readBody(r, limit)
-}
-
 // CheckVerb returns the status that r is refused with for its method, 0 if it isn't.
 func CheckVerb(r *http.Request) int {
 	if ref := checkVerb(r); ref != nil {

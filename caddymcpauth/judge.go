@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/message"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
@@ -165,20 +165,9 @@ func named(m *mcp.Message) string {
 	case len(m.URIs) > 0:
 		return "one of these resources"
 	case m.Kind == mcp.NoKind || m.Kind == mcp.Task:
-		return "the method " + quoted(m.Method)
+		return "the method " + message.Quoted(m.Method)
 	}
-	return "the " + m.Kind.String() + " " + quoted(m.Name)
-}
-
-// maxShown bounds what is repeated of a name that a client has chosen.
-const maxShown = 128
-
-// quoted returns a text of a client as logs and messages may have it.
-func quoted(s string) string {
-	if len(s) > maxShown {
-		s = strings.ToValidUTF8(s[:maxShown], "") + "…"
-	}
-	return strconv.QuoteToGraphic(s)
+	return "the " + m.Kind.String() + " " + message.Quoted(m.Name)
 }
 
 func lackingSentence(d policy.Decision, m *mcp.Message) string {

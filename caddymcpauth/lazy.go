@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/message"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
@@ -111,7 +112,7 @@ func (h *Handler) judgeAnonymous(r *http.Request, d *decision) *refusal {
 // readAnonymous reads a message when it is the turn of the client's network.
 func (h *Handler) readAnonymous(r *http.Request) (*mcp.Message, *refusal) {
 	if r.ContentLength > maxAnonymousBody {
-		return nil, refuseBody(http.StatusRequestEntityTooLarge, "", errTooLarge.Error())
+		return nil, refuseMessage(message.TooLarge())
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), anonymousWait)
 	defer cancel()

@@ -20,6 +20,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/clientip"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/message"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
@@ -217,7 +218,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	h.hurry(w, r)
 	d := h.decide(r)
-	defer releaseMessage(r.Body)
+	defer message.Release(r.Body)
 	if d.origin != "" && d.outcome != preflightRequest {
 		cors := newCORSWriter(w, d.origin)
 		defer cors.commit() // for a handler that sets headers and writes nothing

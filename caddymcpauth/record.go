@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/message"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
 )
@@ -63,13 +64,10 @@ func (h *Handler) record(r *http.Request, d decision) {
 	}
 	j := d.judged
 	judged.WithLabelValues(h.Resource, methodLabel(j.message), ruleName(j.decision), j.decision.Outcome.String()).Inc()
-	rec := h.newRecord(j)
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		for _, field := range [][2]string{
-			{"mcp_method", rec.Method},
-			{"mcp_name", rec.Name},
 			{"mcp_auth_rule", ruleName(j.decision)},
-			{"mcp_auth_missing", rec.Missing},
+			{"mcp_auth_missing", j.decision.Missing},
 		} {
 			if field[1] != "" {
 				extra.Set(zap.String(field[0], field[1]))
@@ -82,7 +80,7 @@ func (h *Handler) record(r *http.Request, d decision) {
 		level = zapcore.InfoLevel
 	}
 	if c := h.decision.Check(level, "decided"); c != nil {
-		c.Write(zap.Inline(rec))
+		c.Write(zap.Inline(h.newRecord(j)))
 	}
 }
 
@@ -106,7 +104,7 @@ func quotedOr(s string) string {
 	if s == "" {
 		return ""
 	}
-	return quoted(s)
+	return message.Quoted(s)
 }
 
 // ruleName names the rule that decided, as in tools:3, or says why none did.

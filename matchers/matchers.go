@@ -63,7 +63,8 @@ func (n *named) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // might read it all the same.
 func match(r *http.Request, matches func(*message.Message) (bool, error)) (bool, error) {
 	if r.Method != http.MethodPost {
-		if r.ContentLength == 0 {
+		// What comes with CONNECT is no body, and nobody waits for it.
+		if r.Method == http.MethodConnect || !message.HasBody(r) {
 			return false, nil
 		}
 		return false, caddyhttp.Error(http.StatusBadRequest, errors.New("mcp: messages are sent with POST, and this is a body of "+r.Method))

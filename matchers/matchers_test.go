@@ -140,9 +140,19 @@ func TestMatch(t *testing.T) {
 // A request without a body has no message.
 func TestWithoutMessage(t *testing.T) {
 	for _, method := range []string{"GET", "HEAD", "DELETE", "OPTIONS"} {
-		if ok, err := matcher(t, "mcp_method *").MatchWithError(newRequest(method, "")); ok || err != nil {
-			t.Errorf("%s: got %t, %v, want no match", method, ok, err)
+		for _, length := range []int64{0, -1} { // HTTP/3 doesn't know
+			r := newRequest(method, "")
+			r.ContentLength = length
+			if ok, err := matcher(t, "mcp_method *").MatchWithError(r); ok || err != nil {
+				t.Errorf("%s: got %t, %v, want no match", method, ok, err)
+			}
 		}
+	}
+	// A tunnel isn't waited for.
+	r := newRequest("CONNECT", "")
+	r.ContentLength, r.Body = -1, io.NopCloser(neverRead{t})
+	if ok, err := matcher(t, "mcp_method *").MatchWithError(r); ok || err != nil {
+		t.Errorf("CONNECT: got %t, %v, want no match", ok, err)
 	}
 }
 
@@ -196,6 +206,13 @@ func TestUnreadable(t *testing.T) {
 			})
 		}
 	}
+}
+
+type neverRead struct{ t *testing.T }
+
+func (n neverRead) Read([]byte) (int, error) {
+	n.t.Error("the body is read")
+	return 0, io.EOF
 }
 
 type brokenReader struct{}

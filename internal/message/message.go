@@ -19,12 +19,7 @@ import (
 )
 
 // Message is a message that was read.
-type Message struct {
-	*mcp.Message
-	// MethodText and NameText are the method and the name as logs may have them; empty
-	// if there is none.
-	MethodText, NameText string
-}
+type Message struct{ *mcp.Message }
 
 // Error says why a request has no message that can be judged. Its text is a fixed
 // sentence for the client, in which nothing is quoted.
@@ -55,16 +50,6 @@ func (e *Error) Unwrap() error { return e.Cause }
 //
 // The headers that repeat what the body says are compared each time.
 func Read(r *http.Request, limit int64) (*Message, error) {
-	return read(r, limit, func(b *body) bool { return int64(len(b.data)) <= limit })
-}
-
-// Of returns the message in the body of the POST r as [Read] does. But limit is only
-// for a body that wasn't read before.
-func Of(r *http.Request, limit int64) (*Message, error) {
-	return read(r, limit, func(*body) bool { return true })
-}
-
-func read(r *http.Request, limit int64, fits func(*body) bool) (*Message, error) {
 	if err := checkContent(r.Header); err != nil {
 		return nil, err
 	}
@@ -72,8 +57,24 @@ func read(r *http.Request, limit int64, fits func(*body) bool) (*Message, error)
 	if err != nil {
 		return nil, err
 	}
-	if !fits(b) {
-		return nil, tooLarge()
+	switch size := b.size(); {
+	case size < 0:
+		return nil, unread(http.StatusBadRequest, "The message could not be received.", http.ErrBodyReadAfterClose)
+	case int64(size) > limit:
+		return nil, TooLarge()
+	}
+	return b.judged(r)
+}
+
+// Of returns the message in the body of the POST r as [Read] does. But limit is only
+// for a body that wasn't read before.
+func Of(r *http.Request, limit int64) (*Message, error) {
+	if err := checkContent(r.Header); err != nil {
+		return nil, err
+	}
+	b, err := bodyOf(r, limit)
+	if err != nil {
+		return nil, err
 	}
 	return b.judged(r)
 }
@@ -81,10 +82,10 @@ func read(r *http.Request, limit int64, fits func(*body) bool) (*Message, error)
 // judged returns the message of b, which is the body of r.
 func (b *body) judged(r *http.Request) (*Message, error) {
 	if b.err != nil {
-		return nil, refused(b.err)
+		return nil, Refused(b.err)
 	}
 	if err := b.message.CheckHeaders(r.Header); err != nil {
-		return nil, refused(err)
+		return nil, Refused(err)
 	}
 	return b.message, nil
 }
@@ -111,7 +112,7 @@ var (
 	errContentTypes    = errors.New("Content-Type: not one")
 	errContentType     = errors.New("Content-Type")
 	errContentEncoding = errors.New("Content-Encoding")
-	errTooLarge        = errors.New("body is larger than what is read")
+	errTooLarge        = errors.New("body is larger than max_body, or than what is read of strangers")
 )
 
 // unread returns the error about a body that isn't read, or not to its end.
@@ -119,12 +120,13 @@ func unread(status int, sentence string, cause error) *Error {
 	return &Error{Status: status, Code: mcp.CodeInvalidRequest, Cause: cause, sentence: sentence}
 }
 
-func tooLarge() *Error {
+// TooLarge returns the error about a body that is larger than the limit.
+func TooLarge() *Error {
 	return unread(http.StatusRequestEntityTooLarge, "The message is too large.", errTooLarge)
 }
 
-// refused returns the error about a message that can't be judged.
-func refused(err error) *Error {
+// Refused returns the error about a message that can't be judged, for the cause err.
+func Refused(err error) *Error {
 	e := unread(http.StatusBadRequest, "The message can't be read.", err)
 	e.BodyRead = true
 	if bad, ok := errors.AsType[*mcp.Error](err); ok {

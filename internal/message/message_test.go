@@ -171,3 +171,64 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// After its request a message is nobody's, for its memory has the next one by then.
+// What it names stays known.
+func TestRelease(t *testing.T) {
+	r := newRequest(call)
+	if _, err := message.Read(r, 1000); err != nil {
+		t.Fatal(err)
+	}
+	message.Release(r.Body)
+	message.Release(r.Body)
+	if got, err := io.ReadAll(r.Body); !errors.Is(err, http.ErrBodyReadAfterClose) || len(got) > 0 {
+		t.Errorf("the body: got %q, %v", got, err)
+	}
+	m, err := message.Of(r, 1000)
+	if err != nil || m.Name != "get" || m.ID != nil {
+		t.Errorf("Of: got %v, %v", m, err)
+	}
+	if _, err := message.Read(r, 1000); status(t, err) != 400 {
+		t.Errorf("Read: got %v, want 400", err)
+	}
+	// A body that was too large, too.
+	r = newRequest(call)
+	r.ContentLength = -1
+	if _, err := message.Read(r, 10); status(t, err) != 413 {
+		t.Fatalf("got %v, want 413", err)
+	}
+	message.Release(r.Body)
+	if got, err := io.ReadAll(r.Body); !errors.Is(err, http.ErrBodyReadAfterClose) || len(got) > 0 {
+		t.Errorf("the body that was too large: got %q, %v", got, err)
+	}
+	message.Release(http.NoBody)
+}
+
+// Whether there is a body is seen without taking any of it.
+func TestHasBody(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		length  int64
+		body    string
+		chunked bool
+		want    bool
+	}{
+		{"none", 0, "", false, false},
+		{"some", 3, "abc", false, true},
+		{"of unknown length", -1, "abc", false, true},
+		{"none, of unknown length", -1, "", false, false},
+		{"none, in chunks", -1, "", true, true},
+	} {
+		r := newRequest("")
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(test.body)), test.length
+		if test.chunked {
+			r.TransferEncoding = []string{"chunked"}
+		}
+		if got := message.HasBody(r); got != test.want {
+			t.Errorf("%s: got %t, want %t", test.name, got, test.want)
+		}
+		if got, err := io.ReadAll(r.Body); string(got) != test.body || err != nil {
+			t.Errorf("%s: the body is %q, %v", test.name, got, err)
+		}
+	}
+}

@@ -25,9 +25,9 @@ func (m *Message) publish(ctx context.Context) {
 	}
 	caddyhttp.SetVar(ctx, variable, m)
 	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		for _, field := range [][2]string{{"mcp_method", m.MethodText}, {"mcp_name", m.NameText}} {
+		for _, field := range [][2]string{{"mcp_method", m.Method}, {"mcp_name", m.Name}} {
 			if field[1] != "" {
-				extra.Set(zap.String(field[0], field[1]))
+				extra.Set(zap.String(field[0], Quoted(field[1])))
 			}
 		}
 	}
@@ -72,11 +72,4 @@ func Quoted(s string) string {
 		s = strings.ToValidUTF8(s[:maxShown], "") + "…"
 	}
 	return strconv.QuoteToGraphic(s)
-}
-
-func quotedOr(s string) string {
-	if s == "" {
-		return ""
-	}
-	return Quoted(s)
 }
