@@ -141,7 +141,7 @@ func TestBreakerOwnQuestionFails(t *testing.T) {
 func TestStrangerCantShutTheDoor(t *testing.T) {
 	t.Parallel()
 	seeds := 200
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		seeds = 10
 	}
 	hostile := []error{
