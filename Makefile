@@ -51,7 +51,7 @@ lint:
 
 # The simulations have all of their seeds without the race detector only.
 unit:
-	$(GO) test -timeout 20m -run UnderAttack ./internal/throttle
+	$(GO) test -timeout 20m -run 'UnderAttack|TestStrangerCantShutTheDoor' ./internal/throttle ./authserver/clientdoc ./protocol/judge
 	$(GO) test -race -timeout 20m ./...
 
 # Every fuzz target a little: their seeds run with the unit tests.

@@ -1,0 +1,5 @@
+//go:build race
+
+package clientdoc_test
+
+func init() { raceDetector = true }
