@@ -10,7 +10,8 @@ import (
 // Setting is a setting that may have placeholders in it.
 type Setting struct {
 	// Name is what the operator calls it.
-	Name  string
+	Name string
+	// Value is where it stands. Replace changes it.
 	Value *string
 }
 
