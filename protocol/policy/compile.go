@@ -120,6 +120,7 @@ func Compile(rules Rules) (p *Policy, warnings []Warning, err error) {
 
 // Warning is about a rule that is legal and probably not meant.
 type Warning struct {
+	// Rule is the rule that it is about.
 	Rule Rule
 	// Message is the same for every rule; Cure says what to do.
 	Message, Cure string
