@@ -151,6 +151,7 @@ type clientLine struct {
 	Result          json.RawMessage `json:"result"`
 	Registered      string          `json:"registered"`
 	Scope           string          `json:"scope"`
+	BeforeCall      int             `json:"beforeCall"`
 	Authorizations  int             `json:"authorizations"`
 	Progress        json.RawMessage `json:"progress"`
 	Error           json.RawMessage `json:"error"`

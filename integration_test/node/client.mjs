@@ -73,11 +73,13 @@ export async function main({ connect, finish, call, versionOf, Unauthorized }) {
   });
 
   const { tools } = await withUser(transport, () => client.listTools());
+  const beforeCall = oauth?.authorizations ?? 0;
   const result = await callTool();
   print({
     protocolVersion: versionOf(client, transport),
     tools: tools.map(({ name }) => name),
     result,
+    beforeCall, // how often the user was asked until then
     ...await state(),
   });
 
