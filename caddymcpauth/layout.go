@@ -111,6 +111,11 @@ func (l *layout) checkServer(h *Handler, server routing.Server) {
 			}
 		}
 	}
+	for _, scope := range h.Offer {
+		if !known(scope) {
+			l.found(fmt.Sprintf("mcp_auth offers the scope %s, which mcp_auth_server %s doesn't have: no user can be granted it", scope, server.Issuer), "add "+scope+" to `scopes` of mcp_auth_server, or take it out of `offer`")
+		}
+	}
 	for _, scope := range h.Scopes {
 		if !known(scope) {
 			l.found(fmt.Sprintf("mcp_auth needs the scope %s, which mcp_auth_server %s doesn't have: nobody can get in", scope, server.Issuer), "add "+scope+" to `scopes` of mcp_auth_server")

@@ -14,7 +14,6 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/message"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
@@ -169,11 +168,7 @@ func (h *Handler) admitAnonymous(w http.ResponseWriter, r *http.Request, d decis
 	identity.Set(r.Context(), nil)
 	h.headerNames.Scrub(r)
 	delete(r.Header, "Authorization")
-	next = h.filtered(d, next)
-	if !streams.IsStream(r) {
-		return next.ServeHTTP(w, r)
-	}
-	return h.streams.Serve(w, r, d.message(), nil, next)
+	return h.streams.Serve(w, r, d.message(), nil, h.filtered(d, next))
 }
 
 // hurry has the message of r arrive in time, if its sender hasn't signed in.

@@ -195,9 +195,10 @@ func TestPolicyTwoUsers(t *testing.T) {
 func TestPolicyScopeUnknownToTheServer(t *testing.T) {
 	t.Parallel()
 	c := startCaddy(t, "respond 503")
-	site := strings.NewReplacer("CAFILE", c.CA, "scopes mcp:tools\n", "scopes mcp:tools\ntools a need scope mcp:tools\ntools b need scope mcp:delte\n").Replace(embedded)
+	site := strings.NewReplacer("CAFILE", c.CA, "scopes mcp:tools\n", "scopes mcp:tools\noffer mcp:admin mcp:wirte\ntools a need scope mcp:tools\ntools b need scope mcp:delte\n").Replace(embedded)
 	out, _ := exec.Command(caddyBinary, "validate", "--config", c.write(c.caddyfile(site)), "--adapter", "caddyfile").CombinedOutput()
-	if !strings.Contains(string(out), "tools line 2 needs the scope mcp:delte, which mcp_auth_server") || strings.Contains(string(out), "tools line 1 needs") {
+	if !strings.Contains(string(out), "tools line 2 needs the scope mcp:delte, which mcp_auth_server") || strings.Contains(string(out), "tools line 1 needs") ||
+		!strings.Contains(string(out), "mcp_auth offers the scope mcp:wirte, which mcp_auth_server") || strings.Contains(string(out), "offers the scope mcp:admin") {
 		t.Errorf("got %.3000s", out)
 	}
 }
