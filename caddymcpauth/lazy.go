@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // What strangers may cost. Messages without a token are small: only a call has much
@@ -88,7 +90,7 @@ func (h *Handler) judgeAnonymous(r *http.Request, d *decision) *refusal {
 	}
 	if r.Method != http.MethodPost {
 		// What a stream missed may be answers to a user who has signed in.
-		delete(r.Header, "Last-Event-Id")
+		maps.DeleteFunc(r.Header, func(name string, _ []string) bool { return web.SameHeader(name, "Last-Event-Id") })
 		d.judged = j
 		j.decision = h.policy.Admit(j.caller)
 		return h.refuseOperation(r, j)

@@ -229,14 +229,14 @@ func TestAnonymousResumption(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer(t)
 	s := serve(t, frontDoor(issuer.Issuer(), "anonymous"), func(w http.ResponseWriter, r *http.Request) error {
-		_, err := io.WriteString(w, r.Header.Get("Last-Event-Id")+" "+r.Header.Get("Mcp-Session-Id"))
+		_, err := io.WriteString(w, r.Header.Get("Last-Event-Id")+strings.Join(r.Header["Last_event_id"], "")+" "+r.Header.Get("Mcp-Session-Id"))
 		return err
 	})
-	headers := []string{"Accept", "text/event-stream", "Last-Event-Id", "7", "Mcp-Session-Id", "s"}
+	headers := []string{"Accept", "text/event-stream", "Last-Event-Id", "7", "Last_event_id", "8", "Mcp-Session-Id", "s"}
 	if got := s.do(t, "GET", "/mcp", headers...); got.body != " s" {
 		t.Errorf("without a token, the server got %q", got.body)
 	}
-	if got := s.do(t, "GET", "/mcp", append(headers, bearer(issuer.Mint(nil))...)...); got.body != "7 s" {
+	if got := s.do(t, "GET", "/mcp", append(headers, bearer(issuer.Mint(nil))...)...); got.body != "78 s" {
 		t.Errorf("with a token, the server got %q", got.body)
 	}
 }
