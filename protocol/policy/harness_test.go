@@ -2,7 +2,6 @@ package policy_test
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 
@@ -146,5 +145,3 @@ func result(d policy.Decision) string {
 	}
 	return s
 }
-
-func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }

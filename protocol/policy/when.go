@@ -177,7 +177,6 @@ func newBranch(e *cel.Env, whole *ast.AST, expr ast.Expr) (*branch, error) {
 // input is what expressions see. It is for one decision.
 type input struct {
 	caller    *Caller
-	kind      string
 	name      string
 	arguments json.RawMessage
 	// scopes are granted in addition, for the question what a caller could do after
