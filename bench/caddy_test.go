@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 const (
@@ -203,15 +204,14 @@ func (c *caddyProcess) start(t *testing.T) {
 		_ = c.cmd.Process.Kill()
 		_ = c.cmd.Wait()
 	})
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		if resp, err := c.client.Get(c.url + "/started"); err == nil {
-			resp.Body.Close()
-			return
+	testkit.Eventually(t, "an answer of Caddy", func() bool {
+		resp, err := c.client.Get(c.url + "/started")
+		if err != nil {
+			return false
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("Caddy did not start")
-		}
-	}
+		resp.Body.Close()
+		return true
+	})
 }
 
 func (c *caddyProcess) write(t *testing.T) string {

@@ -19,11 +19,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-// patience is how long anything may take on a busy machine before a test gives
-// up on it.
-const patience = 60 * time.Second
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
+)
 
 // caddyServer is a running Caddy.
 type caddyServer struct {
@@ -173,18 +171,17 @@ func (c *caddyServer) terminate() <-chan struct{} {
 	return c.exited
 }
 
+// waitFor waits until ok returns true, or Caddy ends.
 func (c *caddyServer) waitFor(what string, ok func() bool) {
 	c.t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+	testkit.Eventually(c.t, what, func() bool {
 		select {
 		case <-c.exited:
 			c.t.Fatalf("Caddy ended while waiting for %s", what)
 		default:
 		}
-		if time.Now().After(deadline) {
-			c.t.Fatalf("waited too long for %s", what)
-		}
-	}
+		return ok()
+	})
 }
 
 // logs waits until Caddy has logged text. A log line may come after the response.
@@ -214,7 +211,7 @@ func (c *caddyServer) client() *http.Client {
 		ForceAttemptHTTP2: true,
 	}
 	c.t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: patience}
+	return &http.Client{Transport: transport, Timeout: testkit.Patience}
 }
 
 // answer is a response, read to its end.
@@ -257,7 +254,7 @@ func (c *caddyServer) raw(request string) *http.Response {
 		c.t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(testkit.Patience))
 	if _, err := io.WriteString(conn, request); err != nil {
 		c.t.Fatal(err)
 	}

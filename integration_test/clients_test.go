@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // frontDoor is the site that the clients sign in at: `whoami` behind the front
@@ -103,7 +105,7 @@ func (c *caddyServer) signInCases(t *testing.T, document string) []signInCase {
 // run runs the client with the user and returns what whoami told it.
 func (test signInCase) run(t *testing.T, user string, env ...string) map[string]any {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	cmd := test.cmd(ctx)
 	cmd.Env = append(cmd.Env, "BROWSER_USER="+user)

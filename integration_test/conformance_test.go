@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 var summaryLine = regexp.MustCompile(`Total: (\d+) passed, 0 failed`)
@@ -17,7 +19,7 @@ func TestEmbeddedServerConformance(t *testing.T) {
 	t.Parallel()
 	needNode(t)
 	c := startEmbedded(t, embedded)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "./conformance.sh", "--url", c.URL, "--client-id", "desk",
 		"--resource", c.URL+"/mcp", "--port", strconv.Itoa(freePort(t)))

@@ -15,6 +15,8 @@ import (
 	"github.com/quic-go/quic-go/http3"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // CONNECT is another way to ask for a tunnel. What comes after it would reach the
@@ -227,7 +229,7 @@ func TestConnectInHTTP3(t *testing.T) {
 	u := startUpgrader(t)
 	s := startGuardedSites(t, u.Listener.Addr().String())
 	open := func(t *testing.T, test connectTest) (*http3.RequestStream, string) {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 		t.Cleanup(cancel)
 		config := s.tls()
 		config.NextProtos = []string{http3.NextProtoH3}
@@ -253,7 +255,7 @@ func TestConnectInHTTP3(t *testing.T) {
 		if err := stream.SendRequestHeader(req); err != nil {
 			t.Fatal(err)
 		}
-		_ = stream.SetReadDeadline(time.Now().Add(patience))
+		_ = stream.SetReadDeadline(time.Now().Add(testkit.Patience))
 		resp, err := stream.ReadResponse()
 		if err != nil {
 			return stream, err.Error()

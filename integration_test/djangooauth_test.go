@@ -15,7 +15,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // redirectURI is where Django sends the user back to. Nobody listens there: the
@@ -243,15 +244,13 @@ func TestDjangoOAuthToolkit(t *testing.T) {
 // passesNoMore waits until the token is refused, which it may pass until then.
 func (c *caddyServer) passesNoMore(token string) {
 	c.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+	testkit.Eventually(c.t, "a refusal of the token", func() bool {
 		got, _ := c.whoami(token)
-		if got.status == 401 {
-			return
-		}
-		if got.status != 200 || time.Now().After(deadline) {
+		if got.status != 200 && got.status != 401 {
 			c.t.Fatalf("got %d, want 200 for a second, then 401", got.status)
 		}
-	}
+		return got.status == 401
+	})
 }
 
 // What is wrong on our side is said in the log, and costs nobody his token.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // kind is a way of verifying tokens that asks another server.
@@ -128,22 +129,18 @@ func (d door) check(t *testing.T, what string, got answer, want int) {
 	}
 }
 
-// eventually tries the token until the answer is final, which it must be before
-// patience ends. Until then the door may only say that it doesn't know.
+// eventually tries the token until the answer is final. Until then the door may only say that it doesn't know.
 func (d door) eventually(t *testing.T, what, token string, want int) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+	testkit.Eventually(t, what+": a final answer", func() bool {
 		got := d.try(token)
 		if got.status == want || got.status != 503 {
 			d.check(t, what, got, want)
-			return
+			return true
 		}
 		d.check(t, what+", meanwhile", got, 503)
-		if time.Now().After(deadline) {
-			t.Errorf("%s: still 503, want %d in the end", what, want)
-			return
-		}
-	}
+		return false
+	})
 }
 
 // together tries all tokens at the same time.

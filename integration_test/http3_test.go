@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/quic-go/quic-go/http3"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // HTTP/1.1, 2 and 3, each with a refusal and two calls over one connection. A
@@ -31,7 +33,7 @@ func TestHTTPVersions(t *testing.T) {
 		{"HTTP/3.0", h3},
 	} {
 		t.Run(test.proto, func(t *testing.T) {
-			client := &http.Client{Transport: test.transport, Timeout: patience}
+			client := &http.Client{Transport: test.transport, Timeout: testkit.Patience}
 			call := func(headers []string) (int, http.Header, string) {
 				t.Helper()
 				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.URL+"/mcp", strings.NewReader(

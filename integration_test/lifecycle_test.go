@@ -11,11 +11,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // slowServer answers GET with a stream that stays open, and POST when told to.
@@ -126,15 +126,6 @@ func (c *caddyServer) listen(path, token string) <-chan struct{} {
 		append(mcpHeaders(token), "MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "subscriptions/listen")...)
 }
 
-func within(t *testing.T, what string, done <-chan struct{}) {
-	t.Helper()
-	select {
-	case <-done:
-	case <-time.After(patience):
-		t.Fatalf("waited too long for %s", what)
-	}
-}
-
 // The body for /listen is buffered for the race detector's sake: Caddy's access
 // log reads how much there was of it while net/http may still be looking for more,
 // if an exchange is cut short as soon as it has begun.
@@ -190,7 +181,7 @@ func TestShutdownWithOpenStreams(t *testing.T) {
 
 	exited := c.terminate()
 	for name, ended := range streams {
-		within(t, name+" to end", ended)
+		testkit.Receive(t, name+" to end", ended)
 	}
 	select {
 	case <-exited:
@@ -198,11 +189,11 @@ func TestShutdownWithOpenStreams(t *testing.T) {
 	default:
 	}
 	close(slow.finish)
-	within(t, "the ordinary call", under.done)
+	testkit.Receive(t, "the ordinary call", under.done)
 	if under.err != nil || under.body != "finished" {
 		t.Errorf("the ordinary call got %q, %v", under.body, under.err)
 	}
-	within(t, "Caddy to end", exited)
+	testkit.Receive(t, "Caddy to end", exited)
 }
 
 // A reload lets calls finish, asks the issuer nothing, and leaks nothing.
@@ -217,7 +208,7 @@ func TestReload(t *testing.T) {
 	<-slow.arrived
 	stream := c.openStream(http.MethodGet, "/slow", "", mcpHeaders(token)...)
 	c.reload(site)
-	within(t, "the stream of the old configuration to end", stream)
+	testkit.Receive(t, "the stream of the old configuration to end", stream)
 	select {
 	case <-under.done:
 		t.Fatalf("the reload ended an ordinary call: %q, %v", under.body, under.err)
@@ -227,7 +218,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("after the reload: got %d, want 200", got.status)
 	}
 	close(slow.finish)
-	within(t, "the ordinary call", under.done)
+	testkit.Receive(t, "the ordinary call", under.done)
 	if under.err != nil || under.body != "finished" {
 		t.Errorf("the ordinary call got %q, %v", under.body, under.err)
 	}
@@ -253,7 +244,7 @@ var goroutineTotal = regexp.MustCompile(`goroutine profile: total (\d+)`)
 // goroutines returns how many goroutines Caddy has.
 func (c *caddyServer) goroutines() int {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(c.t.Context(), testkit.Patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.admin+"/debug/pprof/goroutine?debug=1", nil)
 	if err != nil {

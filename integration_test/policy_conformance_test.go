@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 var totalLine = regexp.MustCompile(`Total: (\d+) passed, (\d+) failed`)
@@ -53,7 +55,7 @@ func TestPolicyConformance(t *testing.T) {
 	go withToken.Serve(ln)
 	t.Cleanup(func() { withToken.Close() })
 	run := func(address string, args ...string) (passed, failed string) {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*testkit.Patience)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "./conformance-server.sh", append([]string{"--url", address, "-o", t.TempDir()}, args...)...)
 		cmd.Dir = nodeDir

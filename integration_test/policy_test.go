@@ -10,6 +10,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // policed is a site whose rules ask for a scope for one tool of the official server,
@@ -151,7 +153,7 @@ func TestPolicyStepUpUnsupported(t *testing.T) {
 	if line := callOnce(t, c, []string{"client-v2.mjs"}, "get-sum", `{"a":2,"b":40}`); line.Error != nil {
 		t.Errorf("TypeScript SDK v2 with a refresh token: got %s", line.Error)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	cmd := c.inspector(ctx, t, "--protocol-era", "auto", "--tool-name", "get-sum", "--tool-arg", "a=5000", "--tool-arg", "b=1")
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "You may not use the tool") {
@@ -206,7 +208,7 @@ func TestPolicyScopeUnknownToTheServer(t *testing.T) {
 // callOnce runs a client that lists the tools and calls one.
 func callOnce(t *testing.T, c *caddyServer, client []string, tool, arguments string) (line clientLine) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	cmd := node(ctx, c.CA, client[0], append(client[1:], c.URL+"/mcp", "--tool", tool, "--args", arguments)...)
 	out, _ := cmd.Output() // it fails with the call

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // A server that knows nothing of OAuth works behind the front door, its progress
@@ -41,7 +43,7 @@ func TestOfficialServerBehindReverseProxy(t *testing.T) {
 		{"TypeScript SDK v2", []string{"client-v2.mjs", "--era", "auto"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 			defer cancel()
 			args := append(test.args[1:], c.URL+"/mcp",
 				"--tool", "trigger-long-running-operation", "--args", `{"duration":1,"steps":4}`, "--progress")

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // demanding is frontDoor with one more scope.
@@ -103,7 +105,7 @@ type repl struct {
 
 func startREPL(t *testing.T, c *caddyServer, args ...string) *repl {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	cmd := node(ctx, c.CA, args[0], append(args[1:], "--repl")...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // storageUnderTest is where Caddys of a test keep what they share.
@@ -108,11 +110,7 @@ func (r *redisServer) start() {
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(patience); !r.answers(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("waited too long for Redis:\n%s", r.log.tail(10))
-		}
-	}
+	testkit.Eventually(r.t, "an answer of Redis", r.answers)
 }
 
 func (r *redisServer) answers() bool {

@@ -15,6 +15,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // A firewall in front of the issuer refuses what looks like an attack to it, in
@@ -202,7 +203,7 @@ func refusedUnread(t *testing.T, c *caddyServer, line, headers string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience / 6)) // there are many
+	_ = conn.SetDeadline(time.Now().Add(testkit.Patience / 6)) // there are many
 	fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: %s\r\n%s\r\n", line, c.Host, headers)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -258,7 +259,7 @@ func TestRefusedBeforeTheBodyInFrames(t *testing.T) {
 				if line.origin != "" {
 					req.Header.Set("Origin", line.origin)
 				}
-				resp, err := (&http.Client{Transport: transport, Timeout: patience / 6}).Do(req)
+				resp, err := (&http.Client{Transport: transport, Timeout: testkit.Patience / 6}).Do(req)
 				if err != nil {
 					t.Errorf("%s %+v: no answer: %v", proto, line, err)
 				} else {

@@ -7,39 +7,68 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/quic-go/quic-go/http3"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
-// startEventServer answers everything with an endless stream of events of two
-// writes each; /call with a few events and an end.
-func startEventServer(t *testing.T) string {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		control := http.NewResponseController(w)
-		for i := 0; ; i++ {
-			for _, part := range []string{fmt.Sprintf("id: %d\ndata: {\"n\"", i), fmt.Sprintf(":%d}\n\n", i)} {
-				if _, err := io.WriteString(w, part); err != nil {
-					return
-				}
-				_ = control.Flush()
-				select {
-				case <-r.Context().Done():
-					return
-				case <-time.After(20 * time.Millisecond):
-				}
-			}
-			if strings.HasSuffix(r.URL.Path, "/call") && i == 100 {
+// eventServer answers everything with an endless stream of events of two writes
+// each; calls, which are below /call/, until the test lets them finish.
+type eventServer struct {
+	address string
+	mu      sync.Mutex
+	calls   map[string]chan struct{} // by the name behind /call/
+}
+
+func startEventServer(t *testing.T) *eventServer {
+	s := &eventServer{calls: make(map[string]chan struct{})}
+	srv := httptest.NewServer(s)
+	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
+	s.address = srv.Listener.Addr().String()
+	return s
+}
+
+// call returns the channel whose end lets the call of that name finish.
+func (s *eventServer) call(name string) chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.calls[name] == nil {
+		s.calls[name] = make(chan struct{})
+	}
+	return s.calls[name]
+}
+
+func (s *eventServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var finish <-chan struct{}
+	if _, name, ok := strings.Cut(r.URL.Path, "/call/"); ok {
+		finish = s.call(name)
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	control := http.NewResponseController(w)
+	for i := 0; ; i++ {
+		for _, part := range []string{fmt.Sprintf("id: %d\ndata: {\"n\"", i), fmt.Sprintf(":%d}\n\n", i)} {
+			if _, err := io.WriteString(w, part); err != nil {
 				return
 			}
+			_ = control.Flush()
+			select {
+			case <-r.Context().Done():
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
 		}
-	}))
-	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
-	return srv.Listener.Addr().String()
+		select {
+		case <-finish:
+			_, _ = io.WriteString(w, "data: {\"finished\":true}\n\n")
+			return
+		default:
+		}
+	}
 }
 
 // streaming is a stream under way.
@@ -85,7 +114,7 @@ func (d door) stream(t *testing.T, client *http.Client, method, path, token stri
 			s.err = fmt.Errorf("got %d", resp.StatusCode)
 		}
 	}()
-	within(t, "a stream to begin", s.first)
+	testkit.Receive(t, "a stream to begin", s.first)
 	return s
 }
 
@@ -93,7 +122,7 @@ func (d door) stream(t *testing.T, client *http.Client, method, path, token stri
 // error.
 func (s *streaming) ends(t *testing.T, what string) {
 	t.Helper()
-	within(t, what, s.done)
+	testkit.Receive(t, what, s.done)
 	if s.err != nil || !strings.HasSuffix(s.body, "}\n\n") {
 		t.Errorf("%s: ended with %v after %q, want an end between two events", what, s.err, s.body[max(0, len(s.body)-30):])
 	}
@@ -110,7 +139,7 @@ func (s *streaming) goesOn(t *testing.T, what string) {
 
 // startStreamDoors is startDoors before a server of events, with verdicts kept for a
 // second.
-func startStreamDoors(t *testing.T, kinds ...kind) (*caddyServer, []door) {
+func startStreamDoors(t *testing.T, kinds ...kind) (*caddyServer, *eventServer, []door) {
 	t.Helper()
 	behind := startEventServer(t)
 	c := newCaddy(t)
@@ -122,8 +151,8 @@ func startStreamDoors(t *testing.T, kinds ...kind) (*caddyServer, []door) {
 		doors = append(doors, d)
 		site.WriteString(d.directive())
 	}
-	c.start(c.caddyfile(site.String() + "reverse_proxy " + behind + "\n"))
-	return c, doors
+	c.start(c.caddyfile(site.String() + "reverse_proxy " + behind.address + "\n"))
+	return c, behind, doors
 }
 
 var listening = []string{"Mcp-Method", "subscriptions/listen"}
@@ -132,18 +161,19 @@ var listening = []string{"Mcp-Method", "subscriptions/listen"}
 // other users' streams, go on.
 func TestStreamsEndWhenForgotten(t *testing.T) {
 	t.Parallel()
-	c, doors := startStreamDoors(t, jwtKind, introspectionKind)
+	c, behind, doors := startStreamDoors(t, jwtKind, introspectionKind)
 	h1 := &http.Transport{TLSClientConfig: c.tls()}
 	t.Cleanup(h1.CloseIdleConnections)
 	h3 := &http3.Transport{TLSClientConfig: c.tls()}
 	t.Cleanup(func() { h3.Close() })
 	for proto, transport := range map[string]http.RoundTripper{"HTTP/1.1": h1, "HTTP/2": c.client().Transport, "HTTP/3": h3} {
 		client := &http.Client{Transport: transport}
-		for _, d := range doors {
+		for i, d := range doors {
+			name := fmt.Sprintf("%s-%d", strings.ReplaceAll(proto, "/", ""), i)
 			ada, bob := d.token(map[string]any{"sub": "ada"}), d.token(map[string]any{"sub": "bob"})
 			get := d.stream(t, client, "GET", "/", ada)
 			listen := d.stream(t, client, "POST", "/", ada, listening...)
-			call := d.stream(t, client, "POST", "/call", ada)
+			call := d.stream(t, client, "POST", "/call/"+name, ada)
 			other := d.stream(t, client, "GET", "/", bob)
 			what := proto + ", " + d.name
 			if status, body := c.askAdmin("POST", "/mcp_auth/forget", `{"issuer":"`+d.issuer.Issuer()+`","subject":"ada"}`); status != 200 {
@@ -153,8 +183,9 @@ func TestStreamsEndWhenForgotten(t *testing.T) {
 			listen.ends(t, what+": listen")
 			call.goesOn(t, what+": a call")
 			other.goesOn(t, what+": another user's")
+			close(behind.call(name))
 			call.ends(t, what+": a call, by itself")
-			if !strings.Contains(call.body, `{"n":100}`) {
+			if !strings.HasSuffix(call.body, "data: {\"finished\":true}\n\n") {
 				t.Errorf("%s: the call was cut short", what)
 			}
 			c.askAdmin("POST", "/mcp_auth/forget", `{"issuer":"`+d.issuer.Issuer()+`"}`)
@@ -168,7 +199,7 @@ func TestStreamsEndWhenForgotten(t *testing.T) {
 // TestStreamEndsWithItsToken in caddymcpauth.)
 func TestStreamsEndWithTheirToken(t *testing.T) {
 	t.Parallel()
-	_, doors := startStreamDoors(t, introspectionKind, userinfoKind)
+	_, _, doors := startStreamDoors(t, introspectionKind, userinfoKind)
 	for _, d := range doors {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // holdEnv has the test's program hold a lock on the storage that it names, until
@@ -79,7 +81,7 @@ func TestLockOfKilledProcess(t *testing.T) {
 			t.Fatalf("while the other process holds it: got %v", err)
 		}
 		kill()
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 		unlock, err = r.Lock(ctx, "grants/a")
 		cancel()
 		if err != nil {

@@ -11,15 +11,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/certmagic"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
-
-// patience is for what must not happen at all.
-const patience = 30 * time.Second
 
 func TestRecords(t *testing.T) {
 	t.Parallel()
@@ -149,7 +146,7 @@ func TestRecordsSayForWhom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		waits, cancel := context.WithTimeout(ctx, patience)
+		waits, cancel := context.WithTimeout(ctx, testkit.Patience)
 		unlockOther, err := elsewhere.Lock(waits, "grants/x")
 		cancel()
 		if err != nil {

@@ -37,18 +37,21 @@ func (c *Clock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// giveUp is how long Eventually waits before it fails a stuck test. It is long
+// Patience is how long anything may take before a test gives up on it. It is long
 // enough for any machine.
-const giveUp = 2 * time.Minute
+const Patience = 2 * time.Minute
 
 // Eventually waits until ok returns true. It is for background work that a test
 // can't wait for otherwise. The failure names what.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(giveUp); !ok(); time.Sleep(time.Millisecond) {
+	pause := time.Millisecond
+	for deadline := time.Now().Add(Patience); !ok(); time.Sleep(pause) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: did not happen", what)
 		}
+		// To look again costs more than a moment where it takes a request.
+		pause = min(2*pause, 20*time.Millisecond)
 	}
 }
 
@@ -56,7 +59,7 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 // closed channel gives the zero value.
 func Receive[T any](t testing.TB, what string, c <-chan T) T {
 	t.Helper()
-	timer := time.NewTimer(giveUp)
+	timer := time.NewTimer(Patience)
 	defer timer.Stop()
 	select {
 	case v := <-c:
