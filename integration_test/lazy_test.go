@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // recorder is what a server behind has seen.
@@ -148,7 +150,7 @@ func TestLazyStateful(t *testing.T) {
 			t.Parallel()
 			r, behind := record(t, everything.URL)
 			c := startTwice(t, behind)
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 			defer cancel()
 			out := output(t, node(ctx, c.CA, test.args[0], append(test.args[1:], c.URL+"/open", "--tool", "get-tiny-image")...))
 			var line clientLine

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go/http3"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // judgedSite is a front door with rules before a server of the test's.
@@ -80,7 +82,7 @@ func (b *behindDoor) fill(site string) string { return strings.ReplaceAll(site, 
 // versions are clients of HTTP/1.1, 2 and 3.
 func (c *caddyServer) versions(t *testing.T) map[string]*http.Client {
 	t.Helper()
-	h1 := &http.Transport{TLSClientConfig: c.tls(), DisableCompression: true, ExpectContinueTimeout: patience}
+	h1 := &http.Transport{TLSClientConfig: c.tls(), DisableCompression: true, ExpectContinueTimeout: testkit.Patience}
 	h2 := &http.Transport{TLSClientConfig: c.tls(), DisableCompression: true, ForceAttemptHTTP2: true}
 	h3 := &http3.Transport{TLSClientConfig: c.tls(), DisableCompression: true}
 	t.Cleanup(func() {
@@ -89,9 +91,9 @@ func (c *caddyServer) versions(t *testing.T) map[string]*http.Client {
 		h3.Close()
 	})
 	return map[string]*http.Client{
-		"HTTP/1.1": {Transport: h1, Timeout: patience},
-		"HTTP/2.0": {Transport: h2, Timeout: patience},
-		"HTTP/3.0": {Transport: h3, Timeout: patience},
+		"HTTP/1.1": {Transport: h1, Timeout: testkit.Patience},
+		"HTTP/2.0": {Transport: h2, Timeout: testkit.Patience},
+		"HTTP/3.0": {Transport: h3, Timeout: testkit.Patience},
 	}
 }
 
@@ -326,7 +328,7 @@ func TestPolicyRawRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.SetDeadline(time.Now().Add(patience))
+		_ = conn.SetDeadline(time.Now().Add(testkit.Patience))
 		fmt.Fprintf(conn, "%s\r\nHost: %s\r\nAuthorization: Bearer %s\r\n%s\r\n%s", tc.line, c.Host, token, tc.headers, tc.body)
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		for err == nil && resp.StatusCode == http.StatusContinue {
