@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 )
 
 // eventServer answers everything with an endless stream of events of two writes
@@ -51,7 +53,7 @@ func (s *eventServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	control := http.NewResponseController(w)
 	for i := 0; ; i++ {
-		for _, part := range []string{fmt.Sprintf("id: %d\ndata: {\"n\"", i), fmt.Sprintf(":%d}\n\n", i)} {
+		for _, part := range []string{fmt.Sprintf("id: %d\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/n\",\"params\":{\"n\"", i), fmt.Sprintf(":%d}}\n\n", i)} {
 			if _, err := io.WriteString(w, part); err != nil {
 				return
 			}
@@ -81,7 +83,7 @@ type streaming struct {
 
 func (d door) stream(t *testing.T, client *http.Client, method, path, token string, headers ...string) *streaming {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, d.URL+d.path+path, strings.NewReader("{}"))
+	req, err := http.NewRequestWithContext(t.Context(), method, d.URL+d.path+path, strings.NewReader(`{"jsonrpc":"2.0","id":7,"method":"subscriptions/listen"}`))
 	if method == http.MethodGet {
 		req, err = http.NewRequestWithContext(t.Context(), method, d.URL+d.path+path, nil)
 	}
@@ -181,6 +183,12 @@ func TestStreamsEndWhenForgotten(t *testing.T) {
 			}
 			get.ends(t, what+": GET")
 			listen.ends(t, what+": listen")
+			if result := string(mcp.ListenResult(json.RawMessage("7"))); !strings.HasSuffix(listen.body, "\n\n"+result) {
+				t.Errorf("%s: listen: ended with %q, want %q", what, listen.body[max(0, len(listen.body)-len(result)):], result)
+			}
+			if strings.Contains(get.body, "resultType") {
+				t.Errorf("%s: GET: ended with a result", what)
+			}
 			call.goesOn(t, what+": a call")
 			other.goesOn(t, what+": another user's")
 			close(behind.call(name))
