@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -46,7 +47,8 @@ func newPrefixHour(t *testing.T, seed int) *prefixHour {
 			&token.UnavailableError{Err: errors.New("429"), Outage: true, RetryAfter: time.Hour}, errors.New("anything"),
 		},
 	}
-	for issuer, prefix := range prefixes {
+	for _, issuer := range slices.Sorted(maps.Keys(prefixes)) { // a seed is the same hour each time
+		prefix := prefixes[issuer]
 		v := &probing{
 			counted: &counted{verify: func(_ context.Context, raw string) (*token.Token, error) { return h.introspect(issuer, raw) }},
 			probe: func(context.Context) error {
