@@ -51,9 +51,10 @@ func newInternet(t testing.TB) (*internet, *clientdoc.Fetcher) {
 // raceDetector says whether the race detector is on, which takes ten times as long.
 var raceDetector bool
 
-// Attacks through the whole fetcher: one for an hour, 200 for half a minute. After that
-// there is nothing new, because a fetch waits for 20 seconds at most and holds its slot
-// for five. The slots alone are simulated for 200 hours, in internal/throttle.
+// Attacks through the whole fetcher: one for an hour, 200 for half a minute, which is
+// longer than a fetch waits and holds its slot. Half of these begin with all slots taken
+// at the same moment, which is the worst for those who come next. The slots alone are
+// simulated for 200 hours, in internal/throttle.
 func TestDocumentsUnderAttack(t *testing.T) {
 	t.Parallel()
 	hour, seeds := time.Hour, 200
