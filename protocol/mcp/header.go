@@ -89,51 +89,90 @@ func decode(value string) (string, bool) {
 // none above it has the name. A header without such an argument is refused. The
 // error is an [*Error].
 func (m *Message) CheckParams(h http.Header) error {
+	var params map[string]*param
 	for header, values := range h {
 		name, ok := strings.CutPrefix(header, paramPrefix)
 		if !ok {
 			continue
 		}
-		if len(values) != 1 {
+		form := string(appendForm(nil, name))
+		// No client sends two spellings of one header.
+		if len(values) != 1 || form == "" || params[form] != nil {
 			return refuse(Argument, m.ID)
 		}
 		value, ok := decode(values[0])
-		if !ok || !hasArgument(m.Arguments, name, value) {
+		if !ok {
 			return refuse(Argument, m.ID)
 		}
+		if params == nil {
+			params = make(map[string]*param)
+		}
+		params[form] = &param{value: value, depth: math.MaxInt}
+	}
+	if len(params) > 0 && !areArguments(m.Arguments, params) {
+		return refuse(Argument, m.ID)
 	}
 	return nil
 }
 
-// hasArgument reports whether the argument of that name, which may be in objects,
-// has a value.
-func hasArgument(arguments json.RawMessage, name, value string) bool {
+// A param is a header that stands for an argument.
+type param struct {
+	value string
+	// depth is where the outermost arguments of the name are; all of these are equal to
+	// the value.
+	depth int
+	equal bool
+}
+
+// areArguments reports whether the arguments of the params' names, which may be in
+// objects, have their values. It reads them once.
+func areArguments(arguments json.RawMessage, params map[string]*param) bool {
 	if len(arguments) == 0 {
 		return false
 	}
 	s := &scanner{b: arguments}
-	// depth is where the outermost arguments of the name are; all of these are equal to
-	// the value.
-	depth, equal := math.MaxInt, false
+	var form []byte
 	var object func(at, level int) (int, Rule)
 	object = func(at, level int) (int, Rule) {
 		return s.object(at, level, func(argument []byte, at int) (end int, rule Rule) {
-			same := web.SameHeader(string(argument), name)
+			form = appendForm(form[:0], string(argument))
+			p := params[string(form)]
 			if s.first(at) == '{' {
 				end, rule = object(at, level+1)
 			} else {
 				end, rule = s.value(at, level+1)
 			}
-			if rule != "" || !same || level > depth {
+			if rule != "" || p == nil || level > p.depth {
 				return end, rule
 			}
-			equal = (equal || level < depth) && isValue(arguments[at:end], value)
-			depth = level
+			p.equal = (p.equal || level < p.depth) && isValue(arguments[at:end], p.value)
+			p.depth = level
 			return end, ""
 		})
 	}
-	_, rule := object(s.blanks(0), 0)
-	return rule == "" && equal
+	if _, rule := object(s.blanks(0), 0); rule != "" {
+		return false
+	}
+	for _, p := range params {
+		if !p.equal {
+			return false
+		}
+	}
+	return true
+}
+
+// appendForm appends what names of headers have in common that are the same to
+// [web.SameHeader].
+func appendForm(to []byte, name string) []byte {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'A' <= c && c <= 'Z':
+			to = append(to, c+'a'-'A')
+		case 'a' <= c && c <= 'z', isDigit(c):
+			to = append(to, c)
+		}
+	}
+	return to
 }
 
 // isValue reports whether a string, an integer or a boolean is what a header says.

@@ -144,6 +144,7 @@ func TestCheckParams(t *testing.T) {
 		{"text in another case", `{"region":"us"}`, headers("Mcp-Param-Region: US"), false},
 		{"twisted", `{"region":"us"}`, headers("Mcp-Param-Region: =?base64?dXM?="), false},
 		{"twice", `{"region":"us"}`, headers("Mcp-Param-Region: us", "Mcp-Param-Region: us"), false},
+		{"in two spellings", `{"region":"us"}`, headers("Mcp-Param-Region: us", "Mcp-Param-Re_gion: us"), false},
 		{"boolean as text", `{"a":true}`, headers("Mcp-Param-A: True"), false},
 		{"null", `{"a":null}`, headers("Mcp-Param-A: null"), false},
 		{"object", `{"a":{}}`, headers("Mcp-Param-A: {}"), false},
