@@ -191,9 +191,8 @@ func (e *Events) event(block []byte) (filtered []byte, changed bool, err error) 
 	var mark []byte
 	if !e.begun {
 		e.begun = true
-		if rest, ok := bytes.CutPrefix(block, []byte("\ufeff")); ok {
-			mark = block[:len(block)-len(rest)]
-		}
+		// Clients have layers that each take one off.
+		mark = block[:len(block)-len(bytes.TrimLeft(block, "\ufeff"))]
 	}
 	text := block[len(mark):]
 	may := mayHoldList(text)

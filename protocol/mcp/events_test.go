@@ -36,6 +36,7 @@ func TestEvents(t *testing.T) {
 		{"CRLF", "id: 7\r\ndata: " + list + "\r\n\r\n", "id: 7\r\ndata: " + filtered + "\r\n\r\n"},
 		{"CR", "id: 7\rdata: " + list + "\r\r", "id: 7\rdata: " + filtered + "\r\r"},
 		{"byte order mark", "\ufeffdata: " + list + "\n\n", "\ufeffdata: " + filtered + "\n\n"},
+		{"two byte order marks", "\ufeff\ufeffdata: " + list + "\n\n", "\ufeff\ufeffdata: " + filtered + "\n\n"},
 		{"several lines", "data: {\"result\":\ndata:{\"tools\":[{\"name\":\"secret\"}]}\nid: 1\ndata: }\n\n", "data: {\"result\":\ndata: {\"tools\":[]}\ndata: }\nid: 1\n\n"},
 		{"several events", "data: " + progress + "\n\ndata: " + list + "\n\ndata: " + progress + "\n\n", "data: " + progress + "\n\ndata: " + filtered + "\n\ndata: " + progress + "\n\n"},
 		{"escaped names", "data: {\"r\\u0065sult\":{\"t\\u006fols\":[{\"name\":\"secret\"}]}}\n\n", "data: {\"r\\u0065sult\":{\"t\\u006fols\":[]}}\n\n"},
