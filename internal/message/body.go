@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"sync"
@@ -158,7 +159,7 @@ func readBody(r *http.Request, limit int64) (data []byte, err error) {
 		return nil, errTooLarge
 	}
 	// One byte more than there may be, to see the end.
-	most := int(limit) + 1
+	most := int(min(limit, math.MaxInt-1)) + 1
 	if r.ContentLength >= 0 {
 		most = int(r.ContentLength) + 1
 	}
@@ -176,6 +177,9 @@ func readBody(r *http.Request, limit int64) (data []byte, err error) {
 				err = errTooLarge
 			}
 			return data, err
+		}
+		if len(data) >= most {
+			return data, errTooLarge // more than its length says
 		}
 		if len(data) == cap(data) {
 			data = buffer.Grown(data, most)

@@ -3,6 +3,7 @@ package message_test
 import (
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"runtime"
 	"strings"
@@ -86,6 +87,17 @@ func TestReadBody(t *testing.T) {
 				}
 				body = strings.NewReader(sent)
 			}
+		}
+	}
+	for _, lie := range []int64{0, 2046, 2047, 8191, 99_998} {
+		if _, err := message.ReadBody(&http.Request{ContentLength: lie, Body: io.NopCloser(strings.NewReader(strings.Repeat("x", 99_999)))}, limit); err == nil {
+			t.Errorf("99999 bytes that are announced as %d: got no error", lie)
+		}
+	}
+	for _, most := range []int64{math.MaxInt64, math.MaxInt64 - 1} {
+		got, err := message.ReadBody(&http.Request{ContentLength: -1, Body: io.NopCloser(strings.NewReader(strings.Repeat("x", 99_999)))}, most)
+		if len(got) != 99_999 || err != nil {
+			t.Errorf("with the limit %d: got %d bytes, %v", most, len(got), err)
 		}
 	}
 	_, err := message.ReadBody(&http.Request{ContentLength: -1, Body: http.MaxBytesReader(nil, io.NopCloser(strings.NewReader("abc")), 2)}, limit)

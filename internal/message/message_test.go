@@ -232,3 +232,12 @@ func TestHasBody(t *testing.T) {
 		}
 	}
 }
+
+// A handler before may have put another body in the place of the client's.
+func TestLongerThanItsLength(t *testing.T) {
+	r := newRequest(call)
+	r.ContentLength = int64(len(call)) - 9
+	if _, err := message.Read(r, 1000); status(t, err) != 413 {
+		t.Errorf("got %v, want 413", err)
+	}
+}
