@@ -131,7 +131,7 @@ func (m *message) common(msg *Message) Rule {
 // what is written in C ends a name at NUL.
 func (m *message) name(msg *Message, f field) Rule {
 	name, ok := m.string(f)
-	if !ok || hasControl(name) {
+	if !ok || len(name) > maxName || hasControl(name) {
 		return Params
 	}
 	msg.Name = name
@@ -179,7 +179,7 @@ func (m *message) subscriptions(msg *Message) Rule {
 	_, rule := m.array(list.at, 0, func(at int) (int, Rule) {
 		end, rule := m.value(at, 1)
 		uri, ok := m.string(field{at: at, end: end})
-		if rule != "" || !ok || hasControl(uri) || len(msg.URIs) == maxURIs {
+		if rule != "" || !ok || len(uri) > maxName || hasControl(uri) || len(msg.URIs) == maxURIs {
 			return at, Params
 		}
 		msg.URIs = append(msg.URIs, uri)

@@ -14,6 +14,10 @@ import (
 // maxID is the size in bytes that an id may have. It comes back in answers.
 const maxID = 1024
 
+// maxName is the size in bytes that a method, a name or a URI may have. Names are
+// compared in a form that takes some work to find.
+const maxName = 8 << 10
+
 // maxURIs is the number of resources that one subscriptions/listen may name.
 const maxURIs = 1000
 
@@ -198,7 +202,7 @@ func (m *message) envelope(msg *Message) Rule {
 		return ""
 	}
 	method, ok := m.string(m.top[topMethod])
-	if !ok || method == "" || hasControl(method) || hasResult || hasError {
+	if !ok || method == "" || len(method) > maxName || hasControl(method) || hasResult || hasError {
 		return Envelope
 	}
 	msg.Method = method

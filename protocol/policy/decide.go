@@ -212,10 +212,11 @@ func (s *lines) judgeURIs(c *Caller, uris []string, in *input) Decision {
 // decided by several lines: it is allowed if all of them are.
 func (s *lines) judgeTemplate(c *Caller, template glob, in *input) Decision {
 	in.unknown = unknownURI
+	folded := template.fold()
 	d := Decision{Outcome: Allowed, Reason: ReasonOpen}
 	for _, l := range s.list {
 		if !l.overlaps(template) {
-			if l.overlapsFolded(template) {
+			if l.overlapsFolded(folded) {
 				return Decision{Outcome: Denied, Reason: ReasonFolded}
 			}
 			continue
@@ -242,8 +243,7 @@ func (l *line) overlaps(template glob) bool {
 	return false
 }
 
-func (l *line) overlapsFolded(template glob) bool {
-	folded := template.fold()
+func (l *line) overlapsFolded(folded glob) bool {
 	for _, g := range l.folded {
 		if g.overlaps(folded) {
 			return true

@@ -14,6 +14,7 @@ import (
 var (
 	errNotObject  = errors.New("not a JSON object")
 	errOutOfRange = errors.New("a number is out of range")
+	errTooMany    = errors.New("more values than an expression may look at")
 )
 
 func newBuffer(b []byte) *bytes.Buffer { return bytes.NewBuffer(b) }
@@ -34,7 +35,19 @@ func decodeObject(data []byte) (map[string]any, error) {
 	return v.(map[string]any), nil
 }
 
+// maxValues bounds how many values are decoded for one expression: each takes many
+// times the memory of its text.
+const maxValues = 100_000
+
 func decodeValue(dec *jsontext.Decoder) (any, error) {
+	left := maxValues
+	return decodeValues(dec, &left)
+}
+
+func decodeValues(dec *jsontext.Decoder, left *int) (any, error) {
+	if *left--; *left < 0 {
+		return nil, errTooMany
+	}
 	tok, err := dec.ReadToken()
 	if err != nil {
 		return nil, strictjson.SyntaxError(err)
@@ -48,7 +61,7 @@ func decodeValue(dec *jsontext.Decoder) (any, error) {
 				return nil, strictjson.SyntaxError(err)
 			}
 			key := name.String()
-			if object[key], err = decodeValue(dec); err != nil {
+			if object[key], err = decodeValues(dec, left); err != nil {
 				return nil, err
 			}
 		}
@@ -57,7 +70,7 @@ func decodeValue(dec *jsontext.Decoder) (any, error) {
 	case '[':
 		array := []any{}
 		for dec.PeekKind() != ']' {
-			elem, err := decodeValue(dec)
+			elem, err := decodeValues(dec, left)
 			if err != nil {
 				return nil, err
 			}

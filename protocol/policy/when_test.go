@@ -49,6 +49,8 @@ func TestWhen(t *testing.T) {
 		{"a regular expression", "arguments.a.matches('^[a-z]+$')", `{"a":"abc"}`, true},
 		{"a regular expression of the client", "'abc'.matches(arguments.a)", `{"a":"("}`, false},
 
+		{"many values", "arguments.n == 1", `{"n":1,"a":[` + strings.Repeat("{},", 90_000) + `0]}`, true},
+		{"too many values", "arguments.n == 1", `{"n":1,"a":[` + strings.Repeat("{},", 110_000) + `0]}`, false},
 		{"too expensive: a long text", "arguments.a.contains(arguments.b) || true", `{"a":"` + long + `","b":"` + long[1:] + `"}`, false},
 		{"too expensive: loops in loops", "arguments.a.all(x, arguments.a.all(y, arguments.a.all(z, x + y + z > 0)))", `{"a":` + list + `}`, false},
 
