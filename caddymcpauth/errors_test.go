@@ -214,7 +214,7 @@ func TestProvisionErrorsOfJSON(t *testing.T) {
 		{"null issuer after a good one", resource + `"issuers":[{"issuer":"https://json.example.com"},null]`, "issuer 1 is null"},
 		{"issuer without URL", resource + `"issuers":[{}]`, "the issuer's URL is missing"},
 		{"empty audience", resource + `"issuers":[{"issuer":"https://json.example.com","audience":[""]}]`, "audience"},
-		{"unknown member", issuers + `"resourse":[]`, "unknown field"},
+		{"unknown member", issuers + `"resource_":[]`, "unknown field"},
 		{"empty scope", issuers + `"scopes":[""]`, "scopes: "},
 		{"implies nothing", issuers + `"scope_implies":{"admin":[]}`, "scope_implies: admin implies nothing"},
 		{"header without value", issuers + `"header":{"X-User":""}`, "header X-User has no value"},

@@ -62,8 +62,10 @@ func TestAnonymous(t *testing.T) {
 		{"an anonymous prompt", rpc("prompts/get", `{"name":"hello"}`), nil, 200, "served", ""},
 		{"an anonymous method", rpc("acme/public", `{}`), nil, 200, "served", ""},
 
-		{"a tool of users", toolCall("get_x", `{}`), nil, 401,
-			`{"jsonrpc":"2.0","id":7,"error":{"code":401,"message":"To use the tool \"get_x\", sign in first."}}`, first},
+		{
+			"a tool of users", toolCall("get_x", `{}`), nil, 401,
+			`{"jsonrpc":"2.0","id":7,"error":{"code":401,"message":"To use the tool \"get_x\", sign in first."}}`, first,
+		},
 		{"a tool that needs a scope", toolCall("delete_x", `{}`), nil, 401, "sign in first", "mcp:read mcp:delete mcp:extra"},
 		{"a tool with an expression", toolCall("transfer", `{"amount":5}`), nil, 401, "sign in first", first},
 		{"a tool of nobody", toolCall("debug_x", `{}`), nil, 200, `You may not use the tool \"debug_x\".`, ""},

@@ -45,7 +45,6 @@ func TestIssuerAway(t *testing.T) {
 			if got := s.do(t, "GET", wellKnown+"/mcp"); got.StatusCode != 200 {
 				t.Errorf("metadata: got %d", got.StatusCode)
 			}
-
 		})
 	}
 }

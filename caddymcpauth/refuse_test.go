@@ -119,14 +119,20 @@ func TestSecuritySchemes(t *testing.T) {
 		return `{"jsonrpc":"2.0","id":7,"result":{"tools":[` + tools + `],"x":1}}`
 	}
 	for _, tc := range []struct{ name, options, tools, want string }{
-		{"by the rules", "anonymous\ntools docs anonymous\ntools set need scope mcp:write\ntools no nobody\ntools get",
+		{
+			"by the rules", "anonymous\ntools docs anonymous\ntools set need scope mcp:write\ntools no nobody\ntools get",
 			`{"name":"docs"},{"name":"no"},{"name":"get"},{"name":"other"},{"name":"set"}`,
-			`{"name":"docs"` + both(open) + `},{"name":"get"` + both(read) + `},{"name":"set"` + both(write) + `}`},
+			`{"name":"docs"` + both(open) + `},{"name":"get"` + both(read) + `},{"name":"set"` + both(write) + `}`,
+		},
 		{"without lines", "anonymous", `{"name":"a"}`, `{"name":"a"` + both(read) + `}`},
-		{"what the server says is replaced", "tools a", `{"securitySchemes":[{"type":"noauth"}],"name":"a","_meta":{"x":1,"securitySchemes":null}}`,
-			`{"securitySchemes":` + read + `,"name":"a","_meta":{"x":1,"securitySchemes":` + read + `}}`},
-		{"_meta keeps the rest", "tools a", `{"_meta": {"x": {"securitySchemes": 1}},"name":"a"}`,
-			`{"_meta": {"securitySchemes":` + read + `,"x": {"securitySchemes": 1}},"name":"a","securitySchemes":` + read + `}`},
+		{
+			"what the server says is replaced", "tools a", `{"securitySchemes":[{"type":"noauth"}],"name":"a","_meta":{"x":1,"securitySchemes":null}}`,
+			`{"securitySchemes":` + read + `,"name":"a","_meta":{"x":1,"securitySchemes":` + read + `}}`,
+		},
+		{
+			"_meta keeps the rest", "tools a", `{"_meta": {"x": {"securitySchemes": 1}},"name":"a"}`,
+			`{"_meta": {"securitySchemes":` + read + `,"x": {"securitySchemes": 1}},"name":"a","securitySchemes":` + read + `}`,
+		},
 		{"_meta is empty", "tools a", `{"_meta":{ },"name":"a"}`, `{"_meta":{"securitySchemes":` + read + ` },"name":"a","securitySchemes":` + read + `}`},
 		{"_meta is null", "tools a", `{"_meta":null,"name":"a"}`, `{"_meta":{"securitySchemes":` + read + `},"name":"a","securitySchemes":` + read + `}`},
 	} {

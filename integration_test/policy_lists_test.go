@@ -94,7 +94,10 @@ func (c *caddyServer) watchEvents(t *testing.T, client *http.Client, token strin
 		}
 		for _, event := range [][2]string{
 			{"event: endpoint\ndata: /messages?sessionId=1\n\n", ""},
-			{"id: 1\ndata:\n\n", ""}, {": ping\n\n", ""}, {"data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\n", ""}, {list, filtered},
+			{"id: 1\ndata:\n\n", ""},
+			{": ping\n\n", ""},
+			{"data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\n", ""},
+			{list, filtered},
 		} {
 			want := event[1]
 			if want == "" {

@@ -60,12 +60,18 @@ func TestFilter(t *testing.T) {
 		{"an array of answers", plain, ` [` + result(`"tools":[{"name":"secret"}]`) + `, ` + result(`"prompts":[{"name":"secret"},{"name":"b"}]`) + `,{"jsonrpc":"2.0","method":"notifications/x"}]`, ` [` + result(`"tools":[]`) + `, ` + result(`"prompts":[{"name":"b"}]`) + `,{"jsonrpc":"2.0","method":"notifications/x"}]`},
 		{"an empty array", plain, `[]`, "same"},
 
-		{"schemes", schemes, result(`"tools":[{"name":"secret"},{"name":"a" }, {"name":"none","securitySchemes":1}]`),
-			result(`"tools":[{"name":"a" ,"securitySchemes":["a"],"_meta":{"securitySchemes":["a"]}}, {"name":"none","securitySchemes":1}]`)},
-		{"schemes that the server has", schemes, result(`"tools":[{"securitySchemes":[{"type":"noauth"}],"_meta":{"a":1, "securitySchemes" : {} },"name":"a"}]`),
-			result(`"tools":[{"securitySchemes":["a"],"_meta":{"a":1, "securitySchemes" : ["a"] },"name":"a"}]`)},
-		{"schemes under an escaped name", schemes, result(`"tools":[{"s\u0065curitySchemes":1,"\u005fmeta":{},"name":"a"}]`),
-			result(`"tools":[{"s\u0065curitySchemes":["a"],"\u005fmeta":{"securitySchemes":["a"]},"name":"a"}]`)},
+		{
+			"schemes", schemes, result(`"tools":[{"name":"secret"},{"name":"a" }, {"name":"none","securitySchemes":1}]`),
+			result(`"tools":[{"name":"a" ,"securitySchemes":["a"],"_meta":{"securitySchemes":["a"]}}, {"name":"none","securitySchemes":1}]`),
+		},
+		{
+			"schemes that the server has", schemes, result(`"tools":[{"securitySchemes":[{"type":"noauth"}],"_meta":{"a":1, "securitySchemes" : {} },"name":"a"}]`),
+			result(`"tools":[{"securitySchemes":["a"],"_meta":{"a":1, "securitySchemes" : ["a"] },"name":"a"}]`),
+		},
+		{
+			"schemes under an escaped name", schemes, result(`"tools":[{"s\u0065curitySchemes":1,"\u005fmeta":{},"name":"a"}]`),
+			result(`"tools":[{"s\u0065curitySchemes":["a"],"\u005fmeta":{"securitySchemes":["a"]},"name":"a"}]`),
+		},
 		{"schemes, and _meta is a text", schemes, result(`"tools":[{"name":"a","_meta":"b"}]`), result(`"tools":[{"name":"a","_meta":{"securitySchemes":["a"]},"securitySchemes":["a"]}]`)},
 		{"schemes are of tools", schemes, result(`"prompts":[{"name":"a"}],"resources":[{"uri":"a:b"}]`), "same"},
 

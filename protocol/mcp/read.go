@@ -62,8 +62,13 @@ func newMessage(body []byte) *message {
 	m.notifications = [1]field{{name: "resourceSubscriptions"}}
 	m.meta = [1]field{{name: "io.modelcontextprotocol/protocolVersion"}}
 	m.params = [7]field{
-		{name: "name"}, {name: "uri"}, {name: "taskId"}, {name: "arguments"},
-		{name: "ref", fields: m.ref[:]}, {name: "notifications", fields: m.notifications[:]}, {name: "_meta", fields: m.meta[:]},
+		{name: "name"},
+		{name: "uri"},
+		{name: "taskId"},
+		{name: "arguments"},
+		{name: "ref", fields: m.ref[:]},
+		{name: "notifications", fields: m.notifications[:]},
+		{name: "_meta", fields: m.meta[:]},
 	}
 	m.top = [6]field{{name: "jsonrpc"}, {name: "id"}, {name: "method"}, {name: "params", fields: m.params[:]}, {name: "result"}, {name: "error"}}
 	return m

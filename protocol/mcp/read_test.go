@@ -33,8 +33,12 @@ func read(body string) string {
 	form := map[mcp.Form]string{mcp.Request: "request", mcp.Notification: "notification", mcp.Response: "response"}[m.Form]
 	text := fmt.Sprintf("%s id=%s", form, m.ID)
 	for _, part := range []struct{ name, value string }{
-		{"method", m.Method}, {"kind", m.Kind.String()}, {"name", m.Name}, {"uris", strings.Join(m.URIs, ",")},
-		{"arguments", string(m.Arguments)}, {"version", m.Version},
+		{"method", m.Method},
+		{"kind", m.Kind.String()},
+		{"name", m.Name},
+		{"uris", strings.Join(m.URIs, ",")},
+		{"arguments", string(m.Arguments)},
+		{"version", m.Version},
 	} {
 		if part.value != "" {
 			text += " " + part.name + "=" + part.value
