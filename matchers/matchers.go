@@ -106,3 +106,15 @@ func compiled[M interface {
 }](ctx caddy.Context, m M) (caddyhttp.RequestMatcherWithError, error) {
 	return m, m.Provision(ctx)
 }
+
+// boolean asks a matcher, and leaves an error where Caddy looks for those of matchers
+// that return none.
+func boolean(r *http.Request, m caddyhttp.RequestMatcherWithError) bool {
+	ok, err := m.MatchWithError(r)
+	if err != nil {
+		// Deprecated for matchers that can only do this. A caller that asks Match
+		// would otherwise take a request that can't be read for one that doesn't match.
+		caddyhttp.SetVar(r.Context(), caddyhttp.MatcherErrorVarKey, err) //nolint:staticcheck
+	}
+	return ok
+}

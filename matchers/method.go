@@ -45,15 +45,8 @@ func (MatchMethod) CELLibrary(ctx caddy.Context) (cel.Library, error) {
 // Provision checks the names.
 func (m *MatchMethod) Provision(caddy.Context) error { return m.provision("methods") }
 
-// Match implements [caddyhttp.RequestMatcher]. An error is left where Caddy looks for
-// those of matchers that return none.
-func (m *MatchMethod) Match(r *http.Request) bool {
-	ok, err := m.MatchWithError(r)
-	if err != nil {
-		caddyhttp.SetVar(r.Context(), caddyhttp.MatcherErrorVarKey, err)
-	}
-	return ok
-}
+// Match is MatchWithError for callers that know no errors; see [boolean].
+func (m *MatchMethod) Match(r *http.Request) bool { return boolean(r, m) }
 
 // MatchWithError implements [caddyhttp.RequestMatcherWithError].
 func (m *MatchMethod) MatchWithError(r *http.Request) (bool, error) {
@@ -69,6 +62,5 @@ var (
 	_ caddy.Provisioner                 = (*MatchMethod)(nil)
 	_ caddyfile.Unmarshaler             = (*MatchMethod)(nil)
 	_ caddyhttp.CELLibraryProducer      = (*MatchMethod)(nil)
-	_ caddyhttp.RequestMatcher          = (*MatchMethod)(nil)
 	_ caddyhttp.RequestMatcherWithError = (*MatchMethod)(nil)
 )

@@ -46,15 +46,8 @@ func (MatchPrompt) CELLibrary(ctx caddy.Context) (cel.Library, error) {
 // Provision checks the names.
 func (m *MatchPrompt) Provision(caddy.Context) error { return m.provision("prompts") }
 
-// Match implements [caddyhttp.RequestMatcher]. An error is left where Caddy looks for
-// those of matchers that return none.
-func (m *MatchPrompt) Match(r *http.Request) bool {
-	ok, err := m.MatchWithError(r)
-	if err != nil {
-		caddyhttp.SetVar(r.Context(), caddyhttp.MatcherErrorVarKey, err)
-	}
-	return ok
-}
+// Match is MatchWithError for callers that know no errors; see [boolean].
+func (m *MatchPrompt) Match(r *http.Request) bool { return boolean(r, m) }
 
 // MatchWithError implements [caddyhttp.RequestMatcherWithError].
 func (m *MatchPrompt) MatchWithError(r *http.Request) (bool, error) {
@@ -70,6 +63,5 @@ var (
 	_ caddy.Provisioner                 = (*MatchPrompt)(nil)
 	_ caddyfile.Unmarshaler             = (*MatchPrompt)(nil)
 	_ caddyhttp.CELLibraryProducer      = (*MatchPrompt)(nil)
-	_ caddyhttp.RequestMatcher          = (*MatchPrompt)(nil)
 	_ caddyhttp.RequestMatcherWithError = (*MatchPrompt)(nil)
 )

@@ -51,15 +51,8 @@ func (MatchResource) CELLibrary(ctx caddy.Context) (cel.Library, error) {
 // Provision checks the names.
 func (m *MatchResource) Provision(caddy.Context) error { return m.provision("resources") }
 
-// Match implements [caddyhttp.RequestMatcher]. An error is left where Caddy looks for
-// those of matchers that return none.
-func (m *MatchResource) Match(r *http.Request) bool {
-	ok, err := m.MatchWithError(r)
-	if err != nil {
-		caddyhttp.SetVar(r.Context(), caddyhttp.MatcherErrorVarKey, err)
-	}
-	return ok
-}
+// Match is MatchWithError for callers that know no errors; see [boolean].
+func (m *MatchResource) Match(r *http.Request) bool { return boolean(r, m) }
 
 // MatchWithError implements [caddyhttp.RequestMatcherWithError].
 func (m *MatchResource) MatchWithError(r *http.Request) (bool, error) {
@@ -90,6 +83,5 @@ var (
 	_ caddy.Provisioner                 = (*MatchResource)(nil)
 	_ caddyfile.Unmarshaler             = (*MatchResource)(nil)
 	_ caddyhttp.CELLibraryProducer      = (*MatchResource)(nil)
-	_ caddyhttp.RequestMatcher          = (*MatchResource)(nil)
 	_ caddyhttp.RequestMatcherWithError = (*MatchResource)(nil)
 )

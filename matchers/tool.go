@@ -45,15 +45,8 @@ func (MatchTool) CELLibrary(ctx caddy.Context) (cel.Library, error) {
 // Provision checks the names.
 func (m *MatchTool) Provision(caddy.Context) error { return m.provision("tools") }
 
-// Match implements [caddyhttp.RequestMatcher]. An error is left where Caddy looks for
-// those of matchers that return none.
-func (m *MatchTool) Match(r *http.Request) bool {
-	ok, err := m.MatchWithError(r)
-	if err != nil {
-		caddyhttp.SetVar(r.Context(), caddyhttp.MatcherErrorVarKey, err)
-	}
-	return ok
-}
+// Match is MatchWithError for callers that know no errors; see [boolean].
+func (m *MatchTool) Match(r *http.Request) bool { return boolean(r, m) }
 
 // MatchWithError implements [caddyhttp.RequestMatcherWithError].
 func (m *MatchTool) MatchWithError(r *http.Request) (bool, error) {
@@ -69,6 +62,5 @@ var (
 	_ caddy.Provisioner                 = (*MatchTool)(nil)
 	_ caddyfile.Unmarshaler             = (*MatchTool)(nil)
 	_ caddyhttp.CELLibraryProducer      = (*MatchTool)(nil)
-	_ caddyhttp.RequestMatcher          = (*MatchTool)(nil)
 	_ caddyhttp.RequestMatcherWithError = (*MatchTool)(nil)
 )
