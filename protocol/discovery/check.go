@@ -1,8 +1,8 @@
 package discovery
 
-// This file judges authorization server metadata by what MCP clients need (MCP
-// 2026-07-28, authorization; RFC 8414, section 2). The first eleven codes are
-// those of mcp-auth's config check.
+// This file checks authorization server metadata for what MCP clients need (MCP
+// 2026-07-28, authorization; RFC 8414, section 2). The first eleven codes are those
+// of mcp-auth's config check.
 
 import (
 	"errors"
@@ -63,8 +63,8 @@ type Finding struct {
 	Cure string `json:"cure,omitempty"`
 }
 
-// ReadMetadata reads a metadata document whichever issuer it names. Use the result
-// only with [Metadata.Check].
+// ReadMetadata reads a metadata document. The document may name any issuer. Use the
+// result only with [Metadata.Check].
 func ReadMetadata(body []byte) (*Metadata, error) {
 	m := new(Metadata)
 	if err := json.Unmarshal(body, &m.fields); err != nil || m.fields == nil {
@@ -73,8 +73,8 @@ func ReadMetadata(body []byte) (*Metadata, error) {
 	return m, nil
 }
 
-// Check judges the metadata of issuer. Invalid metadata is the only finding if
-// it is one.
+// Check checks the metadata of issuer. If the metadata is invalid, that is the only
+// finding.
 func (m *Metadata) Check(issuer string) []Finding {
 	if wrong := m.invalid(); len(wrong) > 0 {
 		return []Finding{{
@@ -127,8 +127,8 @@ func (m *Metadata) invalid() (wrong []string) {
 	return wrong
 }
 
-// List returns the field name as a list of texts; it is empty if there is no
-// such field. It reports false for anything but a list of texts.
+// List returns the field name as a list of texts. The list is empty if there is no
+// such field. List reports false if the field is anything but a list of texts.
 func (m *Metadata) List(name string) ([]string, bool) {
 	if m.fields[name] == nil {
 		return nil, true
@@ -166,8 +166,8 @@ func (m *Metadata) checkResponseType() Finding {
 	return Finding{CodeResponseSupported, OK, "response type code", ""}
 }
 
-// checkGrant knows that the list, where absent, means authorization_code and
-// implicit (RFC 8414, section 2).
+// checkGrant takes an absent list for authorization_code and implicit, its default
+// (RFC 8414, section 2).
 func (m *Metadata) checkGrant() Finding {
 	if m.fields["grant_types_supported"] != nil && !m.has("grant_types_supported", "authorization_code") {
 		return Finding{
@@ -197,8 +197,8 @@ func (m *Metadata) checkPKCE() []Finding {
 	return []Finding{supported, {S256Supported, OK, "code challenge method S256", ""}}
 }
 
-// checkRegistration is content without registration where clients can bring a
-// metadata document, which is what has taken its place.
+// checkRegistration doesn't warn of missing registration if clients can bring a
+// metadata document: those documents have replaced registration.
 func (m *Metadata) checkRegistration() Finding {
 	switch {
 	case m.Text("registration_endpoint") != "":
@@ -242,11 +242,11 @@ func (m *Metadata) checkScopes() Finding {
 	return Finding{ScopesAdvertised, OK, "scopes " + Quote(strings.Join(scopes, " ")), ""}
 }
 
-// maxQuoted bounds what is shown of text from a server.
+// maxQuoted bounds how much of a server's text is shown.
 const maxQuoted = 200
 
-// Quote shows a text of a server's to an operator: on one line, in ASCII, and
-// not for long.
+// Quote returns a server's text in a form to show to an operator: on one line, in
+// ASCII, and cut if it is long.
 func Quote(s string) string {
 	if len(s) > maxQuoted {
 		return strconv.QuoteToASCII(strings.ToValidUTF8(s[:maxQuoted], "")) + "…"

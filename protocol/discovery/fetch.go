@@ -19,15 +19,14 @@ import (
 // kilobytes.
 const maxBody = 1 << 20
 
-// throttledError is an answer other than 200 that says when to come again. It
-// is a type of its own so that errors.As finds it among the refusals of several
-// locations.
+// throttledError is an answer other than 200 that says when to try again. It has its
+// own type so that errors.As finds it among the refusals of several locations.
 type throttledError struct {
 	error
 	retryAfter time.Duration
 }
 
-// document is what a fetch brought.
+// document is the result of a fetch.
 type document struct {
 	body []byte
 	// maxAge is what Cache-Control allows; zero if it says nothing.
@@ -58,8 +57,8 @@ func fetch(ctx context.Context, client *http.Client, address string) (document, 
 	return document{a.Body, outbound.ParseCacheControl(a.Header).MaxAge}, nil
 }
 
-// checkEndpoint returns an error if the address under name, which an authorization
-// server names or an operator configures, can't be talked to safely.
+// checkEndpoint returns an error if it isn't safe to talk to the address in the field
+// name. The address comes from an authorization server or from the configuration.
 func checkEndpoint(name, address string) error {
 	if err := web.CheckAddress(address); err != nil {
 		return fmt.Errorf("%s: %w", name, err)

@@ -100,9 +100,9 @@ var fieldTypes = map[string]fieldType{
 	"backchannel_logout_session_supported":           flagField,
 }
 
-// typeOf returns the type of the field name. One that isn't in the table is taken
-// by the ending of its name, as the registered fields are named; it reports
-// false if that says nothing.
+// typeOf returns the type of the field name. The type of a field that isn't in the
+// table follows from the ending of its name, by the naming of the registered fields.
+// It reports false if the ending says nothing.
 func typeOf(name string) (fieldType, bool) {
 	if t, ok := fieldTypes[name]; ok {
 		return t, true
@@ -119,10 +119,10 @@ func typeOf(name string) (fieldType, bool) {
 }
 
 // ParseField returns the value of the metadata field name from the words it was
-// configured with: one word for a text, a URL, `true` or `false`; any number for
-// a list. An unknown field is a list if it has several words, true or false if it
-// says so, and a text otherwise. A word with a placeholder is taken as it is:
-// [FieldValue] judges it once the placeholder is replaced.
+// configured with: one word for a text, a URL, `true` or `false`; any number for a
+// list. An unknown field is a list if it has several words, a boolean if its word is
+// true or false, and a text otherwise. A word with a placeholder is returned
+// unchanged: [FieldValue] checks it once the placeholder is replaced.
 func ParseField(name string, words []string) (any, error) {
 	if name == "" || len(words) == 0 || slices.Contains(words, "") {
 		return nil, fmt.Errorf("metadata field %q needs a value", name)
@@ -189,12 +189,12 @@ func FieldValue(name string, value any) (any, error) {
 	return value, nil
 }
 
-// isAddress reports whether requests go to what the field name has.
+// isAddress reports whether requests go to the value of the field name.
 func isAddress(name string) bool {
 	return name == "jwks_uri" || strings.HasSuffix(name, "_endpoint")
 }
 
-// texts returns value as a list of texts. It reports false if it is none.
+// texts returns value as a list of texts. It reports false if value isn't one.
 func texts(value any) ([]string, bool) {
 	switch list := value.(type) {
 	case []string:

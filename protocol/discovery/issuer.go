@@ -16,13 +16,14 @@ import (
 )
 
 const (
-	// usable is how long metadata and keys serve while the issuer is away.
-	// Longer than that without its issuer, no token is younger anyway.
+	// usable is how long metadata and keys are used while the issuer can't be
+	// reached. After that long an outage, every token of the issuer is at least this
+	// old.
 	usable = 24 * time.Hour
 
-	// A key set is refreshed when it is as old as its Cache-Control allows,
-	// within these bounds: often enough that a withdrawn key soon stops working,
-	// and not so often that it is a burden.
+	// A key set is refreshed when it is as old as its Cache-Control allows, within
+	// these bounds: often enough that a withdrawn key soon stops working, but not so
+	// often that it burdens the issuer.
 	defaultKeysFresh = 10 * time.Minute
 	minKeysFresh     = 1 * time.Minute
 	maxKeysFresh     = 1 * time.Hour
@@ -30,7 +31,7 @@ const (
 	metadataFresh = 1 * time.Hour
 )
 
-// The documents that [Config.OnFetch] is told about.
+// The documents that [Config.OnFetch] reports.
 const (
 	MetadataDocument = "metadata"
 	KeysDocument     = "keys"
@@ -38,8 +39,9 @@ const (
 
 // Config describes an authorization server.
 type Config struct {
-	// Issuer is its identifier: an https URL, or http on loopback. Any http URL
-	// will do as a name if Location is given or discovery is Off. Required.
+	// Issuer is its identifier: an https URL, or http on loopback. Any http URL is
+	// allowed if Location is given or discovery is Off: it is only a name then.
+	// Required.
 	Issuer string
 
 	// Location is where its metadata lives, if not at one of the well-known
@@ -50,50 +52,52 @@ type Config struct {
 	// metadata is looked for there.
 	Upstream string
 
-	// AnyIssuer takes metadata that names another issuer. Only for those who
-	// judge that themselves, and take no keys from it.
+	// AnyIssuer accepts metadata that names another issuer. It is only for callers
+	// that check the issuer themselves and take no keys from the metadata.
 	AnyIssuer bool
 
 	// Off says that there is no metadata to fetch: everything is in Metadata.
 	Off bool
 
-	// Metadata sets fields by hand; they win over fetched ones. An endpoint
-	// that is set here is used without fetching any metadata.
+	// Metadata sets fields by hand; they override fetched ones. An endpoint that is
+	// set here is used without fetching any metadata.
 	Metadata map[string]any
 
-	// Validate, if not nil, is given fetched metadata, corrected by hand. Its error
-	// makes the metadata unusable, as if it could not be fetched.
+	// Validate, if not nil, is called with fetched metadata after Metadata has been
+	// applied. If it returns an error, the metadata isn't used, as if the fetch had
+	// failed.
 	Validate func(*Metadata) error
 
 	// Client talks to the authorization server. Nil means
 	// [outbound.NewClient].
 	Client *http.Client
 
-	// OnFetch, if not nil, is told the outcome of every fetch.
+	// OnFetch, if not nil, is called with the outcome of every fetch.
 	OnFetch func(document string, err error)
 
-	// OnMetadata, if not nil, is given fetched metadata that is new or has
-	// changed, corrected by hand.
+	// OnMetadata, if not nil, is called with fetched metadata that is new or has
+	// changed, after Metadata has been applied.
 	OnMetadata func(*Metadata)
 
 	// Now returns the time. Nil means [time.Now].
 	Now func() time.Time
 }
 
-// Issuer is what is known of an authorization server. It is safe for concurrent
-// use, and made to be kept for as long as possible.
+// Issuer holds what is known about an authorization server. It is safe for concurrent
+// use, and should be kept for as long as possible.
 type Issuer struct {
 	config    Config
 	locations []string
 	stop      context.CancelFunc
 	metadata  kept[*Metadata]
 	keys      kept[*keys.Set]
-	// lastReported is what OnMetadata got last. There is one fetch at a time.
+	// lastReported is the metadata that OnMetadata was last called with. It needs no
+	// lock: there is one fetch at a time.
 	lastReported *Metadata
 }
 
-// New returns the authorization server of config without asking it anything
-// yet. Close it when it is no longer needed.
+// New returns the authorization server of config. It sends no request yet. Close it
+// when it is no longer needed.
 func New(config Config) (*Issuer, error) {
 	locations, err := Locations(config.Issuer)
 	if err != nil {
@@ -162,8 +166,9 @@ func New(config Config) (*Issuer, error) {
 	return iss, nil
 }
 
-// namedInTheClear reports whether the issuer's identifier is an http URL that is
-// only compared: the metadata, or all that would be in it, is elsewhere.
+// namedInTheClear reports whether the issuer's identifier is an http URL that is only
+// compared, because the metadata, or everything that would be in it, comes from
+// elsewhere.
 func (c *Config) namedInTheClear() bool {
 	u, err := url.Parse(c.Issuer)
 	return err == nil && u.Scheme == "http" && u.Host != "" && (c.Location != "" || c.Off)
@@ -178,8 +183,8 @@ func (iss *Issuer) Close() {
 // Client returns the HTTP client that talks to the authorization server.
 func (iss *Issuer) Client() *http.Client { return iss.config.Client }
 
-// Metadata returns the authorization server's metadata, corrected by hand. Its
-// error is a [*outbound.UnavailableError].
+// Metadata returns the authorization server's metadata, with the fields that are set
+// by hand. Its error is a [*outbound.UnavailableError].
 func (iss *Issuer) Metadata(ctx context.Context) (*Metadata, error) {
 	return iss.metadata.load(ctx, time.Time{})
 }
@@ -201,8 +206,8 @@ func (iss *Issuer) Endpoint(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	if m.Text(name) == "" && !iss.config.Off {
-		// An operator may be about to add it, so metadata that lacks a field that
-		// is needed isn't used for as long as metadata that has it.
+		// An operator may be about to add the field, so metadata that lacks it isn't
+		// kept for as long as metadata that has it.
 		if m, err = iss.metadata.load(ctx, iss.config.Now()); err != nil {
 			return "", err
 		}
@@ -247,7 +252,8 @@ func (iss *Issuer) fetchMetadata(ctx context.Context) (_ *Metadata, _ time.Durat
 func (iss *Issuer) fetchKeys(ctx context.Context) (_ *keys.Set, _ time.Duration, err error) {
 	address, err := iss.Endpoint(ctx, "jwks_uri")
 	if unavailable, ok := errors.AsType[*outbound.UnavailableError](err); ok {
-		// The metadata's failure, told already, and to be put into context again.
+		// This is the metadata's failure. It has been reported already, and the
+		// caller adds the context again.
 		return nil, 0, cmp.Or(errors.Unwrap(unavailable.Err), unavailable.Err)
 	}
 	defer func() { iss.config.OnFetch(KeysDocument, err) }()

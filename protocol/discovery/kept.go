@@ -17,10 +17,10 @@ const (
 	// minCooldown is the least time between two fetches. A client that sends
 	// tokens with invented key ids can't cause more.
 	minCooldown = 1 * time.Second
-	// maxCooldown is what it grows to while fetches fail.
+	// maxCooldown is the most that the cooldown grows to while fetches fail.
 	maxCooldown = 30 * time.Second
-	// maxForcedCooldown is what it grows to while fetches are forced and bring
-	// nothing new, after freeForcedFetches of them.
+	// maxForcedCooldown is the most that the cooldown grows to while forced fetches
+	// bring nothing new. It starts to grow after freeForcedFetches of them.
 	maxForcedCooldown = 5 * time.Second
 	freeForcedFetches = 8
 
@@ -28,17 +28,17 @@ const (
 	// failing: long enough that a token with a new key, or with none, is judged
 	// even while others keep asking for keys that don't exist.
 	maxWait = maxForcedCooldown
-	// maxWaiters bounds how many do.
+	// maxWaiters bounds how many requests wait.
 	maxWaiters = 64
 )
 
 // kept is a value that is fetched when it is first needed, kept, and refreshed in the
 // background before it gets stale. At most one fetch is under way. No lock is held
-// meanwhile, and it goes on when those who asked for it leave.
+// during a fetch, and the fetch goes on when its callers give up.
 //
-// Neither x/sync/singleflight nor x/time/rate fits: whether a fetch that is under way
-// will do depends on when it began, and how long the next one has to wait depends on
-// what the last ones brought.
+// Neither x/sync/singleflight nor x/time/rate fits: whether a fetch under way is
+// recent enough depends on when it began, and how long the next one has to wait
+// depends on the results of the last ones.
 type kept[T any] struct {
 	// lifetime ends all fetches.
 	lifetime context.Context
@@ -47,17 +47,17 @@ type kept[T any] struct {
 	get func(context.Context) (T, time.Duration, error)
 	// same reports whether a fetch brought nothing new.
 	same func(a, b T) bool
-	// usable is how long a value may be used while no newer one can be had.
+	// usable is how long a value may be used while no newer one can be fetched.
 	usable time.Duration
 
 	mu      sync.Mutex
 	value   T
-	asOf    time.Time // when value was asked for; zero if there is none
-	fresh   time.Time // until when no refresh is needed
+	asOf    time.Time // when the fetch of value began; zero if there is no value
+	fresh   time.Time // no refresh is needed until then
 	flight  *flight
 	waiters int
 
-	next     time.Time // before that, no fetch
+	next     time.Time // no fetch before then
 	failures int       // fetches in a row that failed
 	useless  int       // fetches in a row that were forced and brought nothing new
 	lastErr  error
@@ -69,8 +69,8 @@ type flight struct {
 	forced bool
 }
 
-// load returns the value as it was asked for at since or later; with a zero
-// since, the one at hand. Its error is a [*outbound.UnavailableError].
+// load returns a value whose fetch began at since or later. With a zero since, it
+// returns the one at hand. Its error is a [*outbound.UnavailableError].
 func (k *kept[T]) load(ctx context.Context, since time.Time) (T, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -87,7 +87,8 @@ func (k *kept[T]) load(ctx context.Context, since time.Time) (T, error) {
 		if k.has(since, k.now()) || k.flight == nil && k.failures > 0 {
 			return k.result(since)
 		}
-		// It began before since. It takes another fetch, after the cooldown.
+		// That fetch began before since, so another one is needed, after the
+		// cooldown.
 	}
 	if cooldown := k.next.Sub(k.now()); k.flight == nil && cooldown > 0 {
 		if cooldown > maxWait || k.waiters >= maxWaiters || k.failures > 0 {
@@ -97,7 +98,7 @@ func (k *kept[T]) load(ctx context.Context, since time.Time) (T, error) {
 			return k.none(err)
 		}
 	}
-	// One of those who waited with us may have begun, or be done.
+	// Another caller that waited may have begun a fetch, or finished one.
 	now := k.now()
 	if !k.has(since, now) && !now.Before(k.next) {
 		k.start(k.has(time.Time{}, now))
@@ -110,13 +111,14 @@ func (k *kept[T]) load(ctx context.Context, since time.Time) (T, error) {
 	return k.result(since)
 }
 
-// has reports whether the value may be used now and was asked for at since or later.
-// k.mu must be held, as for all that follows.
+// has reports whether the value may be used now and its fetch began at since or
+// later. k.mu must be held, here and in all methods that follow.
 func (k *kept[T]) has(since, now time.Time) bool {
 	return !k.asOf.IsZero() && !k.asOf.Before(since) && now.Before(k.asOf.Add(k.usable))
 }
 
-// result returns the value if it is one as of since, and otherwise says why not.
+// result returns the value if its fetch began at since or later, and otherwise an
+// error that says why there is none.
 func (k *kept[T]) result(since time.Time) (T, error) {
 	now := k.now()
 	if k.has(since, now) {
@@ -132,13 +134,13 @@ func (k *kept[T]) result(since time.Time) (T, error) {
 	return none, &outbound.UnavailableError{Err: err, RetryAfter: max(k.next.Sub(now), minCooldown)}
 }
 
-// none returns that the caller didn't wait for a result.
+// none returns the error for a caller that stopped waiting.
 func (k *kept[T]) none(err error) (T, error) {
 	var none T
 	return none, &outbound.UnavailableError{Err: err}
 }
 
-// wait waits for f, or for d if there is no flight. It gives up k.mu meanwhile.
+// wait waits for f, or for d if there is no flight. It releases k.mu while it waits.
 func (k *kept[T]) wait(ctx context.Context, f *flight, d time.Duration) error {
 	k.waiters++
 	k.mu.Unlock()
@@ -168,7 +170,7 @@ func pause(ctx context.Context, f *flight, d time.Duration) error {
 	}
 }
 
-// start begins a fetch unless one is in progress. forced says that there was a
+// start begins a fetch unless one is in progress. forced means that there was a
 // value, but a caller asked for a newer one. k.mu must be held.
 func (k *kept[T]) start(forced bool) {
 	if k.flight != nil {
@@ -189,7 +191,7 @@ func (k *kept[T]) start(forced bool) {
 	}()
 }
 
-// finish takes in what a fetch brought. k.mu must be held.
+// finish stores the result of a fetch. k.mu must be held.
 func (k *kept[T]) finish(f *flight, value T, asOf time.Time, freshFor time.Duration, err error) {
 	now := k.now()
 	if err != nil {
@@ -204,8 +206,8 @@ func (k *kept[T]) finish(f *flight, value T, asOf time.Time, freshFor time.Durat
 	}
 	switch {
 	case k.asOf.IsZero() || !k.same(k.value, value):
-		// The very value is replaced only by another one: verdicts on tokens
-		// hang on it.
+		// An equal value doesn't replace the one at hand: verdicts on tokens are tied
+		// to that very value.
 		k.value, k.useless = value, 0
 	case f.forced:
 		k.useless++
@@ -215,7 +217,7 @@ func (k *kept[T]) finish(f *flight, value T, asOf time.Time, freshFor time.Durat
 	k.next = now.Add(backoff(k.useless-freeForcedFetches, maxForcedCooldown))
 }
 
-// expire has the value refreshed when it is next asked for.
+// expire makes the next load refresh the value.
 func (k *kept[T]) expire() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -21,7 +21,7 @@ type Metadata struct {
 	fields map[string]any
 }
 
-// Text returns the field name if it is a text; empty otherwise.
+// Text returns the field name if it is a text, and the empty string otherwise.
 func (m *Metadata) Text(name string) string {
 	s, _ := m.fields[name].(string)
 	return s
@@ -48,10 +48,10 @@ func (m *Metadata) equal(other *Metadata) bool {
 	return reflect.DeepEqual(m.fields, other.fields)
 }
 
-// Locations returns the addresses at which the metadata of issuer may live, in
-// the order in which MCP clients look (MCP 2026-07-28, authorization server
-// metadata discovery): RFC 8414 with the issuer's path at the end, OpenID
-// Connect likewise, and OpenID Connect below the issuer's path.
+// Locations returns the addresses at which the metadata of issuer may live, in the
+// order in which MCP clients look (MCP 2026-07-28, authorization server metadata
+// discovery): RFC 8414 with the issuer's path at the end, then OpenID Connect in the
+// same form, then OpenID Connect below the issuer's path.
 func Locations(issuer string) ([]string, error) {
 	if err := checkEndpoint("issuer", issuer); err != nil {
 		return nil, err
@@ -86,8 +86,8 @@ func upstreamLocations(upstream string) ([]string, error) {
 	return locations(u), nil
 }
 
-// discover fetches the metadata of issuer from the first of locations that has
-// it; if issuer is empty, of whichever it names.
+// discover fetches the metadata of issuer from the first of locations that has it. If
+// issuer is empty, the metadata may name any issuer.
 func discover(ctx context.Context, client *http.Client, issuer string, locations []string) (*Metadata, document, error) {
 	var errs []error
 	for _, location := range locations {
@@ -106,22 +106,22 @@ func discover(ctx context.Context, client *http.Client, issuer string, locations
 	return nil, document{}, fmt.Errorf("no usable metadata: %w", errors.Join(errs...))
 }
 
-// parseMetadata reads the metadata document of issuer, or, if that is empty, of
-// any. One that names another issuer is not used (RFC 8414, section 3.3): it could
-// lead to anyone's keys.
+// parseMetadata reads the metadata document of issuer. If issuer is empty, the
+// document may name any issuer. Otherwise a document that names another issuer is not
+// used (RFC 8414, section 3.3): it could lead to anyone's keys.
 func parseMetadata(body []byte, issuer string) (*Metadata, error) {
 	m := new(Metadata)
 	if err := json.Unmarshal(body, &m.fields); err != nil || m.fields == nil {
 		return nil, errors.New("not a JSON object")
 	}
-	// Servers write null for what they don't have; clients take it for a value
-	// of the wrong type.
+	// Some servers write null for a field that they don't have. To clients that is a
+	// value of the wrong type.
 	maps.DeleteFunc(m.fields, func(_ string, value any) bool { return value == nil })
 	switch found := m.Text("issuer"); {
 	case found == "":
 		return nil, errors.New("the metadata names no issuer")
 	case issuer != "" && m.Text("access_token_issuer") == issuer:
-		// AD FS names what its access tokens have as iss apart.
+		// AD FS has a separate field for the iss of its access tokens.
 		return m, nil
 	case issuer != "" && found != issuer:
 		return nil, fmt.Errorf("the metadata names the issuer %s, but %q is configured: the two must be exactly the same, including a slash at the end", Quote(found), issuer)

@@ -2,9 +2,9 @@
 // nothing of Caddy.
 package keys
 
-// This file reads JSON Web Key Sets (RFC 7517). Not supported, and passed over:
-// symmetric keys, secp256k1, Ed448, certificates (x5c), keys that are not for
-// verifying signatures.
+// This file reads JSON Web Key Sets (RFC 7517). Not supported, and skipped: symmetric
+// keys, secp256k1, Ed448, certificates (x5c), keys that are not for verifying
+// signatures.
 
 import (
 	"context"
@@ -24,12 +24,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Source has the keys of one issuer.
+// Source provides the keys of one issuer.
 type Source interface {
-	// KeySet returns the issuer's keys as they were asked for at since or
-	// later; with a zero since, the ones at hand. Its error is an
-	// [*outbound.UnavailableError] if there are none, or if the issuer can't, or may
-	// not yet again, be asked.
+	// KeySet returns keys that were requested from the issuer at since or later. With
+	// a zero since, it returns the ones at hand. Its error is an
+	// [*outbound.UnavailableError] if there are none, if the issuer can't be reached,
+	// or if it was asked too recently.
 	KeySet(ctx context.Context, since time.Time) (*Set, error)
 }
 
@@ -54,13 +54,13 @@ const (
 
 	// MinRSABits is the least size of an RSA key.
 	MinRSABits = 2048
-	// maxRSABits bounds what a check may cost: it grows with the square.
+	// maxRSABits bounds the cost of a check, which grows with the square of the size.
 	maxRSABits = 8192
 )
 
-// ParseSet reads a JSON Web Key Set. Keys that can't be used here are passed
-// over, as RFC 7517, section 5 asks; a set in which no usable key is left is an
-// error, so that it never takes the place of a good one.
+// ParseSet reads a JSON Web Key Set. Keys that can't be used here are skipped, as RFC
+// 7517, section 5 asks. A set without a usable key is an error, so that it never
+// replaces a good one.
 func ParseSet(data []byte) (*Set, error) {
 	var doc struct {
 		Keys []jsontext.Value `json:"keys"`
@@ -84,8 +84,8 @@ func ParseSet(data []byte) (*Set, error) {
 // Len returns the number of usable keys.
 func (s *Set) Len() int { return len(s.keys) }
 
-// Equal reports whether both sets hold the same keys, in whatever order: some
-// issuers shuffle them.
+// Equal reports whether both sets hold the same keys. Their order doesn't matter:
+// some issuers shuffle them.
 func (s *Set) Equal(other *Set) bool {
 	if s == nil || other == nil {
 		return s == other
@@ -107,7 +107,7 @@ func (k key) equal(other key) bool {
 	return ok && k.id == other.id && k.algorithm == other.algorithm && pub.Equal(other.public)
 }
 
-// Has reports whether there is a key of this kid, whatever it is for.
+// Has reports whether there is a key with this kid, whatever its use.
 func (s *Set) Has(kid string) bool {
 	return kid != "" && slices.ContainsFunc(s.keys, func(k key) bool { return k.id == kid })
 }
@@ -129,8 +129,8 @@ func (s *Set) candidates(alg, kid string, a *algorithm) []key {
 	return found
 }
 
-// jwk has the members of a JSON Web Key that are looked at (RFC 7517, section
-// 4; RFC 7518, section 6; RFC 8037, section 2).
+// jwk has the members of a JSON Web Key that are read (RFC 7517, section 4; RFC 7518,
+// section 6; RFC 8037, section 2).
 type jwk struct {
 	KeyType   string   `json:"kty"`
 	Use       string   `json:"use"`
@@ -144,11 +144,12 @@ type jwk struct {
 	N     string `json:"n"`
 	E     string `json:"e"`
 
-	// D is the private part of any asymmetric key, here to be found out.
+	// D is the private part of any asymmetric key. It is read only to detect private
+	// keys.
 	D jsontext.Value `json:"d"`
 }
 
-// base64url decodes without padding and refuses stray bits after the last byte.
+// base64url decodes text without padding. It refuses stray bits after the last byte.
 var base64url = base64.RawURLEncoding.Strict()
 
 var errUnusableKey = errors.New("unusable key")

@@ -27,8 +27,8 @@ type algorithm struct {
 	verify  func(a *algorithm, key crypto.PublicKey, input, signature []byte) bool
 }
 
-// algorithms lists every algorithm there is here. What is signed never adds to it,
-// and none of it works with a secret: a public key can't be taken for one.
+// algorithms lists every supported algorithm. Nothing in a token adds to it, and none
+// of them uses a shared secret, so a public key is never taken for one.
 var algorithms = map[string]*algorithm{
 	"RS256":   {keyType: "RSA", hash: crypto.SHA256, verify: verifyPKCS1v15},
 	"RS384":   {keyType: "RSA", hash: crypto.SHA384, verify: verifyPKCS1v15},
@@ -56,8 +56,8 @@ var (
 )
 
 // Verify checks a signature of input whose header says alg and kid, which may be
-// empty. Its error is [ErrUnknownKey] or [ErrBadSignature]. No key is for an
-// algorithm that isn't supported.
+// empty. Its error is [ErrUnknownKey] or [ErrBadSignature]. For an algorithm that
+// isn't supported, there is no key.
 func (s *Set) Verify(alg, kid string, input, signature []byte) error {
 	a := algorithms[alg]
 	if a == nil {
@@ -107,14 +107,15 @@ func verifyPKCS1v15(a *algorithm, key crypto.PublicKey, input, signature []byte)
 	return rsa.VerifyPKCS1v15(key.(*rsa.PublicKey), a.hash, a.digest(input), signature) == nil
 }
 
-// verifyPSS insists on a salt as long as the hash (RFC 7518, section 3.5).
+// verifyPSS requires a salt as long as the hash (RFC 7518, section 3.5).
 func verifyPSS(a *algorithm, key crypto.PublicKey, input, signature []byte) bool {
 	opts := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
 	return rsa.VerifyPSS(key.(*rsa.PublicKey), a.hash, a.digest(input), signature, opts) == nil
 }
 
-// verifyECDSA takes R and S at their full length, one after the other (RFC
-// 7518, section 3.4). ASN.1 and shortened integers are other spellings.
+// verifyECDSA expects R and S at their full length, one after the other (RFC 7518,
+// section 3.4). ASN.1 and shortened integers would be second spellings of the same
+// signature, so they are refused.
 func verifyECDSA(a *algorithm, key crypto.PublicKey, input, signature []byte) bool {
 	size := coordinateSize(a.curve)
 	if len(signature) != 2*size {

@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// MaxRetryAfter bounds what an answer can make us wait for.
+	// MaxRetryAfter bounds how long an answer can make us wait.
 	MaxRetryAfter = 1 * time.Hour
 
-	// maxRefusal bounds what is read of an answer other than 2xx, in bytes. An
-	// OAuth error is in there; an error page isn't worth reading.
+	// maxRefusal bounds what is read of an answer other than 2xx, in bytes. An OAuth
+	// error fits; an error page isn't worth reading.
 	maxRefusal = 16 << 10
 )
 
@@ -24,8 +24,8 @@ type Answer struct {
 	// Status is the HTTP status, and Header has the headers.
 	Status int
 	Header http.Header
-	// Body is whole for a status of 2xx. Of any other it is the beginning, and may
-	// be missing.
+	// Body is the whole body if the status is 2xx. For any other status it is only
+	// the beginning, and may be missing.
 	Body []byte
 }
 
@@ -35,11 +35,12 @@ func (a *Answer) OK() bool { return a.Status == http.StatusOK }
 // Redirect reports whether the answer points elsewhere.
 func (a *Answer) Redirect() bool { return a.Status >= 300 && a.Status < 400 }
 
-// RetryAfter is [RetryAfter] of the answer.
+// RetryAfter returns [RetryAfter] of the answer.
 func (a *Answer) RetryAfter() time.Duration { return RetryAfter(a.Header) }
 
-// Ask sends req and reads the answer, of at most limit bytes. Its error is a
-// [*TooLargeError], or says why there is no whole answer.
+// Ask sends req and reads an answer of at most limit bytes. Its error is a
+// [*TooLargeError] for a larger one; any other error says why there is no complete
+// answer.
 func Ask(client *http.Client, req *http.Request, limit int) (*Answer, error) {
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", UserAgent)
@@ -51,12 +52,12 @@ func Ask(client *http.Client, req *http.Request, limit int) (*Answer, error) {
 	return Read(resp, limit)
 }
 
-// Read reads resp and closes its body, see [Ask].
+// Read reads resp as [Ask] does, and closes its body.
 func Read(resp *http.Response, limit int) (*Answer, error) {
 	defer resp.Body.Close()
 	a := &Answer{Status: resp.StatusCode, Header: resp.Header}
 	if resp.StatusCode/100 != 2 {
-		// The connection can be used again if that was all.
+		// The connection can be reused if that was the whole body.
 		a.Body, _ = io.ReadAll(io.LimitReader(resp.Body, int64(min(limit, maxRefusal))))
 		return a, nil
 	}
@@ -71,8 +72,8 @@ func Read(resp *http.Response, limit int) (*Answer, error) {
 	return a, nil
 }
 
-// RetryAfter reads a Retry-After header in seconds, an hour at most; its other
-// form, a date, is not used by those who limit rates. Zero if there is none.
+// RetryAfter reads a Retry-After header in seconds, an hour at most. It returns zero
+// if there is none, or if it is a date, a form that rate limiters don't use.
 func RetryAfter(h http.Header) time.Duration {
 	seconds, err := strconv.ParseUint(h.Get("Retry-After"), 10, 31)
 	if err != nil {
@@ -81,7 +82,7 @@ func RetryAfter(h http.Header) time.Duration {
 	return min(time.Duration(seconds)*time.Second, MaxRetryAfter)
 }
 
-// TooLargeError says that an answer has more bytes than are read.
+// TooLargeError says that an answer is larger than the limit.
 type TooLargeError struct{ Limit int }
 
 func (e *TooLargeError) Error() string {
@@ -89,7 +90,7 @@ func (e *TooLargeError) Error() string {
 }
 
 // ReadBody reads an answer of at most limit bytes. A larger one is a
-// [*TooLargeError]: what is cut off could be read as something else.
+// [*TooLargeError]: the part before the cut could be read as something else.
 func ReadBody(body io.Reader, limit int) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(body, int64(limit)+1))
 	if err != nil {
@@ -101,9 +102,9 @@ func ReadBody(body io.Reader, limit int) ([]byte, error) {
 	return b, nil
 }
 
-// Bounded returns a transport for libraries that read answers themselves, without
-// a bound. It reads the whole body first, of at most limit bytes: an answer that
-// breaks off is none, and not one that makes no sense. Nil means
+// Bounded returns a transport for libraries that read answers themselves, without a
+// bound. It reads the whole body first, of at most limit bytes: an answer that breaks
+// off is then an error of the transport, not a malformed answer. Nil means
 // [http.DefaultTransport].
 func Bounded(next http.RoundTripper, limit int) http.RoundTripper {
 	if next == nil {

@@ -18,8 +18,8 @@ type CacheControl struct {
 	HasMaxAge bool
 }
 
-// ParseCacheControl reads the Cache-Control headers of h. Of two values of max-age
-// it takes the shorter (section 4.2.1). What it doesn't know it ignores.
+// ParseCacheControl reads the Cache-Control headers of h. Of two values of max-age it
+// takes the shorter (section 4.2.1). It ignores unknown directives.
 func ParseCacheControl(h http.Header) CacheControl {
 	var c CacheControl
 	for _, line := range h.Values("Cache-Control") {
@@ -33,7 +33,7 @@ func ParseCacheControl(h http.Header) CacheControl {
 }
 
 // nextDirective splits list at its first comma that isn't in a quoted string (RFC
-// 9110, section 5.6.1). A string that doesn't end is not one.
+// 9110, section 5.6.1). A string that doesn't end is not a quoted string.
 func nextDirective(list string) (directive, rest string) {
 	quoted := false
 	for i := 0; i < len(list); i++ {
@@ -71,8 +71,8 @@ func (c *CacheControl) add(directive string) {
 	}
 }
 
-// Seconds reads a number of seconds (RFC 9111, section 1.2.2). What isn't one is
-// 0. One too large is large.
+// Seconds reads a number of seconds (RFC 9111, section 1.2.2). Text that isn't a
+// number is 0. A number that is too large becomes the largest one.
 func Seconds(s string) time.Duration {
 	if s == "" || strings.Trim(s, "0123456789") != "" {
 		return 0

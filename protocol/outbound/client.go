@@ -10,20 +10,20 @@ import (
 )
 
 const (
-	// UserAgent is how we introduce ourselves. Some servers refuse requests without
-	// one.
+	// UserAgent is the User-Agent of our requests. Some servers refuse requests
+	// without one.
 	UserAgent = "caddy-mcp-auth"
 
 	// maxRedirects bounds redirects within the same origin.
 	maxRedirects = 3
 
-	// maxTime bounds a request, redirects and body included, whose caller sets no
-	// bound of its own.
+	// maxTime bounds a request whose caller sets no bound of its own, redirects and
+	// body included.
 	maxTime = 30 * time.Second
 )
 
-// NewClient returns an HTTP client for talking to one server: no cookies, bounded
-// in headers and time, and not to be redirected to another origin.
+// NewClient returns an HTTP client for talking to one server: it keeps no cookies,
+// bounds headers and time, and follows no redirect to another origin.
 func NewClient() *http.Client {
 	dialer := &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Client{
@@ -41,8 +41,8 @@ func NewClient() *http.Client {
 	}
 }
 
-// sameOriginOnly follows a redirect only within the origin, for the sake of
-// servers that add a slash. Elsewhere, a document is not what was asked for.
+// sameOriginOnly follows a redirect only within the origin, because some servers add
+// a slash. A document at another origin is not what was asked for.
 func sameOriginOnly(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errors.New("too many redirects")
@@ -53,16 +53,16 @@ func sameOriginOnly(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// RedirectError says that an answer would be on another origin, where a client
+// RedirectError says that a server redirected to another origin, where the client
 // doesn't go.
 type RedirectError struct{ Origin string }
 
 func (e *RedirectError) Error() string { return "refusing redirect to another origin, " + e.Origin }
 
-// WithoutRedirects returns a copy of client that takes a redirect for an answer.
-// Following one would carry a token, or our credentials, to where nobody
-// configured them to go, and turn a POST into a GET. Nil means a client of
-// net/http's defaults.
+// WithoutRedirects returns a copy of client that returns a redirect as the answer.
+// Following it could send a token, or our credentials, to an address that nobody
+// configured, and turn a POST into a GET. Nil means a client with the defaults of
+// net/http.
 func WithoutRedirects(client *http.Client) *http.Client {
 	var c http.Client
 	if client != nil {

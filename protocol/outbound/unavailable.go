@@ -1,19 +1,20 @@
-// Package outbound is for asking other servers. It knows nothing of Caddy.
+// Package outbound sends requests to other servers. It knows nothing of Caddy.
 package outbound
 
 import "time"
 
-// UnavailableError says that something could not be found out from another
-// server: it can't be reached, or doesn't answer usefully.
+// UnavailableError says that another server gave no usable answer: it can't be
+// reached, or its answer is of no use.
 type UnavailableError struct {
 	// RetryAfter is how long to wait before another try makes sense. Zero if
 	// unknown.
 	RetryAfter time.Duration
-	// Outage says that the trouble does not look like that of the one thing that
-	// was asked, a token for example: no connection, no answer in time, 429, 502,
-	// 503 or 504, our own credentials refused. Several of them make the server be
-	// left alone for a while, so that what one caller can bring about by a token
-	// of its own must not be one. Without it, the trouble is that token's alone.
+	// Outage means that the failure looks like the server's, not that of the one
+	// question, such as a token: no connection, no answer in time, 429, 502, 503 or
+	// 504, or our own credentials refused. After several outages the server isn't
+	// asked for a while, so a failure that one caller can cause with a token of its
+	// own must not be an outage. Without Outage, the failure concerns only that
+	// token.
 	Outage bool
 	// Err is the cause.
 	Err error

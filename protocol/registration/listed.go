@@ -10,8 +10,8 @@ import (
 )
 
 // anyBelow ends an entry of an operator's list that stands for every redirect URI
-// below a path. Hosted clients have one for each connector that a user adds, such
-// as https://chatgpt.com/connector/oauth/<id>, and nobody knows them beforehand.
+// below a path. Hosted clients have one for each connector that a user adds, such as
+// https://chatgpt.com/connector/oauth/<id>, and nobody knows these URIs in advance.
 const anyBelow = "/*"
 
 // IsPrefix reports whether an entry of an operator's list stands for many redirect
@@ -19,12 +19,12 @@ const anyBelow = "/*"
 func IsPrefix(entry string) bool { return strings.HasSuffix(entry, anyBelow) }
 
 // CheckListed returns an error if entry can't be in an operator's list of redirect
-// URIs: it must be one, of any scheme that is an application's, or a prefix of whole
-// path segments, as in https://chatgpt.com/connector/oauth/*.
+// URIs: it must be a redirect URI, which may have any application's scheme, or a
+// prefix of whole path segments, as in https://chatgpt.com/connector/oauth/*.
 //
-// A prefix widens OAuth 2.1, section 4.1.1, which wants the whole URI registered. It
-// does so for the operator alone, who knows the host: never for what clients
-// register, and never for what they request, which stays one exact URI.
+// A prefix relaxes OAuth 2.1, section 4.1.1, which requires the whole URI to be
+// registered. Only the operator may use one, because the operator knows the host.
+// Clients register and request exact URIs only.
 func CheckListed(entry string) error {
 	if !strings.Contains(entry, "*") {
 		u, err := url.Parse(entry)
@@ -57,8 +57,9 @@ func CheckListed(entry string) error {
 
 // Lists reports whether an entry of an operator's list, which has passed
 // [CheckListed], allows uri: as [SameRedirectURI] does, or because uri lies below a
-// prefix. What lies below has nothing that two readers could take for another path:
-// whole segments of letters, digits, hyphens, dots, underscores and tildes.
+// prefix. The part below the prefix must be whole segments of letters, digits,
+// hyphens, dots, underscores and tildes, so that no two readers take it for different
+// paths.
 func Lists(entry, uri string) bool {
 	if !IsPrefix(entry) {
 		return SameRedirectURI(entry, uri)
@@ -75,8 +76,7 @@ func Lists(entry, uri string) bool {
 	return true
 }
 
-// unreserved reports whether r is a character that RFC 3986, section 2.3, reserves
-// for nothing.
+// unreserved reports whether r is an unreserved character of RFC 3986, section 2.3.
 func unreserved(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~", r)
 }

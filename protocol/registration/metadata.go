@@ -18,34 +18,34 @@ const (
 	maxClientName   = 200 // bytes
 )
 
-// Metadata is what a client says of itself (RFC 7591, section 2). Unknown
-// members are ignored, as the section demands.
+// Metadata is what a client says about itself (RFC 7591, section 2). Unknown members
+// are ignored, as that section requires.
 type Metadata struct {
 	// The fields are the members of that section. RedirectURIs are required.
 	// TokenEndpointAuthMethod, GrantTypes, ResponseTypes, ApplicationType,
 	// ClientName and ClientURI are empty if the client leaves them out.
 	RedirectURIs            []string `json:"redirect_uris"`
 	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method"`
-	// TokenEndpointAuthMethods are all that the client can do.
+	// TokenEndpointAuthMethods are all methods that the client supports.
 	TokenEndpointAuthMethods []string `json:"token_endpoint_auth_methods_supported"`
 	GrantTypes               []string `json:"grant_types"`
 	ResponseTypes            []string `json:"response_types"`
 	ApplicationType          string   `json:"application_type"`
 	ClientName               string   `json:"client_name"`
 	ClientURI                string   `json:"client_uri"`
-	// Scope is what the client will ask for; empty if it is no scope at all, which
-	// is no reason to refuse a client that may ask for another.
+	// Scope is what the client will ask for. It is empty if the value isn't a valid
+	// scope: that is no reason to refuse the client, which may ask for another one.
 	Scope Scope `json:"scope"`
 }
 
-// Error is one of RFC 7591, section 3.2.2.
+// Error is an error response of RFC 7591, section 3.2.2.
 type Error struct {
 	// Code is invalid_redirect_uri or invalid_client_metadata.
 	Code string
-	// Description is a sentence for the client's developer. What it has of the
-	// request or of another server has gone through [Quoted] or [Described].
+	// Description is a sentence for the client's developer. Text from the request or
+	// from another server in it has gone through [Quoted] or [Described].
 	Description string
-	// Cause is for the log alone.
+	// Cause is for the log only.
 	Cause error
 }
 
@@ -59,9 +59,9 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Cause }
 
 // narrow leaves out the redirect URIs that the operator hasn't allowed, if others
-// remain: some clients register all that they could ever use, a scheme of their
-// own among them, and RFC 7591, section 2, lets a server replace what it doesn't
-// support. One that nobody may have spoils them all.
+// remain: some clients register every URI that they could ever use, including a
+// private scheme, and RFC 7591, section 2, lets a server replace what it doesn't
+// support. A redirect URI that no operator could allow refuses them all.
 func (m *Metadata) narrow(policy *Policy) error {
 	var allowed []string
 	var refused error
@@ -94,14 +94,13 @@ func (e *refusedURI) Error() string { return fmt.Sprintf("redirect URI %s %v", Q
 func (e *refusedURI) Unwrap() error { return e.err }
 
 // Public reports whether the client says that it can do without authentication:
-// by the method it names, or among others that it has (OpenID Connect Relying
-// Party Metadata Choices 1.0), for a server that doesn't support that method.
+// either by the method it names, or by one of its other methods (OpenID Connect
+// Relying Party Metadata Choices 1.0) if the server doesn't support the named one.
 func (m *Metadata) Public() bool {
 	return m.TokenEndpointAuthMethod == "none" || slices.Contains(m.TokenEndpointAuthMethods, "none")
 }
 
-// Parse reads and judges what a client says of itself. The error is an
-// [*Error].
+// Parse reads and checks what a client says about itself. The error is an [*Error].
 func Parse(body []byte, policy *Policy) (*Metadata, error) {
 	m := new(Metadata)
 	// Exact names, no duplicates: encoding/json would let the last of two
@@ -137,7 +136,7 @@ func Parse(body []byte, policy *Policy) (*Metadata, error) {
 // Scope is a scope (RFC 6749, section 3.3), or empty.
 type Scope string
 
-// UnmarshalJSON reads what clients write, and keeps it if it is a scope.
+// UnmarshalJSON reads what clients write, and keeps it only if it is a scope.
 func (s *Scope) UnmarshalJSON(b []byte) error {
 	*s = ""
 	var text string

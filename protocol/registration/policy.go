@@ -7,17 +7,16 @@ import (
 	"slices"
 )
 
-// Policy is which clients may introduce themselves, and what they may ask
-// for.
+// Policy says which clients may register, and what they may ask for.
 type Policy struct {
-	// Off leaves only the operator's clients.
+	// Off allows only the operator's own clients.
 	Off bool
-	// RedirectURIs, if any, are the only ones allowed; those on loopback with
-	// any port, and those that end in /* with whatever lies below. Default: every
-	// https URI, and loopback.
+	// RedirectURIs, if any, are the only ones allowed; one on loopback allows any
+	// port, and one that ends in /* allows every URI below it. Default: every https
+	// URI, and loopback.
 	RedirectURIs []string
-	// PrivateSchemes are schemes of native applications that are allowed beside
-	// https and loopback, such as cursor.
+	// PrivateSchemes are schemes of native applications that are allowed in addition
+	// to https and loopback, such as cursor.
 	PrivateSchemes []string
 }
 

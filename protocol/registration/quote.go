@@ -2,11 +2,11 @@ package registration
 
 import "strings"
 
-// maxQuoted is how much of a stranger's text is repeated, in bytes.
+// maxQuoted bounds how much of a stranger's text is repeated, in bytes.
 const maxQuoted = 200
 
-// Quoted names a URI in an error_description, which has neither quotation marks
-// nor backslashes in it (RFC 6749, section 5.2). What is long is cut.
+// Quoted names a URI in an error_description, which has neither quotation marks nor
+// backslashes in it (RFC 6749, section 5.2). A long one is cut.
 func Quoted(uri string) string {
 	if len(uri) > maxQuoted {
 		uri = uri[:maxQuoted] + "..."
@@ -14,8 +14,8 @@ func Quoted(uri string) string {
 	return "'" + Described(uri) + "'"
 }
 
-// Described makes a text that another wrote fit for an error_description:
-// printable ASCII in one line, of at most 400 bytes.
+// Described makes a text from another party fit for an error_description: printable
+// ASCII in one line, of at most 400 bytes.
 func Described(text string) string {
 	var b strings.Builder
 	space := false

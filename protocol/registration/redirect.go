@@ -1,5 +1,5 @@
-// Package registration judges what OAuth clients say of themselves (RFC 7591):
-// their redirect URIs above all. Seed code in the wild takes javascript: for
+// Package registration checks what OAuth clients say about themselves (RFC 7591),
+// above all their redirect URIs. Some published example code accepts javascript: as
 // one.
 package registration
 
@@ -17,24 +17,24 @@ import (
 // MaxRedirectURI bounds a redirect URI, in bytes. Real ones have a hundred.
 const MaxRedirectURI = 1024
 
-// Schemes that a browser runs or reads by itself, rather than hand the address
-// to the application that registered it.
+// Schemes that a browser runs or reads itself, instead of handing the address to the
+// application that registered it.
 var forbiddenSchemes = []string{
 	"about", "blob", "chrome", "content", "data", "file", "filesystem", "ftp", "intent", "jar", "javascript", "mailto",
 	"ms-its", "mk", "resource", "sms", "tel", "vbscript", "view-source", "ws", "wss",
 }
 
-// NotAllowedError says that nothing is wrong with a redirect URI but that the
-// operator hasn't allowed it.
+// NotAllowedError says that a redirect URI is valid, but the operator hasn't allowed
+// it.
 type NotAllowedError struct{ reason string }
 
 func (e *NotAllowedError) Error() string { return e.reason }
 
-// CheckRedirectURI returns an error if codes must not be sent to uri: it has to
-// be https, or http on loopback (RFC 8252, section 7.3), or have one of the
-// private schemes (section 7.1); absolute, and without fragment (RFC 6749,
-// section 3.1.2). Whatever two programs could read differently is refused. The
-// error is a [*NotAllowedError] if only the scheme would have to be allowed.
+// CheckRedirectURI returns an error if codes must not be sent to uri: it has to be
+// https, or http on loopback (RFC 8252, section 7.3), or have one of the private
+// schemes (section 7.1); absolute, and without fragment (RFC 6749, section 3.1.2). A
+// URI that two programs could read differently is refused. The error is a
+// [*NotAllowedError] if the operator would only have to allow the scheme.
 func CheckRedirectURI(uri string, privateSchemes []string) error {
 	switch {
 	case uri == "":
@@ -86,16 +86,15 @@ func IsLoopback(uri string) bool {
 	return err == nil && u.Scheme == "http"
 }
 
-// WithoutPort returns a loopback URI without its port: a native application
-// listens on whatever port is free (RFC 8252, section 7.3). Clients use
-// localhost as well as the addresses, so this holds for the name too. Any other
-// URI is returned as it is.
+// WithoutPort returns a loopback URI without its port: a native application listens
+// on whatever port is free (RFC 8252, section 7.3). Clients use localhost as well as
+// the addresses, so this holds for the name too. Any other URI is returned unchanged.
 func WithoutPort(uri string) string {
 	u, err := url.Parse(uri)
 	if err != nil || u.Scheme != "http" || u.Port() == "" {
 		return uri
 	}
-	// Cut out of the text: nothing else about it may change.
+	// The port is cut out of the text, so that nothing else in it changes.
 	return strings.Replace(uri, "://"+u.Host, "://"+strings.TrimSuffix(u.Host, ":"+u.Port()), 1)
 }
 
@@ -105,9 +104,9 @@ func SameRedirectURI(registered, uri string) bool {
 	return registered == uri || WithoutPort(registered) == WithoutPort(uri)
 }
 
-// RedirectTarget says where a redirect URI leads in a form for people: host and
-// port; without port on loopback, where it means nothing; the scheme of a
-// private one.
+// RedirectTarget returns where a redirect URI leads, in a form for people: host and
+// port, the host alone on loopback, where the port means nothing, or the scheme if it
+// is private.
 func RedirectTarget(uri string) string {
 	u, err := url.Parse(WithoutPort(uri))
 	if err != nil {
@@ -119,8 +118,8 @@ func RedirectTarget(uri string) string {
 	return u.Host
 }
 
-// WithParameters adds parameters to the query of a redirect URI and keeps what
-// is there (RFC 6749, section 3.1.2).
+// WithParameters adds parameters to the query of a redirect URI and keeps those that
+// are there (RFC 6749, section 3.1.2).
 func WithParameters(uri string, parameters url.Values) string {
 	separator := "?"
 	if strings.Contains(uri, "?") {

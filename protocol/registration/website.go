@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// LeadsToWebSite reports whether a redirect URI leads to a web site, which is
-// the same one for every user and has a certificate to show for its name. What
-// leads to a program on the user's own computer does not: any program there can
-// listen on loopback or claim a private scheme, and pose as the client (RFC
-// 8252, section 8.6). https on loopback is such a program too.
+// LeadsToWebSite reports whether a redirect URI leads to a web site, which is the
+// same for every user and proves its name with a certificate. A URI that leads to a
+// program on the user's own computer does not: any program there can listen on
+// loopback or claim a private scheme, and pose as the client (RFC 8252, section 8.6).
+// That includes https on loopback.
 //
-// When in doubt the answer is no: callers ask the user then.
+// When in doubt, it reports false: callers then ask the user.
 func LeadsToWebSite(uri string) bool {
 	u, err := url.Parse(uri)
 	if err != nil || u.Scheme != "https" || u.Opaque != "" || u.User != nil {
@@ -35,8 +35,8 @@ func LeadsToWebSite(uri string) bool {
 	return several && name != "" && last != "" && (last[0] < '0' || last[0] > '9')
 }
 
-// cutLast splits a host before its last label. It reports false if there is one
-// label only.
+// cutLast splits a host before its last label. It reports false if there is only one
+// label.
 func cutLast(host string) (name, last string, several bool) {
 	i := strings.LastIndexByte(host, '.')
 	if i < 0 {

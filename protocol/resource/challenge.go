@@ -11,9 +11,9 @@ type Challenge struct {
 	Description string   // error_description
 }
 
-// String returns the header's value. Clients read it with regular expressions
-// and look at the first challenge only, so every parameter is quoted, none is
-// repeated, and what can't stand in a quoted string of theirs is left out.
+// String returns the header's value. Clients read it with regular expressions and
+// look at the first challenge only, so every parameter is quoted, none is repeated,
+// and characters that can't be in a quoted string of theirs are left out.
 func (c Challenge) String() string {
 	var b strings.Builder
 	b.WriteString("Bearer")
@@ -37,8 +37,8 @@ func (c Challenge) String() string {
 	return b.String()
 }
 
-// quotable drops what would end or break a quoted string. RFC 9110, section
-// 5.6.4 has an escape for quotes; RFC 6750 forbids them in these parameters,
+// quotable drops characters that would end or break a quoted string. RFC 9110,
+// section 5.6.4 has an escape for quotes; RFC 6750 forbids them in these parameters,
 // and the clients' parsers don't know the escape.
 func quotable(s string) string {
 	return strings.Map(func(r rune) rune {

@@ -27,9 +27,9 @@ type Identifier struct {
 	path   string // escaped, no trailing slash
 }
 
-// Parse returns the identifier raw. It must be an absolute https URL without
-// query and fragment; http will do on loopback, where there is no network to
-// protect from.
+// Parse returns the identifier raw. It must be an absolute https URL without query
+// and fragment; http is allowed on loopback, where there is no network to protect it
+// from.
 func Parse(raw string) (Identifier, error) {
 	u, err := url.Parse(raw)
 	switch {
@@ -57,9 +57,9 @@ func Parse(raw string) (Identifier, error) {
 	}, nil
 }
 
-// plainHost reports whether host is a host name in ASCII or an IP address.
-// Anything else would not survive in a challenge, and what is left of it there
-// could name another host.
+// plainHost reports whether host is a host name in ASCII or an IP address. Other
+// characters are dropped from a challenge, and the name that remains could be another
+// host's.
 func plainHost(host string) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.Zone() == ""
@@ -93,11 +93,11 @@ func (id Identifier) MetadataPath() string { return WellKnown + id.path }
 // MetadataURL returns the absolute URL of the metadata.
 func (id Identifier) MetadataURL() string { return id.origin + id.MetadataPath() }
 
-// Same reports whether a and b name the same resource. Issuers write the
-// identifier back with host names lower-cased, or with a slash added to or taken
-// from its end, so these differences are forgiven, for an origin means the same
-// either way (RFC 3986, section 6.2.2.1) and nobody runs two resources that
-// differ in a last slash. Nothing else is: a longer path is another resource.
+// Same reports whether a and b name the same resource. Some issuers repeat the
+// identifier with its host name in lower case, or with a slash added to or removed
+// from its end. These differences are ignored: an origin means the same either way
+// (RFC 3986, section 6.2.2.1), and nobody runs two resources that differ only in a
+// last slash. No other difference is: a longer path is another resource.
 func Same(a, b string) bool {
 	if a == b {
 		return true
@@ -107,8 +107,8 @@ func Same(a, b string) bool {
 	if errA != nil || errB != nil || ua.Host == "" || ub.Host == "" {
 		return false
 	}
-	// Rebuilt by prefix, so that whatever follows the host is compared as it
-	// was written: query, fragment, escapes.
+	// Only the origin is normalized, so that everything after the host is compared as
+	// it was written: query, fragment, escapes.
 	restA, okA := afterOrigin(a, ua)
 	restB, okB := afterOrigin(b, ub)
 	return okA && okB && web.Origin(ua) == web.Origin(ub) && ua.User == nil && ub.User == nil &&

@@ -40,7 +40,7 @@ var fields = map[string]fieldKind{
 	"signed_metadata":                            text,
 }
 
-// reserved lists the fields that follow from something else, with what to do
+// reserved lists the fields that are derived from other settings, with what to do
 // instead.
 var reserved = map[string]string{
 	"resource":              "it is the resource itself",
@@ -63,10 +63,9 @@ type Metadata struct {
 }
 
 // ParseField returns the value of the metadata field name from the words it was
-// configured with: one word for a text, a URL or a flag, any number for a list.
-// A name may carry a language tag, as in resource_name#fr (RFC 9728, section
-// 2.1). An unknown name makes an extension field: a text, or a list if there
-// are several words.
+// configured with: one word for a text, a URL or a flag, any number for a list. A
+// name may carry a language tag, as in resource_name#fr (RFC 9728, section 2.1). An
+// unknown name is an extension field: a text, or a list if there are several words.
 func ParseField(name string, words []string) (any, error) {
 	base, _, _ := strings.Cut(name, "#")
 	if instead, ok := reserved[base]; ok {

@@ -1,9 +1,9 @@
-// Package strictjson reads JSON that strangers wrote: member names are exact, and
-// none comes twice. Two parsers that read such a document read the same. It knows
+// Package strictjson reads JSON from strangers: member names are matched exactly, and
+// no name may occur twice. Any two parsers read an accepted document alike. It knows
 // nothing of Caddy.
 //
-// Where a struct says it all, github.com/go-json-experiment/json is as strict.
-// encoding/json is for documents of our own.
+// Where a struct is enough, github.com/go-json-experiment/json is as strict.
+// encoding/json is for our own documents.
 package strictjson
 
 import (
@@ -19,23 +19,23 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Members calls visit for every member of the JSON object data, which must be
-// all there is. Names are exact: encoding/json would match AUD, or a name
-// folded from U+017F, to aud, and let the last of two win, so that the party
-// that checks and the party that acts could read two different tokens. Duplicate
-// names, invalid UTF-8 and trailing data are errors. value is a part of data, and
-// valid as long as that isn't changed.
+// Members calls visit for every member of the JSON object data, which must hold
+// nothing else. Names are matched exactly. encoding/json would match AUD to aud, or a
+// name with U+017F to one with s, and take the last of two, so that the party that
+// checks and the party that acts could read two different tokens. Duplicate names,
+// invalid UTF-8 and trailing data are errors. value is a part of data, and valid
+// until data is changed.
 func Members(data []byte, visit func(name string, value jsontext.Value) error) error {
 	return members(data, jsontext.NewDecoder(bytes.NewBuffer(data)), visit)
 }
 
-// MembersAgain is Members for an object that it has accepted before: names are not
-// compared with each other once more, which is the most of the work.
+// MembersAgain is Members for an object that it has accepted before: it doesn't
+// compare the names with each other again, which is most of the work.
 func MembersAgain(data []byte, visit func(name string, value jsontext.Value) error) error {
 	return members(data, jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true)), visit)
 }
 
-// members reads data, which dec is at the beginning of.
+// members reads data. dec is at its beginning.
 func members(data []byte, dec *jsontext.Decoder, visit func(name string, value jsontext.Value) error) error {
 	if kind := dec.PeekKind(); kind != '{' {
 		return errors.New("not a JSON object")
@@ -53,7 +53,7 @@ func members(data []byte, dec *jsontext.Decoder, visit func(name string, value j
 		if err != nil {
 			return SyntaxError(err)
 		}
-		// What the decoder returns is its own, and lost when it goes on.
+		// The decoder owns what it returns, and overwrites it when it goes on.
 		end := dec.InputOffset()
 		if err := visit(name, data[end-int64(len(value)):end:end]); err != nil {
 			return err
@@ -68,8 +68,8 @@ func members(data []byte, dec *jsontext.Decoder, visit func(name string, value j
 	return nil
 }
 
-// MembersOf is [Members] for a document of which the members names are read. It
-// refuses those that differ from one of them in letter case only: a reader that
+// MembersOf is [Members] for a document of which only the members in names are read.
+// It refuses members that differ from one of these in letter case only: a reader that
 // uses encoding/json would see another document.
 func MembersOf(data []byte, names []string, visit func(name string, value jsontext.Value) error) error {
 	return Members(data, func(name string, value jsontext.Value) error {
@@ -90,8 +90,7 @@ func SyntaxError(err error) error {
 	return errors.New("malformed JSON")
 }
 
-// String returns the JSON string v; anything else, null included, is an
-// error.
+// String returns the JSON string v. Anything else, null included, is an error.
 func String(v jsontext.Value) (string, error) {
 	if v.Kind() != '"' {
 		return "", errors.New("not a string")

@@ -21,11 +21,11 @@ func Origin(u *url.URL) string {
 	return scheme + "://" + host + ":" + port
 }
 
-// IsLoopback reports whether host, without port, can only be this machine: an
-// address of loopback (RFC 8252, section 7.3), or localhost, which every system
-// has in its hosts file. Names below localhost are not: RFC 6761, section 6.3,
-// wants them to be, but many resolvers ask the DNS for them, and the network that
-// answers says where they lead.
+// IsLoopback reports whether host, without port, can only be this machine: an address
+// of loopback (RFC 8252, section 7.3), or localhost, which every system has in its
+// hosts file. Names below localhost don't count. RFC 6761, section 6.3, says that
+// they are loopback, but many resolvers ask the DNS for them, and then the network
+// decides where they lead.
 func IsLoopback(host string) bool {
 	if strings.ToLower(host) == "localhost" { // not EqualFold, for which ſ is an s
 		return true

@@ -25,9 +25,9 @@ func SameHeader(a, b string) bool {
 	}
 }
 
-// Names is a set of header names that finds those which servers may take for one
-// of them. The zero value is empty. It is looked up for every header of every
-// request, so most names are told apart by their first and last letter alone.
+// Names is a set of header names. It also finds the names that servers may take for
+// one of the set. The zero value is empty. Every header of every request is looked up
+// in it, so most names are told apart by their first and last letter alone.
 type Names struct {
 	names       []string
 	first, last letters
@@ -47,8 +47,8 @@ func NewNames(names ...string) Names {
 // Names returns the names of the set.
 func (n Names) Names() []string { return n.names }
 
-// Contains reports whether servers may take name for one of the set, as
-// [SameHeader] does.
+// Contains reports whether servers may take name for one of the set; see
+// [SameHeader].
 func (n Names) Contains(name string) bool {
 	first, last := ends(name)
 	if n.first&first == 0 || n.last&last == 0 {
@@ -62,8 +62,8 @@ func (n Names) Contains(name string) bool {
 	return false
 }
 
-// In returns the names in header that the set contains; nil for nearly every
-// request.
+// In returns the names in header that the set contains. It returns nil for nearly
+// every request.
 func (n Names) In(header http.Header) []string {
 	var found []string
 	for name := range header {
@@ -77,7 +77,7 @@ func (n Names) In(header http.Header) []string {
 // letters is a set of letters and digits, regardless of case.
 type letters uint64
 
-// none stands for the ends of a name without letters and digits.
+// none is the first and last letter of a name without letters and digits.
 const none letters = 1
 
 // ends returns the first and the last letter of a name.

@@ -1,4 +1,4 @@
-// Package web holds what every room needs to know of addresses on the web. It
+// Package web holds what all packages need to know about addresses on the web. It
 // knows nothing of Caddy.
 package web
 
@@ -7,20 +7,19 @@ import (
 )
 
 // Bounds on the readings of one request, in number and in bytes of all of them
-// together. A path that people use has a dozen readings. Each of them is led through
-// the routes of the site, which costs far more than to send it.
+// together. A path that people use has a dozen readings. Each reading is matched
+// against the routes of the site, which costs far more than sending it.
 const (
 	maxReadings     = 128
 	maxReadingBytes = 64 << 10
 )
 
-// Readings returns every path that a known server may take the path of a request
-// for, given in the form in which it came over the wire, escaped. The form itself
-// is not in the list. The list is empty for most paths: all servers read them
-// alike. It reports false for a path with more readings than anything but an
-// attack has.
+// Readings returns every path that a known server may take the path of a request for,
+// given in the form in which it came over the wire, escaped. The form itself is not
+// in the list. The list is empty for most paths: all servers read them alike. It
+// reports false for a path with so many readings that it can only be an attack.
 //
-// Others are paths that the request gives in another place, such as a header. They
+// The others are paths that the request has in another place, such as a header. They
 // and their readings are in the list too, and count towards the same bounds.
 //
 // A proxy that decides by the path, and passes the request on as it came, must
@@ -102,7 +101,8 @@ func Plain(escaped string) (plain, lower bool) {
 	return true, lower
 }
 
-// kinds are the kinds of characters of a plain path. All others are of none.
+// kinds are the kinds of the characters that a plain path may have. No other
+// character has a kind.
 var kinds = func() (table [256]kind) {
 	for _, c := range []byte("abcdefghijklmnopqrstuvwxyz0123456789-_~!&'*+,=@") {
 		table[c] = ordinary

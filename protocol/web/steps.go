@@ -9,10 +9,10 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// This file has what servers do to a path, step by step.
+// This file lists the steps by which servers change a path.
 
-// steps are what servers do to a path, one by one. A step returns a path that it
-// doesn't concern as it is.
+// steps are the changes that servers make to a path. A step returns a path that it
+// doesn't apply to unchanged.
 var steps = []func(string) string{
 	unescape,
 	foldCase,
@@ -35,8 +35,8 @@ var steps = []func(string) string{
 	compatible,
 }
 
-// unescape decodes once, as far as it can be decoded: %XX, and the %uXXXX of IIS.
-// Some servers do it twice, or a proxy before them has done it already.
+// unescape decodes once: %XX, and the %uXXXX of IIS. Invalid escapes stay. Some
+// servers do it twice, or a proxy before them has done it already.
 func unescape(path string) string {
 	if !strings.Contains(path, "%") {
 		return path
@@ -83,14 +83,14 @@ func hex(digits string) (rune, bool) {
 	return r, true
 }
 
-// foldCase is for servers that don't tell /MCP from /mcp: those on Windows, and
-// many frameworks. Through the upper case, so that letters which share one, such
-// as ſ and s, become the same.
+// foldCase is for servers that don't tell /MCP from /mcp: those on Windows, and many
+// frameworks. It goes through upper case, so that letters with the same capital, such
+// as ſ and s, become equal.
 func foldCase(path string) string {
 	return mapValid(path, func(r rune) rune { return unicode.ToLower(unicode.ToUpper(r)) })
 }
 
-// mapValid is strings.Map that keeps bytes which aren't UTF-8.
+// mapValid is like strings.Map, but keeps bytes that aren't UTF-8.
 func mapValid(s string, f func(rune) rune) string {
 	if utf8.ValidString(s) {
 		return strings.Map(f, s)
@@ -139,8 +139,9 @@ func removeDotSegments(path string) string {
 	return "/" + strings.Join(kept, "/")
 }
 
-// cutAtParent is for servers that take the first segments for the mount point of
-// an application, and leave dot segments to that: /mcp/../x is of /mcp.
+// cutAtParent is for servers that take the first segments for the mount point of an
+// application and leave dot segments to the application: there, /mcp/../x belongs to
+// /mcp.
 func cutAtParent(path string) string {
 	if i := strings.Index(path, "/.."); i >= 0 && (len(path) == i+3 || path[i+3] == '/') {
 		return path[:i]
@@ -148,7 +149,8 @@ func cutAtParent(path string) string {
 	return path
 }
 
-// backslashes are slashes to WHATWG URL, IIS, and whatever opens files on Windows.
+// backslashes are slashes to WHATWG URL, to IIS, and to any program that opens files
+// on Windows.
 func backslashes(path string) string { return strings.ReplaceAll(path, `\`, "/") }
 
 // withoutParameters is for Java's servers: what follows a semicolon in a segment
@@ -164,8 +166,9 @@ func withoutParameters(path string) string {
 	return strings.Join(segments, "/")
 }
 
-// cutAt is for servers that decode before they look for the end of the path: at a
-// query, a fragment, parameters, or what ends a string in C or a line.
+// cutAt is for servers that decode before they look for the end of the path. The path
+// ends at a query, a fragment, parameters, the end of a string in C, or the end of a
+// line.
 func cutAt(ends string) func(string) string {
 	return func(path string) string {
 		if i := strings.IndexAny(path, ends); i >= 0 {
@@ -244,9 +247,9 @@ func isBlank(r rune) bool {
 
 func isBlankOrDot(r rune) bool { return r == '.' || isBlank(r) }
 
-// printable leaves out what programs drop or never show: control characters,
-// among them the tabs and line breaks that WHATWG URL removes, blanks, characters
-// without width, bytes that aren't UTF-8.
+// printable removes what programs drop or never show: control characters (WHATWG URL
+// removes tabs and line breaks), blanks, characters without width, and bytes that
+// aren't UTF-8.
 func printable(path string) string {
 	return strings.Map(func(r rune) rune {
 		if isBlank(r) || r == utf8.RuneError || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) {
@@ -257,9 +260,9 @@ func printable(path string) string {
 }
 
 // compatible is for programs that turn Unicode into an older or simpler form:
-// compatibility characters into their equals (NFKC), sequences of UTF-8 that are
-// longer than needed into what they stand for, and what looks like a slash in
-// code pages that have no other.
+// compatibility characters into their equivalents (NFKC), overlong UTF-8 into the
+// characters it stands for, and characters that look like a slash, a backslash or a
+// dot into that one, as some code pages do.
 func compatible(path string) string {
 	if !strings.ContainsFunc(path, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return path
