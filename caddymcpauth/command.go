@@ -15,6 +15,7 @@ func init() {
 			cmd.AddCommand(newKeyCommand())
 			cmd.AddCommand(checkCommand())
 			cmd.AddCommand(explainCommand())
+			cmd.AddCommand(toolsCommand())
 		},
 	})
 }
