@@ -7,22 +7,23 @@ import (
 )
 
 // Events is a stream of server-sent events (WHATWG HTML, section 9.2), filtered. An
-// event passes byte for byte unless its data is JSON with a list in its result, and
-// as soon as it is complete: nothing waits that a client would act on.
+// event passes unchanged unless its data is JSON with a list in its result. It passes
+// as soon as it is complete, so that no client waits for an event that it could act
+// on.
 type Events struct {
 	lists *Lists
 	w     io.Writer
-	// held is the event that has begun, line where its current line begins, searched
-	// how much of it is known to have no further end of a line.
+	// held is the event that has begun. line is where its current line begins.
+	// searched is how much of it has been searched for the end of that line.
 	held           []byte
 	line, searched int
 	// begun is set after the first event, which a byte order mark may precede.
 	begun bool
-	// cr is set if a carriage return ended what has passed: a line feed that follows
-	// belongs to it.
+	// cr is set if the bytes that have passed end in a carriage return: a line feed
+	// that follows belongs to it.
 	cr bool
-	// passing is set within an event that is larger than Max and passes, as no list
-	// has begun in it. tail is the end of what has passed.
+	// passing is set within an event that is larger than Max and passes because no
+	// list has begun in it. tail holds the last bytes that have passed.
 	passing bool
 	tail    []byte
 	err     error
@@ -38,8 +39,7 @@ const keptSpace = 64 << 10
 func (l *Lists) Events(w io.Writer) *Events { return &Events{lists: l, w: w} }
 
 // Write filters p. A message that isn't JSON, or a list that can't be checked, is an
-// [*Error]; after it, and after an error of the writer below, the stream is at its
-// end.
+// [*Error]. The stream ends after that, and after an error of the underlying writer.
 func (e *Events) Write(p []byte) (int, error) {
 	if e.err == nil && len(p) > 0 {
 		e.err = e.write(p)
@@ -50,8 +50,8 @@ func (e *Events) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close passes on the event that the stream ended in, for clients that take it for
-// complete.
+// Close passes on an event that the end of the stream cut off, for clients that take
+// it for complete.
 func (e *Events) Close() error {
 	if e.err != nil || len(e.held) == 0 {
 		return e.err
@@ -112,7 +112,7 @@ func (e *Events) write(p []byte) error {
 			}
 			block = next
 		case e.line == block && text[block] == ':' && !e.passing:
-			// Comments keep connections alive, also without a blank line.
+			// Comments keep connections alive, even without a blank line.
 			block = next
 		}
 		e.line, e.searched = next, next
@@ -147,7 +147,8 @@ func endOfLine(text []byte, from int) (end, next int) {
 	return from + n, from + n + 1
 }
 
-// hold keeps the event that has begun with rest, which was behind written bytes.
+// hold keeps rest, the beginning of an event. The bytes before it, behind in number,
+// have been written.
 func (e *Events) hold(rest []byte, behind int) error {
 	e.line -= behind
 	e.searched -= behind
@@ -270,14 +271,13 @@ func fieldsOf(text []byte, all bool) (data []byte, isMessage bool) {
 	return data, isMessage
 }
 
-// fieldOf splits a line.
+// fieldOf splits a line into the name and the value of a field.
 func fieldOf(line []byte) (name, value []byte) {
 	name, value, _ = bytes.Cut(line, []byte(":"))
 	return name, bytes.TrimPrefix(value, []byte(" "))
 }
 
-// replaceData returns an event with other data in the place of its first line of
-// data.
+// replaceData returns the event with its first line of data replaced.
 func replaceData(mark, text, data []byte) []byte {
 	to := append(make([]byte, 0, len(text)+len(data)), mark...)
 	for at := 0; at < len(text); {

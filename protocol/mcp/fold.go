@@ -8,7 +8,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Fold returns the form in which names are the same to a careless reader: without
+// Fold returns the form of a name in which a careless reader compares it: without
 // letter case, compatibility characters (NFKC), blanks, control characters and
 // characters that are never shown.
 func Fold(name string) string {
@@ -18,8 +18,8 @@ func Fold(name string) string {
 	if folded, ok := foldASCII(name); ok {
 		return folded
 	}
-	// One step can make work for another: a compatibility character may stand for
-	// capitals or blanks. Two rounds are enough for every character.
+	// One step can require another: a compatibility character may stand for capitals
+	// or blanks. Two rounds are enough for every character.
 	for range 4 {
 		folded := strings.ReplaceAll(strings.Map(simple, norm.NFKC.String(name)), "ß", "ss")
 		if folded == name {
@@ -46,8 +46,8 @@ func foldASCII(name string) (folded string, ok bool) {
 	return string(b), true
 }
 
-// simple leaves out what doesn't show, and folds letter case as every way does that
-// compares names: also those that compare in capitals, where ı is I. (cases.Fold of
+// simple removes characters that aren't shown, and folds letter case in every way
+// that programs do. Some compare names in capitals, where ı is I. (cases.Fold of
 // x/text turns Cherokee letters into each other.)
 func simple(r rune) rune {
 	if unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) {
@@ -60,7 +60,7 @@ func simple(r rune) rune {
 	return unicode.ToLower(unicode.ToUpper(first))
 }
 
-// isFolded reports that a name of printable ASCII is its own form.
+// isFolded reports whether a name is printable ASCII and its own folded form.
 func isFolded[T string | []byte](name T) bool {
 	for i := range len(name) {
 		if c := name[i]; c <= ' ' || c >= 0x7f || 'A' <= c && c <= 'Z' {
@@ -70,7 +70,8 @@ func isFolded[T string | []byte](name T) bool {
 	return true
 }
 
-// isPlain reports that a name is printable ASCII, in which only letter case varies.
+// isPlain reports whether a name is printable ASCII, where folding changes only
+// letter case.
 func isPlain(name []byte) bool {
 	for _, c := range name {
 		if c <= ' ' || c >= 0x7f {
@@ -80,5 +81,6 @@ func isPlain(name []byte) bool {
 	return true
 }
 
-// hasControl reports control characters, which no name and no URI needs.
+// hasControl reports whether there are control characters, which no name or URI
+// needs.
 func hasControl(text string) bool { return strings.ContainsFunc(text, unicode.IsControl) }

@@ -23,9 +23,10 @@ const (
 )
 
 // IsJSON reports whether a Content-Type is that of a message: application/json, in
-// UTF-8. It has no parameter but charset: in UTF-7 the same bytes are another message,
-// and charset*, which is charset to those who know RFC 2231, or one parameter within
-// another would let a server read another charset than is judged here.
+// UTF-8. The only parameter may be charset. In UTF-7 the same bytes are another
+// message. With charset*, which is charset to readers that know RFC 2231, or with one
+// parameter inside another, a server could read another charset than the one judged
+// here.
 func IsJSON(contentType string) bool {
 	if contentType == "application/json" {
 		return true
@@ -43,8 +44,8 @@ func IsJSON(contentType string) bool {
 }
 
 // CheckHeaders compares the headers Mcp-Method, Mcp-Name and MCP-Protocol-Version
-// with the message (transports, "Server Validation", 2026-07-28), whatever the
-// version: a client that sends one of them means it. The error is an [*Error].
+// with the message (transports, "Server Validation", 2026-07-28), in every version: a
+// client that sends one of them relies on it. The error is an [*Error].
 func (m *Message) CheckHeaders(h http.Header) error {
 	// The value of Mcp-Method is never encoded.
 	if values, ok := h[methodHeader]; ok && (len(values) != 1 || m.Method == "" || values[0] != m.Method) {
@@ -64,14 +65,14 @@ func (m *Message) CheckHeaders(h http.Header) error {
 	return nil
 }
 
-// decode returns what a value stands for: itself, or in =?base64?…?= the standard
-// base64 of UTF-8, spelled in the one way that there is.
+// decode returns what a value stands for: itself, or, within =?base64?…?=, the text
+// whose UTF-8 is encoded in standard, canonical base64.
 func decode(value string) (string, bool) {
 	const prefix, suffix = "=?base64?", "?="
 	encoded, ok := strings.CutPrefix(value, prefix)
 	if !ok {
-		// Other cases, and the other words of RFC 2047, are neither an encoding nor a
-		// name that another reader wouldn't decode.
+		// Other letter case and the other encoded words of RFC 2047 are refused: they
+		// aren't this encoding, but another reader could decode them.
 		return value, !strings.HasPrefix(value, "=?") && utf8.ValidString(value)
 	}
 	encoded, ok = strings.CutSuffix(encoded, suffix)
@@ -82,11 +83,11 @@ func decode(value string) (string, bool) {
 	return string(text), err == nil && utf8.Valid(text)
 }
 
-// CheckParams compares the headers Mcp-Param-* with the arguments of a call. Which
-// header stands for which argument is in the tool's schema, which isn't known here.
-// So a header is compared with the arguments that have its name in any letter case,
-// whatever stands between letters, and an argument deeper in the object counts if
-// none above it has the name. A header without such an argument is refused. The
+// CheckParams compares the headers Mcp-Param-* with the arguments of a call. The
+// tool's schema says which header stands for which argument, but it isn't known here.
+// So a header is compared with the arguments that have its name, regardless of letter
+// case and of characters between the letters. An argument deeper in the object counts
+// if none above it has the name. A header without such an argument is refused. The
 // error is an [*Error].
 func (m *Message) CheckParams(h http.Header) error {
 	var params map[string]*param
@@ -118,8 +119,8 @@ func (m *Message) CheckParams(h http.Header) error {
 // A param is a header that stands for an argument.
 type param struct {
 	value string
-	// depth is where the outermost arguments of the name are; all of these are equal to
-	// the value.
+	// depth is the depth of the outermost arguments with that name. All arguments at
+	// that depth must have the value.
 	depth int
 	equal bool
 }
@@ -175,7 +176,7 @@ func appendForm(to []byte, name string) []byte {
 	return to
 }
 
-// isValue reports whether a string, an integer or a boolean is what a header says.
+// isValue reports whether a string, an integer or a boolean is the value of a header.
 func isValue(raw []byte, value string) bool {
 	switch raw[0] {
 	case '"':
@@ -195,9 +196,8 @@ func isValue(raw []byte, value string) bool {
 	return err == nil && err2 == nil && math.Abs(argument) <= safe && argument == float64(header) && max(header, -header) <= safe
 }
 
-// RemoveAliases deletes the headers that a server could take for Mcp-Method,
-// Mcp-Name, Mcp-Param-* or MCP-Protocol-Version and that aren't spelled so, such as
-// Mcp_Name.
+// RemoveAliases deletes headers with other spellings that a server could take for
+// Mcp-Method, Mcp-Name, Mcp-Param-* or MCP-Protocol-Version, such as Mcp_Name.
 func RemoveAliases(h http.Header) {
 	for name := range h {
 		if !strings.HasPrefix(name, paramPrefix) && isAlias(name) {
@@ -214,7 +214,7 @@ func isAlias(name string) bool {
 	if slices.ContainsFunc(exact, func(known string) bool { return web.SameHeader(known, name) }) {
 		return true
 	}
-	// What begins as Mcp-Param does, with anything between the letters.
+	// Names that begin like Mcp-Param, with any characters between the letters.
 	for end := len("McpParam"); end < len(name) && end <= len(paramPrefix)+2; end++ {
 		if web.SameHeader(name[:end], paramPrefix) {
 			return true

@@ -10,8 +10,8 @@ const Listen = "subscriptions/listen"
 
 // ListenResult returns the event by which a server ends the stream of the
 // subscriptions/listen with that id (schema of 2026-07-28,
-// SubscriptionsListenResultResponse). A client takes a stream that ends without it
-// for one that broke off.
+// SubscriptionsListenResultResponse). To a client, a stream that ends without it has
+// broken off.
 func ListenResult(id json.RawMessage) []byte {
 	var event bytes.Buffer
 	event.WriteString(`data: {"jsonrpc":"2.0","id":`)
@@ -23,8 +23,8 @@ func ListenResult(id json.RawMessage) []byte {
 }
 
 // ReadEvent reads the message in a complete server-sent event. It returns nil for an
-// event that is no message: a comment, one without data, or one of another type. The
-// error is an [*Error].
+// event that isn't a message: a comment, an event without data, or one of another
+// type. The error is an [*Error].
 func ReadEvent(event []byte) (*Message, error) {
 	data, isMessage := fieldsOf(event, true)
 	if !isMessage || len(bytes.TrimLeft(data, " \t\r\n")) == 0 {

@@ -8,25 +8,26 @@ import (
 	"slices"
 )
 
-// Lists takes out of answers what a caller may not see: of the results of
-// tools/list, prompts/list, resources/list and resources/templates/list.
+// Lists removes entries that a caller may not see from the results of tools/list,
+// prompts/list, resources/list and resources/templates/list.
 type Lists struct {
 	// Keep reports whether an entry stays. template is true for the URI templates of
 	// resources/templates/list. item is valid during the call only.
 	Keep func(kind Kind, name string, template bool, item json.RawMessage) bool
-	// Schemes returns what securitySchemes of a tool is to be, JSON, in the tool and in
-	// its _meta; "" leaves the tool as it is. Nil leaves all.
+	// Schemes returns the securitySchemes that a tool gets, as JSON, in the tool and in
+	// its _meta. "" leaves the tool unchanged. If Schemes is nil, all tools stay
+	// unchanged.
 	Schemes func(tool string) string
 	// Max is the size in bytes that an answer with a list may have.
 	Max int
 	// Private adds cacheScope and ttlMs to lists that don't have them, as revisions
-	// from 2026-07-28 require. Where they are there, they always become "private" and
-	// 0: a shared cache must not give one caller's list to another.
+	// from 2026-07-28 require. Where a list has them, they always become "private"
+	// and 0: a shared cache must not give one caller's list to another.
 	Private bool
 }
 
-// lists are the members of a result that hold entries, and the member of an entry
-// that names it.
+// lists are the members of a result that hold entries. For each, named is the member
+// that names an entry.
 var lists = map[string]struct {
 	kind     Kind
 	named    string
@@ -39,8 +40,8 @@ var lists = map[string]struct {
 }
 
 // Filter returns a JSON answer, or an array of answers (2025-03-26), without the
-// entries that don't stay, and otherwise byte for byte as it came: body itself, if
-// all stay. Entries without a name don't. The error is an [*Error].
+// entries that don't stay. All other bytes are unchanged. If every entry stays, it
+// returns body itself. Entries without a name never stay. The error is an [*Error].
 func (l *Lists) Filter(body []byte) ([]byte, error) {
 	if len(body) > l.Max {
 		return nil, unfit(Size)
@@ -71,7 +72,7 @@ func unfit(rule Rule) *Error {
 	return &Error{Status: http.StatusBadGateway, Code: CodeInternal, Rule: rule, text: "the server's answer could not be checked"}
 }
 
-// An edit puts text in the place of what is from start to end.
+// An edit replaces the bytes from start to end with text.
 type edit struct {
 	start, end int
 	text       string
@@ -85,7 +86,7 @@ type filter struct {
 	added int // by schemes, in bytes
 }
 
-// answer reads a JSON-RPC response, or any message of the server.
+// answer reads a JSON-RPC response, or any other message of the server.
 func (f *filter) answer(at, depth int) (int, Rule) {
 	return f.object(at, depth, func(name []byte, at int) (int, Rule) {
 		if string(name) == "result" && f.first(at) == '{' {
@@ -142,10 +143,10 @@ func (f *filter) replace(e edit) {
 	}
 }
 
-// list reads the entries of a list. Those that go take a comma with them.
+// list reads the entries of a list. An entry that is removed takes a comma with it.
 func (f *filter) list(at, depth int, kind Kind, named string, template bool) (int, Rule) {
-	// first is where the first entry begins, last where the last one ended, kept where
-	// the last one that stays did.
+	// first is where the first entry begins, last is where the last one ended, and
+	// kept is where the last one that stays ended.
 	first, last, kept := 0, 0, 0
 	remove := func() {
 		if from := max(kept, first); from < last {
@@ -223,8 +224,8 @@ func (f *filter) edited() []byte {
 // mayHoldList reports whether text could be or contain an answer with a list: a
 // result, and the name of a list.
 func mayHoldList(text []byte) bool {
-	// Few texts have an escape, or a u before these letters: this is the quickest way
-	// to say no.
+	// Few texts have an escape, or a u before these letters, so this is the quickest
+	// way to rule a list out.
 	if bytes.IndexByte(text, '\\') >= 0 && hasEscapedLetter(text) {
 		return true
 	}
@@ -243,8 +244,8 @@ func hasListName(text []byte) bool {
 
 var listNames = [][]byte{[]byte(`"tools"`), []byte(`"prompts"`), []byte(`"resources"`), []byte(`"resourceTemplates"`)}
 
-// hasEscapedLetter reports an escape that may stand for a letter, as no library
-// writes it. A name could be hidden with it.
+// hasEscapedLetter reports whether there is an escape that may stand for a letter. No
+// library writes one, and a name could be hidden with it.
 func hasEscapedLetter(text []byte) bool {
 	for {
 		i := bytes.Index(text, []byte(`\u00`))

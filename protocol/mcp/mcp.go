@@ -1,10 +1,10 @@
-// Package mcp reads what the Model Context Protocol sends over HTTP: one message
-// of a client, strictly, and the lists in a server's answers. It covers the
-// revisions from 2024-11-05 to 2026-07-28, and knows nothing of Caddy.
+// Package mcp reads messages of the Model Context Protocol over HTTP: it reads one
+// message of a client, strictly, and filters the lists in a server's answers. It
+// covers the revisions from 2024-11-05 to 2026-07-28, and knows nothing of Caddy.
 //
-// What is judged here is what the server will act on, so a message that two readers
-// could understand differently is an error. Batches (JSON-RPC arrays, which only
-// 2025-03-26 has) are not supported.
+// The server acts on the same message that is judged here, so a message that two
+// readers could understand differently is an error. Batches (JSON-RPC arrays, which
+// only 2025-03-26 has) are not supported.
 package mcp
 
 import "encoding/json"
@@ -36,7 +36,7 @@ const (
 	Response                 // has an id, and a result or an error: a client answers its server
 )
 
-// Message is one message of a client, as far as it is judged.
+// Message has the parts of a client's message that are judged.
 type Message struct {
 	// Form is request, notification or response.
 	Form Form
@@ -61,8 +61,8 @@ type Message struct {
 	Version string
 }
 
-// A Rule is what a message or an answer broke. The set is closed, so that a rule
-// may be a label.
+// A Rule is what a message or an answer broke. The set is closed, so that a rule may
+// be the label of a metric.
 type Rule string
 
 // The rules.
@@ -90,8 +90,8 @@ const (
 	CodeHeaderMismatch = -32020
 )
 
-// Error says why a message or an answer can't be judged. Its text is a fixed
-// sentence, in which nothing is quoted.
+// Error says why a message or an answer can't be judged. Its text is a fixed sentence
+// that quotes nothing.
 type Error struct {
 	// Status is the status of the HTTP answer: 400 for a message, 502 for an answer.
 	Status int

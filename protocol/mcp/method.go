@@ -33,14 +33,15 @@ var methods = map[string]struct {
 	"tasks/list":               {kind: Task, named: paramsTask, optional: true},
 }
 
-// Known reports whether a method is one of a client, in some revision. What is known
-// is a closed set; notifications aren't in it.
+// Known reports whether a method is a client's in some revision. The known methods
+// are a closed set without notifications.
 func Known(method string) bool {
 	_, known := methods[method]
 	return known
 }
 
-// folded finds the methods that another reader could find.
+// folded has the folded form of every method, to find names that another reader could
+// take for a method.
 var folded = func() map[string]bool {
 	names := make(map[string]bool, len(methods))
 	for name := range methods {
@@ -64,7 +65,7 @@ func isNotification(method string) (notification, variant bool) {
 	return false, folded[f] || strings.HasPrefix(f, notificationPrefix)
 }
 
-// judged reads what a request is about.
+// judged reads what a request names.
 func (m *message) judged(msg *Message) Rule {
 	method, known := methods[msg.Method]
 	if !known {
@@ -93,8 +94,8 @@ func (m *message) judged(msg *Message) Rule {
 	f := m.params[method.named]
 	if method.optional && f.at == 0 {
 		if method.kind == Resource {
-			// It names nothing. 2026-07-28 doesn't have these methods any more, and the
-			// server is to say so, whatever is in params.
+			// It names nothing. 2026-07-28 no longer has these methods. The server must
+			// say so, whatever is in params.
 			msg.Kind = NoKind
 		}
 		return ""
@@ -102,7 +103,7 @@ func (m *message) judged(msg *Message) Rule {
 	return m.name(msg, f)
 }
 
-// common reads what requests of any method may have.
+// common reads the params that requests of any method may have.
 func (m *message) common(msg *Message) Rule {
 	if arguments := m.params[paramsArguments]; m.first(arguments.at) == '{' && arguments.at > 0 {
 		msg.Arguments = m.raw(arguments)
@@ -127,8 +128,8 @@ func (m *message) common(msg *Message) Rule {
 	return ""
 }
 
-// name reads the name of what a request is about. It has no control characters:
-// what is written in C ends a name at NUL.
+// name reads the name of what a request is about. It must not have control
+// characters: programs written in C end a name at NUL.
 func (m *message) name(msg *Message, f field) Rule {
 	name, ok := m.string(f)
 	if !ok || len(name) > maxName || hasControl(name) {
@@ -160,7 +161,7 @@ func (m *message) reference(msg *Message) Rule {
 	return Params
 }
 
-// subscriptions reads the resources that a stream is asked for.
+// subscriptions reads the resources that a subscription asks for.
 func (m *message) subscriptions(msg *Message) Rule {
 	if n := m.params[paramsNotifications]; m.isNull(n) {
 		return ""

@@ -54,7 +54,7 @@ const (
 // messages are kept for the next one.
 var messages = sync.Pool{New: func() any { return new(message) }}
 
-// newMessage returns what reads body; done gives it back.
+// newMessage returns a message for reading body; done releases it.
 func newMessage(body []byte) *message {
 	m := messages.Get().(*message)
 	m.scanner = scanner{b: body, names: m.names[:0], unquoted: m.unquoted[:0]}
@@ -81,7 +81,7 @@ func (m *message) done() {
 	}
 }
 
-// maxKept is up to how many names, and bytes, there is space for the next message.
+// maxKept bounds the space, in names and in bytes, that is kept for the next message.
 const maxKept = 4 << 10
 
 // Read reads the body of a POST: one JSON-RPC message of a client. The error is an
@@ -136,12 +136,12 @@ func (m *message) read(at, depth int, fields []field) (int, Rule) {
 	})
 }
 
-// prototype is the name of a member in which JavaScript finds what an object doesn't
-// have, once the object has been copied.
+// prototype is the name of a member in which JavaScript looks up what an object
+// lacks, once the object has been copied.
 const prototype = "__proto__"
 
-// find returns the field of that name, and marks one that another reader could find
-// under it.
+// find returns the field of that name. It marks a field that another reader could
+// find under that name.
 func (m *message) find(fields []field, name []byte) (*field, Rule) {
 	if string(name) == prototype {
 		return nil, Variant
@@ -176,7 +176,8 @@ func (m *message) find(fields []field, name []byte) (*field, Rule) {
 	return nil, ""
 }
 
-// envelope reads what makes JSON a message of JSON-RPC 2.0, section 4 and 5.
+// envelope reads the members that make JSON a message of JSON-RPC 2.0 (sections 4 and
+// 5).
 func (m *message) envelope(msg *Message) Rule {
 	for _, f := range m.top {
 		if f.variant {
@@ -252,7 +253,8 @@ func (m *message) string(f field) (string, bool) {
 	return string(unquote(nil, m.b[f.at+1:f.end-1])), true
 }
 
-// isNull reports a field that is absent, or null, which most libraries send for it.
+// isNull reports whether a field is absent, or null, which most libraries send for an
+// absent one.
 func (m *message) isNull(f field) bool { return f.at == 0 || m.b[f.at] == 'n' }
 
 // texts are what clients are told.

@@ -14,18 +14,18 @@ import (
 const maxDepth = 128
 
 // A scanner checks JSON (RFC 8259) in one pass and builds nothing: a message of
-// some megabytes is mostly one string. It is stricter than the RFC, in that names
+// several megabytes is mostly one string. It is stricter than the RFC, in that names
 // are unique in their object, strings are valid Unicode, and nesting is bounded.
 // Every method takes the position of a value and returns the position after it, or
 // the rule that is broken.
 type scanner struct {
 	b []byte
 	// names are the keys of the names in the objects that are open: short names
-	// themselves, hashes of longer ones. Equal keys count as equal names: with a seed
-	// that no sender knows that is wrong once in 2^64 pairs.
+	// themselves, hashes of longer ones. Equal keys count as equal names. No sender
+	// knows the seed, so that is wrong for one pair in 2^64.
 	names []uint64
-	// lookup, if it isn't nil, makes names equal that are so to a careless reader, and
-	// folding is how many bytes of names have been folded.
+	// lookup, if not nil, treats names as equal if a careless reader would. folding is
+	// how many bytes of names have been folded.
 	lookup  *Lookup
 	folding int
 	// unquoted is the last name that had escapes.
@@ -34,7 +34,7 @@ type scanner struct {
 
 var seed = maphash.MakeSeed()
 
-// document checks that there is one value and nothing after it, which object reads.
+// document checks that there is one value and nothing after it. value reads it.
 func (s *scanner) document(value func(at int) (int, Rule)) Rule {
 	if bytes.HasPrefix(s.b, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(s.b, []byte("\xfe\xff")) || bytes.HasPrefix(s.b, []byte("\xff\xfe")) {
 		return Encoding
@@ -237,7 +237,7 @@ func (s *scanner) name(at, outer int) (name []byte, end int, rule Rule) {
 	if escaped {
 		s.unquoted = unquote(s.unquoted[:0], name)
 		name = s.unquoted
-		// What is written in C ends a name here.
+		// Programs written in C end a name here.
 		if bytes.IndexByte(name, 0) >= 0 {
 			return nil, at, Variant
 		}
@@ -249,8 +249,8 @@ func (s *scanner) name(at, outer int) (name []byte, end int, rule Rule) {
 	return name, end, ""
 }
 
-// key returns what stands for a name: a short name itself. The names of the outermost
-// object are outer.
+// key returns the key of a name, which is the name itself if it is short. The names
+// of the outermost object are outer.
 func (s *scanner) key(name []byte, isOuter bool) (key uint64, ok bool) {
 	switch {
 	case s.lookup != nil:
@@ -279,11 +279,11 @@ func (s *scanner) folded(name []byte) (string, bool) {
 	return Fold(string(name)), true
 }
 
-// few is up to how many names are compared one by one.
+// few is the most names that are compared one by one.
 const few = 16
 
-// unique adds a name to the innermost object, whose names begin at outer. Of many
-// names allUnique finds the duplicates.
+// unique adds a name to the innermost object, whose names begin at outer. If there
+// are many names, allUnique finds the duplicates.
 func (s *scanner) unique(key uint64, outer int) bool {
 	if len(s.names)-outer < few {
 		for _, other := range s.names[outer:] {

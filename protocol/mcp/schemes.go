@@ -5,7 +5,7 @@ package mcp
 const schemesMember = "securitySchemes"
 
 // schemePlaces are where a tool has its securitySchemes, or could have them. An edit
-// without an end is about what isn't there.
+// without an end means that the value isn't there.
 type schemePlaces struct {
 	own     edit // its value in the tool
 	meta    edit // the value of _meta
@@ -35,7 +35,8 @@ func (f *filter) meta(at, depth int, places *schemePlaces) (end int, rule Rule) 
 	return end, rule
 }
 
-// setSchemes has a tool say schemes. It reports false if the answer gets too large.
+// setSchemes sets the schemes of a tool. It reports false if the answer becomes too
+// large.
 func (f *filter) setSchemes(places schemePlaces, schemes string) bool {
 	if schemes == "" {
 		return true

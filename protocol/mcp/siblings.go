@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// Lookup is what a rule looks up in the arguments of a call. The zero value looks up
-// nothing.
+// Lookup holds the names that a rule looks up in the arguments of a call. The zero
+// value has none.
 type Lookup struct {
-	// outer are names of arguments, and inner those of members anywhere in them, under
-	// their joined form.
+	// outer has names of arguments, inner those of members anywhere inside them. The
+	// keys are the joined forms.
 	outer, inner map[string][]string
 }
 
@@ -29,12 +29,12 @@ func byForm(names []string) map[string][]string {
 	return forms
 }
 
-// Ambiguous reports whether another reader of arguments could find something else:
-// where an object, at any depth, has two members whose names are the same without
-// letter case, width, blanks, _ and -, or one that isn't spelled as it is looked up.
-// Go's encoding/json takes Force for force, pydantic and protobuf take max_amount for
-// maxAmount. So many names that aren't plain, that folding them is work, count as
-// ambiguous, and so does __proto__: its members can be taken for those beside it.
+// Ambiguous reports whether another reader of arguments could find another value.
+// That is so if an object, at any depth, has two members whose names are the same
+// without letter case, width, blanks, _ and -, or a member that isn't spelled as it
+// is looked up. Go's encoding/json takes Force for force, pydantic and protobuf take
+// max_amount for maxAmount. Arguments with too many names to fold count as ambiguous.
+// So does __proto__: its members can be taken for those beside it.
 func (l Lookup) Ambiguous(arguments json.RawMessage) bool {
 	if len(arguments) == 0 {
 		return false
@@ -44,8 +44,8 @@ func (l Lookup) Ambiguous(arguments json.RawMessage) bool {
 	return rule != ""
 }
 
-// joined leaves out what separates words: resource_subscriptions is what others call
-// resourceSubscriptions.
+// joined removes the characters that separate words: resource_subscriptions is what
+// others call resourceSubscriptions.
 func joined(name string) string {
 	if !strings.ContainsAny(name, "_-") {
 		return name
@@ -55,8 +55,8 @@ func joined(name string) string {
 
 var separators = strings.NewReplacer("_", "", "-", "")
 
-// form returns what stands for a name that is compared in its joined form. ok is
-// false if it is ambiguous.
+// form returns the joined form of a name, for comparing. ok is false if the name is
+// ambiguous.
 func (s *scanner) form(name []byte, isOuter bool) (key uint64, ok bool) {
 	if string(name) == prototype {
 		return 0, false

@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// short is up to where a string is searched in one go.
+// short is how far a string is searched in one go.
 const short = 64
 
-// text reads a string, eight bytes at a time while nothing is special in them, and
-// a long one as fast as memory is searched.
+// text reads a string. It takes eight bytes at a time while none of them is special,
+// and searches a long string with the functions of package bytes.
 func (s *scanner) text(at int) (end int, escaped bool, rule Rule) {
 	b := s.b
 	at++
@@ -74,8 +74,8 @@ func plain(b []byte) int {
 	return at
 }
 
-// special sets the top bit of bytes that are a quote, a backslash, or a control
-// character. Above the first of them, borrows may set more.
+// special sets the top bit of each byte that is a quote, a backslash, or a control
+// character. Above the first of them, a borrow may set others as well.
 func special(w uint64) uint64 {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	quote, backslash := w^ones*'"', w^ones*'\\'
@@ -121,8 +121,8 @@ func unit(b []byte) (r rune, ok bool) {
 	return r, true
 }
 
-// unquote appends what a string that text has checked stands for, without its
-// quotes.
+// unquote appends the text that a string stands for, without quotes. text has checked
+// the string.
 func unquote(to, text []byte) []byte {
 	for {
 		i := bytes.IndexByte(text, '\\')

@@ -8,8 +8,8 @@ import (
 
 // NormalURI reports whether the URI is in the normal form of RFC 3986, section 6.2,
 // so that there is one spelling of what it names: lower-case scheme and host,
-// upper-case escapes, none where it isn't needed, no dot segments, no default port.
-// What the RFC lets pass, but servers read in several ways, is not normal either:
+// upper-case escapes, no needless escapes, no dot segments, no default port. Forms
+// that the RFC allows but servers read in several ways are not normal either:
 // fragments, empty segments, escaped slashes, dot segments with parameters.
 func NormalURI(uri string) bool {
 	scheme, rest, ok := strings.Cut(uri, ":")
@@ -84,8 +84,8 @@ func isUnreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || isDigit(c) || strings.IndexByte("-._~", c) >= 0
 }
 
-// isAuthority checks a host and port. Users are not normal: they are what makes a
-// URI look as if it named another host.
+// isAuthority checks a host and port. A URI with a user is not normal: the user can
+// make it look as if it named another host.
 func isAuthority(authority, defaultPort string) bool {
 	host, port, hasPort := authority, "", false
 	if i := strings.LastIndexByte(authority, ':'); i > strings.LastIndexByte(authority, ']') {
@@ -99,8 +99,8 @@ func isAuthority(authority, defaultPort string) bool {
 		address, err := netip.ParseAddr(inner)
 		return ok && err == nil && address.Is6() && address.Zone() == "" && address.String() == inner
 	}
-	// Custom schemes have names here, in which case may count. They are read as hosts
-	// by most parsers all the same.
+	// Custom schemes have names here, whose case may count. Even so, most parsers
+	// read them as hosts.
 	return areNormal(host) && strings.ToLower(host) == host && !strings.ContainsAny(host, "%:@?") && (host != "" || !hasPort)
 }
 
@@ -110,7 +110,7 @@ func isPath(path string) bool {
 		return false
 	}
 	for segment := range strings.SplitSeq(path, "/") {
-		// Java servlets leave parameters out before they look at dots.
+		// Java servlets remove parameters before they look for dot segments.
 		if name, _, _ := strings.Cut(segment, ";"); name == "." || name == ".." {
 			return false
 		}
@@ -126,7 +126,7 @@ func isPath(path string) bool {
 		if c == '/' || c == '\\' || c < ' ' || c == 0x7f {
 			return false
 		}
-		// An escape within an escape, for those who decode twice.
+		// An escape within an escape, for servers that decode twice.
 		if c == '%' {
 			if _, twice := escaped("%" + strings.ToUpper(path[i+1:])); twice {
 				return false
@@ -134,6 +134,6 @@ func isPath(path string) bool {
 		}
 		decoded = append(decoded, c)
 	}
-	// A longer form of UTF-8 is a slash to some.
+	// Overlong UTF-8 is a slash to some servers.
 	return utf8.Valid(decoded)
 }

@@ -14,8 +14,8 @@ import (
 type Caller struct {
 	// Anonymous says that there is no token. All else is empty then.
 	Anonymous bool
-	// Key is the name of the API key that stands in for a token. Such a caller is
-	// neither a user nor an OAuth client, and can't be granted further scopes.
+	// Key is the name of the API key that was sent instead of a token. Such a caller
+	// is neither a user nor an OAuth client, and can't be granted further scopes.
 	Key string
 	// Subject is the user, Issuer the authorization server that says so.
 	Subject, Issuer string
@@ -24,12 +24,13 @@ type Caller struct {
 	ClientID func() string
 	// Scopes are the granted scopes.
 	Scopes []string
-	// Satisfies reports whether granted covers needed. Nil: if it contains them.
+	// Satisfies reports whether granted covers needed. If nil, granted must contain
+	// them.
 	Satisfies func(granted, needed []string) bool
 	// Claims are the verified claims. May be nil.
 	Claims Claims
 
-	// Lists ask the same again for each entry.
+	// A list asks the same question for each of its entries, so the answers are kept.
 	mu     sync.Mutex
 	claims map[*when]decoded
 	seen   map[*need][]standing
@@ -113,8 +114,8 @@ func (c *Caller) decodeClaims(w *when) (map[string]any, error) {
 	return values, nil
 }
 
-// answer is what a condition comes to. One that can't be judged stays so when it is
-// turned around.
+// answer is the result of a condition. The negation of a condition that can't be
+// judged can't be judged either.
 type answer uint8
 
 const (
@@ -140,7 +141,7 @@ func (a answer) not() answer {
 	return unclear
 }
 
-// holds judges every condition but those about scopes.
+// holds judges all conditions except those about scopes.
 func (c *condition) holds(caller *Caller) bool {
 	a := c.answer(caller)
 	if c.Not {
@@ -152,7 +153,7 @@ func (c *condition) holds(caller *Caller) bool {
 func (c *condition) answer(caller *Caller) answer {
 	switch {
 	case len(c.Key) > 0:
-		// Who signs in is no API key, and doesn't become one.
+		// A caller that signs in never becomes an API key.
 		return answerOf(caller.Key != "" && slices.Contains(c.Key, caller.Key))
 	case caller.Anonymous:
 		return unclear
@@ -162,7 +163,7 @@ func (c *condition) answer(caller *Caller) answer {
 		}
 		return hasValue(caller.Claims.Claim(c.Claim), c.Values)
 	case caller.Key != "":
-		return no // an API key is no user and no client, whatever its name
+		return no // an API key is neither a user nor a client, whatever its name
 	case len(c.User) > 0:
 		return answerOf(slices.Contains(c.User, caller.Subject) && (c.At == "" || c.At == caller.Issuer))
 	default:

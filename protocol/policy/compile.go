@@ -52,21 +52,22 @@ type line struct {
 type lines struct {
 	kind string
 	list []*line
-	// literal and starred find the first line that names something, the latter in
-	// the order of lines.
+	// literal and starred find the first line that names something. starred is in the
+	// order of the lines.
 	literal map[string]int
 	starred []starred
-	// foldedLiteral and foldedStarred find those that name it once both are folded.
+	// foldedLiteral and foldedStarred find the lines that name it when both are
+	// folded.
 	foldedLiteral map[string][]int
 	foldedStarred []starred
-	// caseless says that all names are folded as they stand.
+	// caseless means that all names are in their folded form already.
 	caseless bool
 }
 
 type starred struct {
 	glob glob
 	line int
-	// head are the first bytes of the names that fit, as far as mask says.
+	// head holds the first bytes of the names that match; mask says how many.
 	head, mask uint64
 }
 
@@ -80,7 +81,8 @@ func newStarred(g glob, line int) starred {
 	return st
 }
 
-// match is that of the glob. Most names that don't fit differ in the first bytes.
+// match is glob.match, but quick for most names that don't match: they differ in the
+// first bytes.
 func (st *starred) match(name string, head uint64) bool {
 	return head&st.mask == st.head && st.glob.match(name)
 }
@@ -93,7 +95,7 @@ func headOf(name string) uint64 {
 }
 
 // Compile checks rules and makes them ready to decide. Errors say what to write
-// instead. The warnings are about what is legal and probably not meant.
+// instead. The warnings are about rules that are legal but probably not meant.
 func Compile(rules Rules) (p *Policy, warnings []Warning, err error) {
 	p = new(Policy)
 	for i, n := range rules.Require {
@@ -118,7 +120,7 @@ func Compile(rules Rules) (p *Policy, warnings []Warning, err error) {
 	return p, warnings, nil
 }
 
-// Warning is about a rule that is legal and probably not meant.
+// Warning is about a rule that is legal but probably not meant.
 type Warning struct {
 	// Rule is the rule that it is about.
 	Rule Rule
@@ -148,7 +150,7 @@ func compileLines(kind kind) (*lines, []Warning, error) {
 	return set, warnings, nil
 }
 
-// open reports whether the line lets every caller with a token.
+// open reports whether the line allows every caller with a token.
 func (l *line) open() bool { return l.need == nil && l.when == nil && !l.nobody }
 
 func compileLine(kind string, number int, l Line) (*line, error) {
@@ -223,7 +225,7 @@ func compileNeed(n Need) (*need, error) {
 }
 
 // add appends a line. Each of its names must be able to reach it: a rule that never
-// decides looks like protection and is none.
+// decides only looks like protection.
 func (s *lines) add(l *line, names []string) error {
 	number := len(s.list)
 	for i, g := range l.globs {
@@ -250,10 +252,10 @@ func (s *lines) add(l *line, names []string) error {
 	return nil
 }
 
-// first returns the first line that names name; nil if none does. folded says that
-// another line would if case, width and blanks didn't count: a server that doesn't
-// mind them would take it for what that line is about. What a line names without a
-// star is meant as it stands.
+// first returns the first line that names name; nil if none does. folded reports
+// whether another line would name it if case, width and blanks didn't count: a server
+// that ignores them would take name for one that the other line names. A name that a
+// line has without a star is meant exactly as it is written.
 func (s *lines) first(name string) (l *line, folded bool) {
 	number, literal := s.literal[name]
 	if !literal {

@@ -14,7 +14,7 @@ type Outcome uint8
 // The outcomes.
 const (
 	Denied     Outcome = iota // no, and no scope would change it
-	LacksScope                // yes with the scopes of Need
+	LacksScope                // yes, once the scopes of Need are granted
 	NeedsToken                // an anonymous caller has to sign in first
 	Allowed                   // yes
 )
@@ -24,16 +24,16 @@ func (o Outcome) String() string {
 	return [...]string{"denied", "lacks_scope", "needs_token", "allowed"}[o]
 }
 
-// Reason says why. The set is closed, so that a reason may be a label.
+// Reason says why. The set is closed, so that a reason may be the label of a metric.
 type Reason string
 
 // The reasons.
 const (
-	ReasonLine      Reason = "line"      // the line lets this caller
+	ReasonLine      Reason = "line"      // the line allows this caller
 	ReasonOpen      Reason = "open"      // no rule is about it
 	ReasonUnnamed   Reason = "unnamed"   // no line of its kind names it
 	ReasonUnknown   Reason = "unknown"   // a method, or a completion, that isn't known
-	ReasonNobody    Reason = "nobody"    // the line lets no caller
+	ReasonNobody    Reason = "nobody"    // the line allows no caller
 	ReasonRequire   Reason = "require"   // a condition of require doesn't hold
 	ReasonNeed      Reason = "need"      // the conditions of need don't hold
 	ReasonWhen      Reason = "when"      // the expression isn't true
@@ -65,7 +65,8 @@ type Decision struct {
 // maxURIs bounds the resources of one subscription.
 const maxURIs = 1000
 
-// ReadsMessages reports whether it depends on what is asked, not only on who asks.
+// ReadsMessages reports whether decisions depend on the message, not only on the
+// caller.
 func (p *Policy) ReadsMessages() bool {
 	return len(p.tools.list)+len(p.prompts.list)+len(p.resources.list)+len(p.methods.list) > 0
 }
@@ -87,7 +88,8 @@ func (p *Policy) Admit(c *Caller) Decision {
 		return d
 	}
 	for _, r := range p.require {
-		// A line that is met decides nothing: what is asked for may have one of its own.
+		// A line that is met decides nothing yet: the message may have a line of its
+		// own.
 		if got := r.decide(c); got.Outcome != Allowed {
 			d = d.and(got)
 		}
@@ -155,8 +157,8 @@ func isBase(m *mcp.Message) bool {
 	return isLazy(m) || m.Method == "roots/list" || strings.HasPrefix(m.Method, "tasks/")
 }
 
-// isLazy reports whether m belongs to the part of the base protocol that is open
-// without a token, too. Tasks don't: their results are those of calls.
+// isLazy reports whether m belongs to the part of the base protocol that is open even
+// without a token. Tasks don't: their results are those of calls.
 func isLazy(m *mcp.Message) bool {
 	if m.Form == mcp.Notification {
 		return strings.HasPrefix(m.Method, "notifications/")
@@ -194,7 +196,7 @@ func (s *lines) judgeURI(c *Caller, uri string, completes bool, in *input) Decis
 	return d
 }
 
-// judgeURIs decides about a subscription: one that is refused refuses all.
+// judgeURIs decides about a subscription: if one URI is refused, all are.
 func (s *lines) judgeURIs(c *Caller, uris []string, in *input) Decision {
 	if len(uris) > maxURIs {
 		return Decision{Outcome: Denied, Reason: ReasonTooMany}
@@ -261,7 +263,7 @@ func (l *line) covers(template glob) bool {
 	return false
 }
 
-// withToken allows what every caller with a token may.
+// withToken allows every caller with a token.
 func withToken(c *Caller) Decision {
 	if c.Anonymous {
 		return Decision{Outcome: NeedsToken, Reason: ReasonSignIn}
@@ -269,8 +271,7 @@ func withToken(c *Caller) Decision {
 	return Decision{Outcome: Allowed, Reason: ReasonOpen}
 }
 
-// and joins two decisions, both of which have to allow. What is needed is needed
-// together.
+// and joins two decisions. Both have to allow, and the scopes of both are needed.
 func (d Decision) and(other Decision) Decision {
 	switch {
 	case d.Outcome == Denied, other.Outcome == Allowed && d.Outcome != Allowed:

@@ -7,7 +7,7 @@ import (
 )
 
 // glob matches whole names; * is any run of characters. It is kept as the texts
-// between the stars: one text for a name without.
+// between the stars. A name without a star is one text.
 type glob []string
 
 func parseGlob(s string) glob { return strings.Split(s, "*") }
@@ -50,14 +50,14 @@ func (g glob) match(name string) bool {
 const fresh = "\xff"
 
 // covers reports whether g matches every name that other matches. A star of other
-// stands for any text, so one that g has never seen must be matched by a star of g,
-// and then any other is. For the same reason, a glob that several globs cover
-// together is covered by one of them.
+// stands for any text. It is replaced by a text that g doesn't contain: only a star
+// of g can match that text, and then it matches any other. For the same reason, a
+// glob that several globs cover together is covered by one of them.
 func (g glob) covers(other glob) bool { return g.match(strings.Join(other, fresh)) }
 
-// overlaps reports whether some name matches both. With a star in each, all that
-// can be in the way is what they begin and end with: between, the stars let the
-// texts of both follow one another.
+// overlaps reports whether some name matches both. If both have a star, only their
+// beginnings and ends can conflict: in between, the stars let the texts of both
+// follow one another.
 func (g glob) overlaps(other glob) bool {
 	switch {
 	case g.literal():
@@ -78,8 +78,8 @@ func (g glob) fold() glob {
 	return folded
 }
 
-// templateGlob returns the glob of the URIs that a template (RFC 6570) makes: each
-// expression is any text.
+// templateGlob returns the glob of the URIs that a template (RFC 6570) expands to:
+// each expression becomes a star.
 func templateGlob(template string) glob {
 	var g glob
 	for {

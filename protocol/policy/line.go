@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// standing is how a caller stands to an alternative.
+// standing says how far a caller meets an alternative.
 type standing struct {
-	holds   bool     // all conditions but those about scopes
+	holds   bool     // all conditions except those about scopes
 	missing []string // scopes
 }
 
@@ -20,7 +20,7 @@ func (a *alternative) standing(c *Caller) standing {
 	return standing{true, c.missing(a.scopes)}
 }
 
-// decide decides about what the line names, in.name.
+// decide decides about in.name, which the line names.
 func (l *line) decide(c *Caller, in *input) Decision {
 	d := Decision{Rule: l.rule}
 	switch {
@@ -49,8 +49,8 @@ func (l *line) decide(c *Caller, in *input) Decision {
 	})
 }
 
-// decide looks for the alternative that lacks the fewest scopes, none at best. rest
-// decides on what remains once those that are missing are granted.
+// decide looks for the alternative with the fewest missing scopes, ideally none. rest
+// decides the remainder of the line, as if the missing scopes were granted.
 func (n *need) decide(c *Caller, d Decision, rest func(d Decision, missing []string) Decision) Decision {
 	d.Reason = ReasonNeed
 	var lacking []*lack
@@ -72,7 +72,7 @@ func (n *need) decide(c *Caller, d Decision, rest func(d Decision, missing []str
 	slices.SortStableFunc(lacking, func(a, b *lack) int { return len(a.missing) - len(b.missing) })
 	for _, l := range lacking {
 		text := "scope " + strings.Join(l.missing, " ")
-		if c.Key != "" { // it has the scopes that it has
+		if c.Key != "" { // its scopes can't grow
 			d.Reason, d.Missing = ReasonScope, text
 			return d
 		}
@@ -89,7 +89,7 @@ func (n *need) decide(c *Caller, d Decision, rest func(d Decision, missing []str
 	return d
 }
 
-// lack is what is missing of an alternative whose other conditions hold.
+// lack has the missing scopes of an alternative whose other conditions hold.
 type lack struct {
 	alternative *alternative
 	missing     []string
@@ -112,8 +112,8 @@ func (n *need) failing(c *Caller) string {
 	return strings.Join(list, " or ")
 }
 
-// fewest returns the scopes of the alternative that needs the fewest, of those that a
-// user could meet after signing in.
+// fewest considers the alternatives that a user could meet after signing in, and
+// returns the scopes of the one that needs the fewest.
 func (n *need) fewest() (best []string) {
 	found := false
 	for i := range n.alternatives {

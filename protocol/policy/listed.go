@@ -6,9 +6,9 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 )
 
-// Listed reports whether some call of a thing could be allowed to c, now or after it
-// was granted more scopes. Who is anonymous sees what is so, and what a token or its
-// scopes would open. A template is judged as the URIs that it makes.
+// Listed reports whether c could be allowed some call of a thing, now or after it is
+// granted more scopes. An anonymous caller sees what is open to it, and what a token
+// and its scopes would open. A template is judged by the URIs that it expands to.
 func (p *Policy) Listed(c *Caller, kind mcp.Kind, name string, template bool) bool {
 	s := p.of(kind)
 	if s == nil {
@@ -42,12 +42,12 @@ func (p *Policy) Hides(kind mcp.Kind) bool {
 	return folded || l != nil || len(s.list) > 0
 }
 
-// callOf is the method that uses what a list has.
+// callOf has the method that uses an entry of a list.
 var callOf = map[mcp.Kind]string{mcp.Tool: "tools/call", mcp.Prompt: "prompts/get", mcp.Resource: "resources/read"}
 
-// listedTemplate reports whether some URI of the template could be allowed. Which
-// line decides about a URI isn't known before, so each that names some counts, up to
-// the one that names them all.
+// listedTemplate reports whether some URI of the template could be allowed. It isn't
+// known in advance which line decides about a URI, so every line that names some of
+// them counts, up to the first that names them all.
 func (s *lines) listedTemplate(c *Caller, template glob, in *input) bool {
 	folded := template.fold()
 	for _, l := range s.list {
@@ -74,7 +74,7 @@ func (s *lines) listedTemplate(c *Caller, template glob, in *input) bool {
 	return false
 }
 
-// listed reports whether the line could let c for some arguments.
+// listed reports whether the line could allow c for some arguments.
 func (l *line) listed(c *Caller, in *input) bool {
 	switch {
 	case l.nobody:
@@ -103,8 +103,8 @@ func (l *line) whenPossible(in *input, scopes []string) bool {
 }
 
 // listedAnonymous reports whether a token with the right scopes is all that could be
-// missing. Nothing is known of the user who would sign in, so what depends on that is
-// not shown.
+// missing. Nothing is known about the user who would sign in, so entries that depend
+// on the user are not shown.
 func (l *line) listedAnonymous(in *input) bool {
 	if l.when != nil {
 		for _, variable := range []string{varClaims, varClientID, varUser, varIssuer} {
@@ -129,8 +129,8 @@ func (l *line) listedAnonymous(in *input) bool {
 	return false
 }
 
-// standings returns how c stands to each alternative. A list asks for each of its
-// entries, and neither changes.
+// standings returns the standing of c for each alternative. They are kept, because a
+// list asks for them once per entry and neither c nor the alternatives change.
 func (c *Caller) standings(n *need) []standing {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 )
 
 // argumentsRead returns the names that an expression looks up in arguments, as in
-// arguments.force, arguments["force"] or "force" in arguments. Names of members
-// deeper down are those that it looks up in anything but claims.
+// arguments.force, arguments["force"] or "force" in arguments. Names that it looks up
+// in anything else except claims count as members deeper down.
 func argumentsRead(checked *ast.AST) mcp.Lookup {
 	var outer, inner []string
 	add := func(of ast.Expr, name string) {

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Names are the names of a rule. They match as they do there.
+// Names are names as in a rule, and match in the same way.
 type Names []glob
 
 // ParseNames checks names and makes them ready to match. kind is tools, prompts,

@@ -11,14 +11,15 @@ import (
 type Word struct {
 	// Text is the word, without quotes.
 	Text string
-	// Quoted says that it stands in quotes of any kind. It is never a keyword then.
+	// Quoted says that the word was in quotes of any kind. A quoted word is never a
+	// keyword.
 	Quoted bool
 }
 
 // is reports whether w is one of these keywords.
 func (w Word) is(keywords ...string) bool { return !w.Quoted && slices.Contains(keywords, w.Text) }
 
-// ParseLine reads what stands after tools, prompts, resources or methods:
+// ParseLine reads the words after tools, prompts, resources or methods:
 //
 //	<names...> [need <conditions>] [when <expression>]
 //	<names...> nobody
@@ -79,7 +80,7 @@ func ParseLine(words []Word) (Line, error) {
 	return l, nil
 }
 
-// ParseNeed reads what stands after require: conditions.
+// ParseNeed reads the conditions after require.
 func ParseNeed(words []Word) (Need, error) {
 	if err := checkWords(words); err != nil {
 		return nil, err
@@ -136,7 +137,7 @@ func parseNeed(words []Word) (Need, error) {
 	}
 }
 
-// known is what is said of words that aren't conditions.
+// known is the hint for words that aren't conditions.
 const known = "known are scope, claim, client, user and key, each with not before it or without"
 
 func parseCondition(words []Word) (c Condition, err error) {
@@ -199,7 +200,7 @@ func parseCondition(words []Word) (c Condition, err error) {
 	return c, err
 }
 
-// check finds mistakes that JSON can have, too.
+// check finds mistakes that JSON can also have.
 func (c Condition) check() error {
 	set := 0
 	for _, list := range [][]string{c.Scope, c.Client, c.User, c.Key} {

@@ -1,11 +1,10 @@
-// Package policy decides who may do what at an MCP server: which tools a caller
-// may call, which prompts and resources it may get, which methods it may use.
-// Rules go in, a decision comes out. It sees no HTTP request and knows nothing of
-// Caddy.
+// Package policy decides who may do what at an MCP server: which tools a caller may
+// call, which prompts and resources it may get, which methods it may use. It takes
+// rules and returns decisions. It sees no HTTP request and knows nothing of Caddy.
 //
 // The first line that names a thing decides. A kind without lines is open to every
-// caller; once it has lines, what none of them names is denied. What a rule needs
-// and can't find out is no.
+// caller. Once it has lines, anything that none of them names is denied. A condition
+// that can't be judged doesn't hold.
 package policy
 
 import "strconv"
@@ -18,13 +17,13 @@ type Rules struct {
 	Tools     []Line `json:"tools,omitempty"`
 	Prompts   []Line `json:"prompts,omitempty"`
 	Resources []Line `json:"resources,omitempty"`
-	// Methods say who may use a method of the protocol. They come on top of the
+	// Methods say who may use a method of the protocol. They apply in addition to the
 	// others: a call of a tool needs the line of the tool and, if one names
 	// tools/call, that line.
 	Methods []Line `json:"methods,omitempty"`
 }
 
-// Line is one rule. Without Need, When, Nobody and Anonymous it lets every caller.
+// Line is one rule. Without Need, When, Nobody and Anonymous it allows every caller.
 type Line struct {
 	// Names are what the line is about. A * is any run of characters, / included;
 	// nothing else is special. Case counts, and the whole name has to match. At
@@ -36,9 +35,9 @@ type Line struct {
 	// lines of resources), arguments (not there), claims, scopes, client_id, user and
 	// issuer. What can't be evaluated is false.
 	When string `json:"when,omitempty"`
-	// Nobody lets no caller.
+	// Nobody allows no caller.
 	Nobody bool `json:"nobody,omitempty"`
-	// Anonymous lets every caller, also without a token.
+	// Anonymous allows every caller, even without a token.
 	Anonymous bool `json:"anonymous,omitempty"`
 }
 
@@ -50,10 +49,10 @@ type Need [][]Condition
 //
 // A condition that can't be judged doesn't hold, with Not or without: a caller
 // without the claim groups meets neither `claim groups x` nor `not claim groups x`.
-// Issuers leave claims out (Entra does, for users in many groups), and that must
-// open nothing.
+// Issuers leave claims out (Entra does, for users in many groups), and a missing
+// claim must not open anything.
 type Condition struct {
-	// Not turns the condition around. It can't stand with Scope.
+	// Not negates the condition. It can't be used with Scope.
 	Not bool `json:"not,omitempty"`
 	// Scope holds if all of these scopes were granted.
 	Scope []string `json:"scope,omitempty"`
@@ -72,7 +71,7 @@ type Condition struct {
 	Key []string `json:"key,omitempty"`
 }
 
-// Rule is a rule with the place where it stands. The zero value is no rule.
+// Rule says which rule it is. The zero value is no rule.
 type Rule struct {
 	// Kind is require, tools, prompts, resources or methods.
 	Kind string
@@ -85,7 +84,7 @@ type Rule struct {
 // String names the rule, as in tools:3.
 func (r Rule) String() string { return r.Kind + ":" + strconv.Itoa(r.Number) }
 
-// Conditions returns every condition with the rule that it stands in.
+// Conditions returns every condition with its rule.
 func (r Rules) Conditions() []Placed {
 	var list []Placed
 	add := func(rule Rule, need Need) {
@@ -106,7 +105,7 @@ func (r Rules) Conditions() []Placed {
 	return list
 }
 
-// Anonymous returns the first line that lets callers without a token.
+// Anonymous returns the first line that allows callers without a token.
 func (r Rules) Anonymous() (rule Rule, found bool) {
 	for _, kind := range r.kinds() {
 		for i, l := range kind.lines {
@@ -118,9 +117,9 @@ func (r Rules) Anonymous() (rule Rule, found bool) {
 	return Rule{}, false
 }
 
-// Placed is a condition and the rule that it stands in.
+// Placed is a condition and its rule.
 type Placed struct {
-	// Condition is the condition, and Rule where it stands.
+	// Condition is the condition, and Rule is the rule that it belongs to.
 	Rule      Rule
 	Condition Condition
 }

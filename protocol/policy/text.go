@@ -70,8 +70,8 @@ func quoteAll(words []string) []string {
 	return quoted
 }
 
-// quote returns the word as a Caddyfile has it: in quotes if it would be read as
-// something else without.
+// quote returns the word as a Caddyfile has it: in quotes if it would be read
+// differently without them.
 func quote(word string) string {
 	plain := checkWords([]Word{{Text: word}}) == nil && !isKeyword(word) && word != "import" && word[0] != '#' && !strings.HasPrefix(word, "<<") &&
 		!strings.ContainsFunc(word, func(r rune) bool {

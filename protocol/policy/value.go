@@ -20,9 +20,10 @@ var (
 func newBuffer(b []byte) *bytes.Buffer { return bytes.NewBuffer(b) }
 
 // decodeObject decodes a JSON object for expressions. Integers are exact: a float64
-// would make 2^53+1 equal to 2^53. One that neither int64 nor uint64 holds, and
-// every other number, becomes a float64; what not even that holds, such as 1e400, is
-// an error, for it would compare as infinity with one reader and fail with another.
+// would make 2^53+1 equal to 2^53. An integer that fits neither int64 nor uint64, and
+// every other number, becomes a float64. A number that doesn't fit a float64 either,
+// such as 1e400, is an error: to one reader it would be infinity, and another would
+// refuse it.
 func decodeObject(data []byte) (map[string]any, error) {
 	dec := jsontext.NewDecoder(newBuffer(data))
 	if dec.PeekKind() != '{' {

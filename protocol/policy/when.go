@@ -17,8 +17,8 @@ import (
 )
 
 // costLimit bounds one evaluation, in the units of cel-go: about one per operation,
-// and one per ten characters of text that is looked at. 100,000 take some
-// milliseconds; what would take more is no.
+// and one per ten characters of text that is looked at. 100,000 take a few
+// milliseconds. An expression that would cost more isn't true.
 const costLimit = 100_000
 
 // The variables of expressions.
@@ -66,10 +66,11 @@ func newEnv(more ...cel.EnvOption) (*cel.Env, error) {
 // when is a compiled expression.
 type when struct {
 	program cel.Program
-	// partial is the same for unknown arguments and URIs: whether it is true for all
-	// of them.
+	// partial is for unknown arguments and URIs: whether the expression is true for
+	// all of them.
 	partial cel.Program
-	// possible is the same: whether it is true for some of them.
+	// possible is for unknown values as well: whether the expression is true for some
+	// of them.
 	possible *branch
 	reads    map[string]bool // variables
 	// claims are the names of the claims that it reads; nil if it isn't known which.
@@ -86,7 +87,7 @@ type branch struct {
 	program  cel.Program
 }
 
-// compileWhen compiles an expression. The error has the position.
+// compileWhen compiles an expression. The error includes the position.
 func compileWhen(kind, expression string) (*when, error) {
 	e, err := env(kind)
 	if err != nil {
@@ -106,7 +107,7 @@ func compileWhen(kind, expression string) (*when, error) {
 		w.reads[ident.AsIdent()] = true
 	}
 	w.claims, w.arguments = claimsRead(checked), argumentsRead(checked)
-	// A regular expression that can't be compiled is found here.
+	// This finds regular expressions that don't compile.
 	if w.program, err = e.Program(compiled, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(costLimit)); err != nil {
 		return nil, err
 	}
@@ -174,13 +175,13 @@ func newBranch(e *cel.Env, whole *ast.AST, expr ast.Expr) (*branch, error) {
 	return &branch{program: program}, err
 }
 
-// input is what expressions see. It is for one decision.
+// input holds the values that expressions see. It is used for one decision.
 type input struct {
 	caller    *Caller
 	name      string
 	arguments json.RawMessage
-	// scopes are granted in addition, for the question what a caller could do after
-	// it got them.
+	// scopes count as granted too, to find out what a caller could do once it has
+	// them.
 	scopes []string
 	// unknown are the variables whose values aren't known.
 	unknown []*cel.AttributePatternType
@@ -190,8 +191,8 @@ type input struct {
 	claims  map[string]any
 }
 
-// prepare makes the values that w reads. Those that can't be made are an error, for
-// `arguments.a > 1 || true` must not be true of arguments that nobody could read.
+// prepare makes the values that w reads. A value that can't be made is an error:
+// `arguments.a > 1 || true` must not be true for arguments that can't be read.
 func (in *input) prepare(w *when) error {
 	if w.reads[varArguments] && in.decoded == nil && in.err == nil && len(in.unknown) == 0 {
 		in.decoded = map[string]any{}
@@ -212,8 +213,9 @@ func (in *input) prepare(w *when) error {
 	return nil
 }
 
-// ResolveName implements [interpreter.Activation]. What the caller doesn't have, such
-// as the client of an API key, isn't found, and what reads it fails.
+// ResolveName implements [interpreter.Activation]. A value that the caller doesn't
+// have, such as the client of an API key, isn't found, and an expression that reads
+// it fails.
 func (in *input) ResolveName(variable string) (any, bool) {
 	switch variable {
 	case varName, varURI:
@@ -243,7 +245,7 @@ func (in *input) Parent() interpreter.Activation { return nil }
 
 var errNotBoolean = errors.New("not a boolean")
 
-// isTrue reports whether the expression is true, for all unknown values. The error
+// isTrue reports whether the expression is true for all unknown values. The error
 // says why it could not be evaluated.
 func (w *when) isTrue(in *input) (bool, error) {
 	if err := in.prepare(w); err != nil {
@@ -285,8 +287,8 @@ func (w *when) canBeTrue(in *input) bool {
 }
 
 // possibilities reports whether the branch can be true, and whether it can be false.
-// What fails can be neither. cel-go doesn't say that of a whole expression: there,
-// unknown && error is unknown, though it is never true.
+// A branch that fails can be neither. cel-go can't tell that for a whole expression:
+// there, unknown && error is unknown, although it is never true.
 func (b *branch) possibilities(vars cel.PartialActivation) (canBeTrue, canBeFalse bool) {
 	switch b.operator {
 	case operators.LogicalNot:
@@ -328,7 +330,7 @@ func (b *branch) possibilities(vars cel.PartialActivation) (canBeTrue, canBeFals
 	return ok && bool(is), ok && !bool(is)
 }
 
-// shorten shortens an error of an evaluation. Its text goes to logs.
+// shorten shortens the error of an evaluation, because its text goes to logs.
 func shorten(err error) error {
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	const longest = 200
