@@ -1,5 +1,5 @@
-// Package matchers has Caddy request matchers for what MCP clients ask for: by
-// method, tool, prompt and resource. They need no front door; behind one, they use
+// Package matchers provides Caddy request matchers for MCP requests, by method,
+// tool, prompt and resource. They work without a front door. Behind one, they use
 // the message that it has judged.
 package matchers
 
@@ -20,17 +20,19 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
 )
 
-// The most bytes that are read of a message before a front door has admitted its
-// sender, and after. What a front door has read is used, whatever its size.
+// The most bytes of a message that are read before and after a front door has
+// admitted its sender. A message that a front door has read is used, whatever its
+// size.
 const (
 	maxUnknown  = 64 << 10
 	maxAdmitted = 4 << 20
 )
 
-// named is what all of the matchers are.
+// named is the part that all matchers share.
 type named struct {
-	// The names to match. A `*` is any run of characters, `/` included; nothing else
-	// is special. Case counts, and the whole name has to match. At least one.
+	// The names to match. A `*` stands for any run of characters, including `/`; no
+	// other character is special. Case matters, and the whole name must match. At
+	// least one name is required.
 	Names []string `json:"names,omitempty"`
 
 	names policy.Names
@@ -43,7 +45,7 @@ func (n *named) provision(kind string) error {
 }
 
 // UnmarshalCaddyfile sets up the matcher from Caddyfile tokens: names, at least one.
-// A matcher that is given several times has the names of all.
+// If the matcher is given several times, it has the names of all of them.
 func (n *named) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	for d.Next() {
 		if !d.NextArg() {
@@ -58,12 +60,12 @@ func (n *named) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// match returns what matches makes of the message in r; false for a request that has
-// none. A body that can't be read is an error and not "no match": the server behind
-// might read it all the same.
+// match returns the result of matches for the message in r, or false if r has no
+// message. A body that can't be read is an error and not "no match": the server
+// behind might read it all the same.
 func match(r *http.Request, matches func(*message.Message) (bool, error)) (bool, error) {
 	if r.Method != http.MethodPost {
-		// What comes with CONNECT is no body, and nobody waits for it.
+		// What follows a CONNECT is not a body, so don't wait for it.
 		if r.Method == http.MethodConnect || !message.HasBody(r) {
 			return false, nil
 		}
@@ -87,7 +89,7 @@ func match(r *http.Request, matches func(*message.Message) (bool, error)) (bool,
 	return false, caddyhttp.Error(status, err)
 }
 
-// library returns what makes a matcher a function in `expression`.
+// library returns the CEL library that makes a matcher available in `expression`.
 func library(name string, matcher func(names []string) (caddyhttp.RequestMatcherWithError, error)) (cel.Library, error) {
 	return caddyhttp.CELMatcherImpl(name, name+"_request_list", []*cel.Type{cel.ListType(cel.StringType)},
 		func(data ref.Val) (caddyhttp.RequestMatcherWithError, error) {

@@ -16,12 +16,12 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("mcp_auth_guard", httpcaddyfile.Before, "tracing")
 }
 
-// parseCaddyfile sets up the guard from its directive, which takes nothing:
+// parseCaddyfile sets up the guard from its directive, which takes no arguments:
 //
 //	mcp_auth_guard
 //
-// It is for sites where mcp_auth stands inside of handle, handle_path or route,
-// and can't see to what is beside it.
+// It is for sites where mcp_auth stands inside handle, handle_path or route: there
+// it can't put the guard before the handlers beside it.
 func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if err := new(Handler).UnmarshalCaddyfile(h.Dispenser); err != nil {
 		return nil, err
@@ -57,11 +57,11 @@ func Before(h httpcaddyfile.Helper, routes ...httpcaddyfile.ConfigValue) []httpc
 	})
 }
 
-// isNested reports whether the directive stands inside of another one, such as
-// handle. That can take routes only.
+// isNested reports whether the directive stands inside another one, such as
+// handle, which can contain only routes.
 func isNested(h httpcaddyfile.Helper) bool {
-	// What a directive of the site itself says of its block, it says of
-	// everything; what a nested one says doesn't get out of its block.
+	// A directive at the top level of the site applies to the whole site. A nested
+	// one applies only to its own block.
 	const key = "mcp_auth_guard.nested"
 	if h.BlockState == nil {
 		return true

@@ -13,28 +13,28 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
-// passive are the handlers that a request may meet before the guard: they hand
-// it on within the site, or answer it by themselves, and no server behind sees
-// anything of it. Everything that isn't listed counts as one that hands requests
-// to a server, plugins that we don't know too.
+// passive are the handlers that a request may meet before the guard: they pass it
+// on within the site or answer it themselves, so no server behind sees it. Every
+// other handler, including plugins that we don't know, counts as one that passes
+// requests to a server.
 var passive = map[string]bool{
 	"acme_server": true, "copy_response": true, "copy_response_headers": true, "encode": true, "error": true,
 	"file_server": true, "headers": true, "log_append": true, "map": true, "metrics": true, "request_body": true,
 	"rewrite": true, "static_response": true, "templates": true, "timeouts": true, "tracing": true, "vars": true,
-	// Ours. What stands behind them is looked at by itself.
+	// Ours. The handlers behind them are checked separately.
 	"mcp_auth": true, "mcp_auth_facade": true, "mcp_auth_server": true, "mcp_whoami": true,
 }
 
-// isDoor reports whether the guard is promised for sites with that handler.
+// isDoor reports whether sites with that handler need the guard.
 func isDoor(name string) bool {
 	return name == "mcp_auth" || name == "mcp_auth_server" || name == "mcp_auth_facade"
 }
 
 // Require returns an error unless the guard comes first wherever a request of a
 // site with a front door, an authorization server or a façade could reach another
-// server. It is called in Provision, so that it holds for every configuration:
-// our directives put the guard in its place if they can see it, which they can't
-// from within another block, and `order` and JSON can put anything anywhere.
+// server. It is called in Provision, so that it holds for every configuration. Our
+// directives put the guard in its place, but they can't from within another block,
+// and `order` and JSON can put any handler anywhere.
 func Require(ctx caddy.Context) error {
 	s, err := surveyOf(ctx)
 	if err != nil {
@@ -193,8 +193,8 @@ func (s *survey) follow(route caddyhttp.Route, hosts []string, guarded *bool, in
 			if p.Invokes != "" {
 				invoked = append(slices.Clip(invoked), p.Invokes)
 			}
-			// The error routes inside of a subroute may run before its routes have
-			// got to a guard of their own.
+			// The error routes of a subroute may run before its routes have
+			// reached their own guard.
 			for _, list := range lists[1:] {
 				within := inside
 				if err := s.followAll(list, hosts, &within, invoked); err != nil {
@@ -221,8 +221,8 @@ func (s *survey) follow(route caddyhttp.Route, hosts []string, guarded *bool, in
 	return route.Terminal, nil
 }
 
-// checkReads returns an error if what stands before the guard looks at a header
-// that carries an identity: it would see the client's.
+// checkReads returns an error if something before the guard reads a header that
+// carries an identity: it would see the value that the client sent.
 func (s *survey) checkReads(what string, config any) error {
 	if len(s.headers) == 0 {
 		return nil
@@ -275,7 +275,7 @@ func isOtherSite(route caddyhttp.Route, hosts []string) (bool, error) {
 		return false, err
 	}
 	if hosts == nil {
-		// The site for all hosts gets what those before it leave.
+		// The site for all hosts gets the requests that no site before it took.
 		return route.Terminal, nil
 	}
 	return !slices.ContainsFunc(others, func(other string) bool {
@@ -285,8 +285,8 @@ func isOtherSite(route caddyhttp.Route, hosts []string) (bool, error) {
 	}), nil
 }
 
-// coversHost reports whether a host matcher matches all of what host, itself such
-// a matcher, does. A placeholder may stand for any host.
+// coversHost reports whether a host matcher matches everything that host, which is
+// also a host matcher, matches. A placeholder may stand for any host.
 func coversHost(matcher, host string) bool {
 	if strings.Contains(matcher+host, "{") {
 		return true

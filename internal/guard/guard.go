@@ -1,6 +1,6 @@
-// Package guard is what stands before everything else of a site that has a
-// front door, an authorization server or a façade. It is a Caddy module of its
-// own because those see a part of the site's requests only.
+// Package guard provides the handler that comes first in a site that has a front
+// door, an authorization server or a façade. It is a separate Caddy module because
+// those handlers see only some of the site's requests.
 package guard
 
 import (
@@ -24,8 +24,8 @@ func init() {
 	caddy.RegisterModule(Handler{})
 }
 
-// Handler takes out of every request of a site what a client could use to get
-// past mcp_auth, and what is no business of the servers behind:
+// Handler removes from every request of a site what a client could use to get past
+// mcp_auth, and what the servers behind must not see:
 //
 //	upgrades                 all but WebSocket handshakes (RFC 6455)
 //	CONNECT                  405, but for WebSockets (RFC 8441, RFC 9220)
@@ -40,10 +40,10 @@ func init() {
 //
 // An identity header that mcp_auth has set for this very request stays.
 //
-// The directives mcp_auth, mcp_auth_server and mcp_auth_facade add this handler
-// to their site and to its error routes. In JSON, make it the first handler of
-// both: a configuration where a request could reach another server without it is
-// refused. To have it twice does no harm.
+// The directives mcp_auth, mcp_auth_server and mcp_auth_facade add this handler to
+// their site and to its error routes. In JSON, make it the first handler of both:
+// a configuration where a request could reach another server without it is
+// refused. Having it twice does no harm.
 type Handler struct {
 	headers *Headers
 	// repeated says that another guard has just seen the same request.
@@ -71,7 +71,7 @@ func (g *Handler) Provision(ctx caddy.Context) error {
 	return s.dropIdleErrors()
 }
 
-// watched are the names of headers that every guard does something about.
+// watched are the names of the headers that every guard acts on.
 var watched = web.NewNames(slices.Concat(upgradeHeaders.Names(), []string{protocolHeader}, routing.PathHeaders.Names())...)
 
 func (g *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
@@ -97,8 +97,8 @@ func (g *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return next.ServeHTTP(w, browser.Hide(r))
 }
 
-// find returns the names in header that one of the guard's rules is about. One look
-// serves all of them: nearly no request has any.
+// find returns the names in header that any of the guard's rules is about. A single
+// pass serves all rules, because hardly any request has such a header.
 func (g *Handler) find(header http.Header) []string {
 	var found []string
 	for name := range header {
@@ -109,8 +109,8 @@ func (g *Handler) find(header http.Header) []string {
 	return found
 }
 
-// refuseConnect answers a request for a tunnel. What a client sends through one
-// is not looked at: reverse_proxy would hand it on, and the server behind could
+// refuseConnect answers a request for a tunnel. Nothing checks what a client sends
+// through a tunnel: reverse_proxy would pass it on, and the server behind could
 // read further requests in it.
 func refuseConnect(w http.ResponseWriter, r *http.Request) error {
 	if fields, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {

@@ -37,8 +37,8 @@ func (h *Headers) Names() []string {
 	return h.names
 }
 
-// notIdentity are headers that mean something else to the next handler, or on
-// the way there.
+// notIdentity are headers that mean something else to the next handler, or to a
+// proxy on the way there.
 var notIdentity = []string{
 	"Accept", "Connection", "Content-Length", "Content-Type", "Cookie", "Host",
 	"Origin", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
@@ -83,8 +83,8 @@ func (h *Headers) Scrub(r *http.Request) {
 	}
 }
 
-// scrub is Scrub where found has all names in r.Header that are one of ours, and
-// may have others.
+// scrub is Scrub for a caller that has looked at r.Header already: found contains
+// every name there that is one of ours, and possibly others.
 func (h *Headers) scrub(r *http.Request, found []string) {
 	if h == nil {
 		return
@@ -94,8 +94,8 @@ func (h *Headers) scrub(r *http.Request, found []string) {
 			delete(r.Header, key)
 		}
 	}
-	// Trailers arrive with the end of the body, when it is too late to look at
-	// them. MCP has no use for any.
+	// Trailers arrive after the body, too late to be checked. MCP doesn't use
+	// them.
 	r.Trailer = nil
 	removeOptions(r.Header, h.set)
 }
@@ -139,12 +139,12 @@ func (h *Headers) without(others *Headers) *Headers {
 	return NewHeaders(slices.DeleteFunc(slices.Clone(h.names), others.set.Contains)...)
 }
 
-// setVar is the request variable that holds the identity headers which front
-// doors have set for this request.
+// setVar is the request variable that holds the identity headers that front doors
+// have set for this request.
 const setVar = "mcp_auth_header"
 
-// MarkSet says that a front door has set the headers for this request: they are
-// no longer the client's, and stay.
+// MarkSet records that a front door has set the headers for this request. They are
+// no longer the client's, so the guard leaves them.
 func (h *Headers) MarkSet(r *http.Request) {
 	if before := setHeaders(r); before != nil {
 		h = NewHeaders(slices.Concat(before.Names(), h.Names())...)

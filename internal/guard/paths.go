@@ -30,13 +30,13 @@ type TokenKeeper interface {
 // tree returns the server's routes.
 func (g *Handler) tree() (*routing.Tree, error) {
 	if g.routes == nil {
-		return new(routing.Tree), nil // outside of any server
+		return new(routing.Tree), nil // outside any server
 	}
 	return g.routes()
 }
 
-// routes returns the routes of the server that ctx belongs to. They are put
-// together at the first request: by then all of them are provisioned.
+// routes returns the routes of the server that ctx belongs to. They are collected
+// at the first request, when all of them are provisioned.
 func routes(ctx caddy.Context) func() (*routing.Tree, error) {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
@@ -46,13 +46,14 @@ func routes(ctx caddy.Context) func() (*routing.Tree, error) {
 }
 
 // scrubToken removes an access token for one of the site's front doors from a
-// request that doesn't come through any: that is no business of what else there
-// is on the site, least of all where that is the same server, whose other paths
-// may do with the token what they like.
+// request that doesn't pass through a door. The site's other handlers must not see
+// the token. That matters most if they lead to the same server, whose other paths
+// may do anything with it.
 //
-// What isn't certainly for a door stays: basic authentication, tokens for an API
-// beside the MCP server, be they of the same issuer. So does everything where the
-// door has forward_token: the server behind is trusted with tokens there.
+// It leaves credentials that aren't certainly for a door, such as basic
+// authentication and tokens for an API beside the MCP server, even from the same
+// issuer. It also leaves every token of a door that has forward_token: the server
+// behind is trusted with tokens there.
 func scrubToken(tree *routing.Tree, r *http.Request) {
 	values := r.Header["Authorization"]
 	if len(values) == 0 || len(tree.Doors) == 0 || onWayToDoor(tree, r) {
@@ -72,13 +73,13 @@ func scrubToken(tree *routing.Tree, r *http.Request) {
 	}
 }
 
-// maxWords bounds what is looked at of an Authorization header. One of Digest or of
-// Amazon's signatures has three dozen words.
+// maxWords bounds how many words of an Authorization header are checked. A Digest
+// header or an Amazon signature has about three dozen.
 const maxWords = 100
 
 // tokensIn returns everything in the value of an Authorization header that a server
-// may take for the token, whatever the scheme is: programs differ in how they set
-// the two apart, and some take a token without a scheme.
+// may take for the token, whatever the scheme is: programs differ in how they
+// separate the two, and some take a token without a scheme.
 func tokensIn(value string) []string {
 	var tokens []string
 	for word := range strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(" \t,;\"", r) }) {
@@ -89,7 +90,7 @@ func tokensIn(value string) []string {
 				break
 			}
 			if bare := strings.TrimRight(word, "="); len(bare) < len(word) {
-				word = bare // what was padded
+				word = bare // it was padded
 			} else {
 				word = word[i+1:] // as in token=…
 			}
@@ -99,14 +100,14 @@ func tokensIn(value string) []string {
 }
 
 // onWayToDoor reports whether r comes to a front door, which looks after the token
-// itself. Nearly every request with a token has a door's very resource for its
-// path; there is no need to follow the routes for that.
+// itself. Nearly every request with a token has the path of a door's resource. The
+// routes need not be followed for those.
 func onWayToDoor(tree *routing.Tree, r *http.Request) bool {
 	return tree.IsResource(r.URL.Path) || tree.Way(r, r.URL.Path).Meets("mcp_auth")
 }
 
-// refuseMisread answers a request whose path other servers read differently. The
-// browser of a person gets a page; everything else an error as OAuth has them.
+// refuseMisread answers a request whose path other servers read differently. A
+// browser gets a page; every other client gets an OAuth error.
 func refuseMisread(w http.ResponseWriter, r *http.Request) error {
 	unread.Answer(w, r)
 	const sentence = "The path of this request is ambiguous."

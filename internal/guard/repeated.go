@@ -8,14 +8,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Each of our directives puts a guard before its site, for none knows of the others.
-// In a site with several of them, the guards stand in a row. The first one does the
-// work.
+// Each of our directives puts a guard before its site, because a directive can't see
+// the others. In a site with several directives, the guards follow one another, and
+// the first one does the work.
 
-// repeats returns whether g stands directly behind another guard, so that every
-// request that it gets has just passed that one, and nothing has touched the request
-// in between. It is looked at when the first request comes: by then, all routes are
-// provisioned.
+// repeats reports whether g stands directly behind another guard. Then every request
+// that it gets has just passed the other one, and nothing has changed the request in
+// between. It is determined at the first request, when all routes are provisioned.
 func (g *Handler) repeats(ctx caddy.Context) func() bool {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
@@ -31,7 +30,7 @@ func (g *Handler) repeats(ctx caddy.Context) func() bool {
 }
 
 // repeatsIn reports whether g stands directly behind another guard in one of the
-// routes, or of those inside of them. Named routes aren't looked at.
+// routes, or in the routes inside them. Named routes aren't looked at.
 func (g *Handler) repeatsIn(routes caddyhttp.RouteList) bool {
 	var before *Handler
 	for _, route := range routes {
@@ -60,7 +59,8 @@ func soleGuard(route caddyhttp.Route) *Handler {
 	return guard
 }
 
-// takesAll reports whether the matchers are none, or those of [Before].
+// takesAll reports whether there are no matchers, or only those that [Before]
+// sets.
 func takesAll(sets caddyhttp.MatcherSets) bool {
 	if len(sets) == 0 {
 		return true

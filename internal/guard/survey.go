@@ -13,11 +13,11 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
-// survey is what a server's routes have in them. It is made while they are
-// provisioned, so a part of them are modules already, and the rest is JSON.
+// survey describes what a server's routes contain. It is made while the routes are
+// provisioned, so some of them are modules already, and the others are JSON.
 type survey struct {
 	server *caddyhttp.Server
-	// headers are the names of those that front doors set.
+	// headers are the headers that front doors set.
 	headers []string
 	// check looks at every site of the server, once for all its doors.
 	check func() error
@@ -27,8 +27,8 @@ type survey struct {
 // others are provisioned.
 var surveys routing.PerServer[*survey]
 
-// surveyOf looks at the server that ctx belongs to. Outside of one, there is
-// nothing to look at.
+// surveyOf returns the survey of the server that ctx belongs to. Outside a server
+// it is empty.
 func surveyOf(ctx caddy.Context) (*survey, error) {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
@@ -89,12 +89,12 @@ func (s *survey) collect(routes caddyhttp.RouteList) error {
 	return nil
 }
 
-// sets reports whether a header is one that a front door sets.
+// sets reports whether a front door sets the header.
 func (s *survey) sets(header string) bool {
 	return slices.ContainsFunc(s.headers, func(name string) bool { return web.SameHeader(name, header) })
 }
 
-// inside returns the routes inside of a handler: those of a subroute, and then its
+// inside returns the routes inside a handler: those of a subroute followed by its
 // error routes, or the named route that it invokes. Caddy refuses to invoke a route
 // that isn't there.
 func (s *survey) inside(p routing.Part) []caddyhttp.RouteList {
@@ -104,10 +104,10 @@ func (s *survey) inside(p routing.Part) []caddyhttp.RouteList {
 	return p.Routes
 }
 
-// dropIdleErrors takes the error routes from the server if they have nothing but
-// guards in them. Caddy takes an error for handled, and logs it at DEBUG, where
-// there is any error route: a server without handle_errors would lose its log of
-// bad gateways to the guards that our directives add.
+// dropIdleErrors removes the server's error routes if they contain only guards. If
+// there is any error route, Caddy considers an error handled and logs it at DEBUG.
+// So a server without handle_errors would no longer log bad gateways, only because
+// our directives add guards.
 func (s *survey) dropIdleErrors() error {
 	if s.server == nil || s.server.Errors == nil {
 		return nil

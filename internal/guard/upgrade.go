@@ -10,21 +10,21 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
-// upgradeHeaders are the headers by which a request asks for another protocol.
+// upgradeHeaders are the headers with which a request asks for another protocol.
 var upgradeHeaders = web.NewNames("Upgrade", "HTTP2-Settings")
 
-// protocolHeader is where Go's HTTP/2 server has the protocol of a CONNECT.
+// protocolHeader is where Go's HTTP/2 server puts the protocol of a CONNECT.
 const protocolHeader = ":protocol"
 
-// scrubUpgrade takes out of r whatever asks for another protocol, unless it is a
-// WebSocket handshake. reverse_proxy hands every Upgrade on, and after a 101 the
-// bytes both ways: with `Upgrade: h2c` a client could send the server behind
-// further requests, of any path and with any header, which nothing here would
-// see. A server may ignore an Upgrade (RFC 9110, section 7.8), so the request
-// itself goes on.
+// scrubUpgrade removes from r every header that asks for another protocol, unless
+// r is a WebSocket handshake. reverse_proxy passes every Upgrade on, and after a
+// 101 it passes the bytes in both directions. With `Upgrade: h2c` a client could
+// send the server behind further requests, with any path and any header, and
+// nothing here would see them. A server may ignore an Upgrade (RFC 9110, section
+// 7.8), so the request itself goes on.
 //
-// Found has all of upgradeHeaders and protocolHeader that are in r.Header, and may
-// have others.
+// Found contains those of upgradeHeaders and protocolHeader that are in r.Header,
+// and possibly others.
 func scrubUpgrade(r *http.Request, found []string) {
 	handshake := len(found) > 0 && isHandshake(r)
 	for _, key := range found {
@@ -35,8 +35,8 @@ func scrubUpgrade(r *http.Request, found []string) {
 		}
 	}
 	if handshake {
-		// Nothing that Connection names is taken out of the handshake on its way:
-		// what was checked is what the server behind gets.
+		// Connection names no other header, so no proxy removes one on the way:
+		// the server behind gets what was checked.
 		r.Header["Connection"] = []string{"Upgrade"}
 		return
 	}
@@ -55,7 +55,7 @@ func isHandshake(r *http.Request) bool {
 }
 
 // isWebSocketConnect reports whether r opens a WebSocket in a stream of HTTP/2
-// (RFC 8441) or HTTP/3 (RFC 9220). Go's HTTP/2 server has the protocol among the
+// (RFC 8441) or HTTP/3 (RFC 9220). Go's HTTP/2 server puts the protocol among the
 // headers, quic-go in the place of the version.
 func isWebSocketConnect(r *http.Request) bool {
 	if r.Method != http.MethodConnect || !isWebSocketVersion(r.Header) {
@@ -70,8 +70,8 @@ func isWebSocketConnect(r *http.Request) bool {
 	return false
 }
 
-// isWebSocket reports whether a protocol is websocket, in letters of either case.
-// strings.EqualFold alone would take letters for these that aren't ASCII.
+// isWebSocket reports whether a protocol is websocket, ignoring case.
+// strings.EqualFold alone would also accept letters outside ASCII.
 func isWebSocket(protocol string) bool {
 	return len(protocol) == len("websocket") && strings.EqualFold(protocol, "websocket")
 }

@@ -1,8 +1,10 @@
-// Package message reads the MCP message in a request: once, whoever asks. What was
-// read stays with the body, so that it can't be taken for what another body says.
+// Package message reads the MCP message in a request, once for all handlers. The
+// message is stored with the body that it was read from, so that it can't be
+// mistaken for the message of another body.
 //
-// Once a message was read, its request has these placeholders, whose values are as
-// the client sent them, and two fields in the access log, quoted and cut:
+// Once a message has been read, its request has these placeholders, with the
+// values as the client sent them, and two fields in the access log, quoted and
+// shortened:
 //
 //	{http.mcp.method}  mcp_method  the method; empty for a response of the client
 //	{http.mcp.name}    mcp_name    the name of the tool or prompt, the resource's
@@ -22,7 +24,7 @@ import (
 type Message struct{ *mcp.Message }
 
 // Error says why a request has no message that can be judged. Its text is a fixed
-// sentence for the client, in which nothing is quoted.
+// sentence for the client that quotes nothing from the request.
 type Error struct {
 	// Status is the status of the HTTP answer.
 	Status int
@@ -44,9 +46,9 @@ func (e *Error) Error() string { return e.sentence }
 func (e *Error) Unwrap() error { return e.Cause }
 
 // Read returns the message in the body of the POST r, if the body has at most limit
-// bytes. After it, r has the same bytes again, and nothing besides: their length is
-// known, and there are no trailers. If that fails, r has the bytes that it had. The
-// error is an [*Error].
+// bytes. Afterwards r has exactly the same bytes again, with a known length and
+// without trailers. If reading fails, r still has the bytes that it had. The error
+// is an [*Error].
 //
 // The headers that repeat what the body says are compared each time.
 func Read(r *http.Request, limit int64) (*Message, error) {
@@ -66,8 +68,8 @@ func Read(r *http.Request, limit int64) (*Message, error) {
 	return b.judged(r)
 }
 
-// Of returns the message in the body of the POST r as [Read] does. But limit is only
-// for a body that wasn't read before.
+// Of returns the message in the body of the POST r as [Read] does. But limit applies
+// only to a body that hasn't been read yet.
 func Of(r *http.Request, limit int64) (*Message, error) {
 	if err := checkContent(r.Header); err != nil {
 		return nil, err
@@ -79,7 +81,7 @@ func Of(r *http.Request, limit int64) (*Message, error) {
 	return b.judged(r)
 }
 
-// judged returns the message of b, which is the body of r.
+// judged returns the message in b, the body of r.
 func (b *body) judged(r *http.Request) (*Message, error) {
 	if b.err != nil {
 		return nil, Refused(b.err)
@@ -90,7 +92,7 @@ func (b *body) judged(r *http.Request) (*Message, error) {
 	return b.message, nil
 }
 
-// checkContent refuses bodies that aren't JSON in UTF-8 as it is.
+// checkContent refuses bodies that aren't plain JSON in UTF-8.
 func checkContent(header http.Header) error {
 	types := header["Content-Type"]
 	if len(types) != 1 {

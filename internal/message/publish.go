@@ -33,7 +33,7 @@ func (m *Message) publish(ctx context.Context) {
 	}
 }
 
-// forget makes what was published unknown: the request has another body now.
+// forget withdraws what was published, because the request now has another body.
 func forget(ctx context.Context) {
 	if caddyhttp.GetVar(ctx, variable) != nil {
 		caddyhttp.SetVar(ctx, variable, &Message{Message: new(mcp.Message)})
@@ -62,11 +62,11 @@ func placeholder(ctx context.Context) caddy.ReplacerFunc {
 	}
 }
 
-// maxShown bounds what is repeated of a name that a client has chosen.
+// maxShown bounds, in bytes, how much of a name chosen by a client is repeated.
 const maxShown = 128
 
-// Quoted returns a text of a client as logs and sentences may have it: quoted, and
-// of its first 128 bytes.
+// Quoted returns a client's text in a form that is safe in logs and sentences: its
+// first 128 bytes, quoted.
 func Quoted(s string) string {
 	if len(s) > maxShown {
 		s = strings.ToValidUTF8(s[:maxShown], "") + "…"

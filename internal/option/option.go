@@ -1,5 +1,5 @@
-// Package option reads the options of directives from a Caddyfile. Its errors say
-// what to write.
+// Package option reads the options of directives from a Caddyfile. Its errors tell
+// the user what to write.
 package option
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// Unset is the end of errors about a missing value: Caddy replaces {$NAME} before
-// anything is parsed, by nothing if the environment variable doesn't exist.
+// Unset is the end of errors about a missing value. Caddy replaces {$NAME} before
+// it parses anything; if the environment variable doesn't exist, nothing is left.
 const Unset = " (is a {$VARIABLE} in its place unset?)"
 
 // Text reads an option's only value.

@@ -7,18 +7,18 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// Setting is a setting that may have placeholders in it.
+// Setting is a setting that may contain placeholders.
 type Setting struct {
 	// Name is what the operator calls it.
 	Name string
-	// Value is where it stands. Replace changes it.
+	// Value points to the setting's value. Replace changes it.
 	Value *string
 }
 
-// Replace replaces the placeholders in the settings, once, at provision: those that
-// hold for every request, such as {env.NAME} and {file.path}. One that is unknown or
-// empty is an error, which names the setting. The value isn't in it, for it may be a
-// secret.
+// Replace replaces the placeholders in the settings, once, at provision. Only
+// placeholders that don't depend on a request can be used, such as {env.NAME} and
+// {file.path}. An unknown or empty one is an error that names the setting, but not
+// its value, which may be a secret.
 func Replace(settings ...Setting) error {
 	repl := caddy.NewReplacer()
 	var errs []error

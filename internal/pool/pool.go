@@ -1,5 +1,6 @@
-// Package pool keeps state that outlives a configuration: what is known of other
-// servers, verdicts, counters. A reload takes it over instead of starting again.
+// Package pool keeps state that outlives a configuration: what is known about
+// other servers, verdicts, counters. After a reload the new configuration
+// continues with it.
 package pool
 
 import (
@@ -17,9 +18,9 @@ type Pool[T caddy.Destructor] struct{ usage *caddy.UsagePool }
 // New returns an empty pool.
 func New[T caddy.Destructor]() *Pool[T] { return &Pool[T]{caddy.NewUsagePool()} }
 
-// Acquire returns the value for key, which construct makes if there is none, and
-// adds a reference to it to refs. Key is compared as JSON. Whatever could make two
-// values differ has to be part of it.
+// Acquire returns the value for key and adds a reference to it to refs. If there
+// is no value, construct makes it. Keys are compared as JSON. Everything that
+// could make two values differ must be part of the key.
 func (p *Pool[T]) Acquire(refs *References, key []any, construct func() (T, error)) (T, error) {
 	var none T
 	b, err := json.Marshal(key)
@@ -57,14 +58,14 @@ func (p *Pool[T]) Count(first string) (values, references int) {
 	return values, references
 }
 
-// References are what one module holds and has to give back when it is cleaned up,
-// also if it was provisioned only halfway. The zero value holds nothing. Caddy
-// provisions and cleans up a module in turn, so that needs no lock.
+// References are what one module holds and must give back when it is cleaned up,
+// even if its provisioning failed halfway. The zero value holds nothing. Caddy
+// never provisions and cleans up a module at the same time, so no lock is needed.
 type References struct {
 	releases []func() error
 }
 
-// Add has release called when the references are given back.
+// Add registers release to be called when the references are given back.
 func (r *References) Add(release func()) {
 	r.add(func() error { release(); return nil })
 }

@@ -11,11 +11,12 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// This file puts a server's routes together, of modules and of JSON.
+// This file builds a server's routes from modules and JSON.
 
-// New returns the routes of a server. While the server is being provisioned, a
-// part of its routes are modules already, and the rest is JSON: matchers and
-// rewrites of these are loaded once more, for ctx. Afterwards ctx isn't used.
+// New returns the routes of a server. While the server is being provisioned, some
+// of its routes are modules already, and the others are JSON. The matchers and
+// rewrites of the others are loaded a second time, for ctx. ctx isn't used
+// afterwards.
 func New(ctx caddy.Context, server *caddyhttp.Server) (*Tree, error) {
 	t := &Tree{server: server, named: make(map[string][]route), OnlyPaths: true}
 	b := builder{ctx: ctx, tree: t}
@@ -59,7 +60,7 @@ func (b *builder) list(routes caddyhttp.RouteList, around []caddyhttp.MatcherSet
 }
 
 func (b *builder) route(r caddyhttp.Route, around []caddyhttp.MatcherSets) (route, error) {
-	// r is a copy: what is loaded here, the route itself doesn't get.
+	// r is a copy: the route itself doesn't get what is loaded here.
 	if len(r.MatcherSetsRaw) > 0 {
 		if err := r.ProvisionMatchers(b.ctx); err != nil {
 			return route{}, err
@@ -86,7 +87,7 @@ func (b *builder) route(r caddyhttp.Route, around []caddyhttp.MatcherSets) (rout
 	return built, nil
 }
 
-// note keeps what the matchers say of paths and hosts.
+// note records what the matchers say about paths and hosts.
 func (b *builder) note(sets caddyhttp.MatcherSets) {
 	add := func(to *[]string, values ...string) {
 		for _, value := range values {
@@ -128,8 +129,9 @@ func (h Handler) Upstreams() []string {
 	return addresses
 }
 
-// caseCounts reports whether one of the matchers may tell two paths apart that
-// differ in case. Caddy's matcher path doesn't, unless a placeholder stands in it.
+// caseCounts reports whether one of the matchers may distinguish two paths that
+// differ only in case. Caddy's path matcher doesn't, unless it contains a
+// placeholder.
 func caseCounts(sets caddyhttp.MatcherSets) bool {
 	for _, set := range sets {
 		for _, m := range set {
@@ -151,8 +153,7 @@ func caseCounts(sets caddyhttp.MatcherSets) bool {
 	return false
 }
 
-// onlyPaths reports whether the matchers see nothing of a request but its host and
-// its path.
+// onlyPaths reports whether the matchers look only at a request's host and path.
 func onlyPaths(sets caddyhttp.MatcherSets) bool {
 	for _, set := range sets {
 		for _, m := range set {
@@ -257,8 +258,8 @@ func (b *builder) handler(p Part, around []caddyhttp.MatcherSets) (handler, erro
 	return h, nil
 }
 
-// effect returns a handler that changes requests. It is loaded if only its JSON is
-// there.
+// effect returns a handler that changes requests. It loads the handler if there is
+// only its JSON.
 func (b *builder) effect(p Part) (caddyhttp.MiddlewareHandler, error) {
 	if p.Module != nil {
 		return p.Module, nil
@@ -280,7 +281,7 @@ func (b *builder) effect(p Part) (caddyhttp.MiddlewareHandler, error) {
 	return effect, nil
 }
 
-// answers reports whether a handler answers whatever gets to it.
+// answers reports whether a handler answers every request that reaches it.
 func answers(name string, config json.RawMessage) bool {
 	switch name {
 	case "reverse_proxy":

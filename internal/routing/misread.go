@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
-// Headers by which servers and frameworks let a proxy in front of them change the
-// path, whether there is such a proxy or not.
+// Headers with which a proxy may change the path that a server or framework sees.
+// Many accept them from any client, even without a proxy.
 var (
 	// PathHeaders are the names of all of them.
 	PathHeaders = web.NewNames(slices.Concat(pathHeaders, prefixHeaders)...)
@@ -20,8 +20,9 @@ var (
 	// pathHeaders name another path: to those of Microsoft, Symfony, Laminas, and
 	// Gunicorn.
 	pathHeaders = []string{"X-Original-URL", "X-Rewrite-URL", "PATH_INFO"}
-	// prefixHeaders name what to take off the path: to Gunicorn, and to what many
-	// applications have copied to be served below another path.
+	// prefixHeaders name a prefix to remove from the path: to Gunicorn, and in
+	// code that many applications have copied so that they can be served below
+	// another path.
 	prefixHeaders = []string{"SCRIPT_NAME", "X-Script-Name", "X-Forwarded-Script-Name", "X-Forwarded-Prefix", "X-Forwarded-PathBase"}
 )
 
@@ -29,11 +30,11 @@ var (
 // belongs to a front door which r, as Caddy reads it, doesn't meet. It asks the
 // server's own routes, so every kind of matcher counts, and every rewrite.
 //
-// The other direction needs no care: a request that meets a door is judged by it,
-// however the path is read behind.
+// The reverse case is safe: a door judges every request that meets it, however a
+// server behind reads the path.
 //
-// Named are those headers of r which servers may take for one of [PathHeaders].
-// Others among them do no harm.
+// Named are the headers of r that servers may take for one of [PathHeaders]. Other
+// headers among them do no harm.
 func (t *Tree) Misread(r *http.Request, named []string) bool {
 	if len(t.Doors) == 0 {
 		return false
@@ -59,9 +60,9 @@ func (t *Tree) Misread(r *http.Request, named []string) bool {
 	return t.misread(r, u.Path, escaped, named)
 }
 
-// readAlike reports whether no reading of a path makes a difference to the routes.
-// That is so for nearly every request, and costs it nothing but a look at each
-// character. It says no where [Tree.misread] has to find out.
+// readAlike reports whether the routes treat every reading of a path alike. That
+// holds for nearly every request, and costs only one look at each character. If it
+// reports false, [Tree.misread] has to find out.
 func (t *Tree) readAlike(escaped string) bool {
 	plain, lower := web.Plain(escaped)
 	return plain && (!t.caseCounts || lower && !t.capitals)
@@ -130,9 +131,9 @@ func pathOf(address string) string {
 	return path
 }
 
-// spelled returns those of the paths that differ from a door's resource in case
-// only, in the spelling of the resource: a matcher such as path_regexp may ask for
-// it.
+// spelled takes the paths that differ only in case from a door's resource, and
+// returns them with the resource's spelling: a matcher such as path_regexp may ask
+// for it.
 func (t *Tree) spelled(paths []string) []string {
 	var spelled []string
 	for _, door := range t.Doors {

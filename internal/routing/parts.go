@@ -11,11 +11,11 @@ import (
 
 // Part is a handler of a route: JSON, or a module once that is provisioned.
 type Part struct {
-	// Name is the module's, without http.handlers.
+	// Name is the module's name, without http.handlers.
 	Name string
 	// Module is nil where there is only JSON.
 	Module caddyhttp.MiddlewareHandler
-	// Routes are those inside of a subroute, and then its error routes if it has
+	// Routes are the routes of a subroute, followed by its error routes if it has
 	// any. They are nil for every other handler.
 	Routes []caddyhttp.RouteList
 	// Invokes is the name of the route that it invokes; empty for most.
@@ -29,7 +29,7 @@ func Parts(route caddyhttp.Route) ([]Part, error) {
 	parts := make([]Part, 0, len(route.HandlersRaw)+len(route.Handlers))
 	for _, raw := range route.HandlersRaw {
 		p := Part{raw: raw}
-		// Into a map, as Caddy reads it: the fields of a struct ignore case.
+		// Decode into a map, as Caddy does: the fields of a struct ignore case.
 		var config map[string]json.RawMessage
 		if err := json.Unmarshal(raw, &config); err != nil {
 			return nil, fmt.Errorf("handler: %w", err)
@@ -82,7 +82,7 @@ func (p *Part) lookInside() error {
 	return nil
 }
 
-// Config returns what JSON is made of for the handler's configuration.
+// Config returns the value whose JSON is the handler's configuration.
 func (p Part) Config() any {
 	if p.Module != nil {
 		return p.Module

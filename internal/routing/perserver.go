@@ -8,16 +8,16 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// PerServer has a value for each server of the configurations that are loaded. A
-// server with hundreds of front doors would otherwise look through its routes once
-// for each of them.
+// PerServer holds a value for each server of the loaded configurations. A server
+// with hundreds of front doors would otherwise look through its routes once for
+// each of them.
 type PerServer[T any] struct {
 	mu     sync.Mutex
 	values map[*caddyhttp.Server]func() (T, error)
 }
 
-// Of returns what find returns for the server, which is called once. The value goes
-// when the configuration does, to which ctx belongs.
+// Of returns the result of find for the server. It calls find once. The value is
+// dropped with the configuration that ctx belongs to.
 func (p *PerServer[T]) Of(ctx caddy.Context, server *caddyhttp.Server, find func() (T, error)) (T, error) {
 	p.mu.Lock()
 	value, ok := p.values[server]

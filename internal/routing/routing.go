@@ -1,6 +1,6 @@
-// Package routing finds out which handlers a request would meet on its way
-// through a server's routes, without sending it there. It uses the server's own
-// matchers, so what it says is what Caddy does.
+// Package routing finds out which handlers a request would meet on its way through
+// a server's routes, without sending it there. It uses the server's own matchers,
+// so its result is what Caddy does.
 package routing
 
 import (
@@ -17,18 +17,18 @@ import (
 
 // Handler is a handler on the way.
 type Handler struct {
-	// Name is the module's, without its namespace.
+	// Name is the module's name, without its namespace.
 	Name string
 	// Module is the handler itself; nil where it isn't provisioned yet.
 	Module caddyhttp.MiddlewareHandler
-	// Resource is that of a front door; ForwardsToken says that it leaves the
-	// token in the request.
+	// Resource is the resource of a front door. ForwardsToken says that the door
+	// leaves the token in the request.
 	Resource      string
 	ForwardsToken bool
 
 	path   string // of the resource
 	config json.RawMessage
-	// Matchers are those of its route, and of the routes around it.
+	// Matchers are the matchers of its route and of the routes around it.
 	Matchers []caddyhttp.MatcherSets
 	// Hosts are the hosts that the routes around it are for; none if they are
 	// for all.
@@ -46,7 +46,7 @@ type Server struct {
 	Hosts []string `json:"-"`
 }
 
-// Scope is one of a server's.
+// Scope is a scope of an authorization server.
 type Scope struct {
 	// Name is the name of the scope.
 	Name string `json:"name"`
@@ -59,8 +59,8 @@ type Way struct {
 	Handlers []Handler
 	// Path is the request's path at the end, after rewrites.
 	Path string
-	// Answered says whether the last handler answers the request. Of handlers
-	// that aren't Caddy's or ours it isn't known; they count as not answering.
+	// Answered says whether the last handler answers the request. For third-party
+	// handlers that isn't known; they count as not answering.
 	Answered bool
 	// Failed says whether the request went through error routes.
 	Failed bool
@@ -82,16 +82,17 @@ type Tree struct {
 	routes []route
 	errors []route
 	named  map[string][]route
-	// Doors are the mcp_auth handlers among all routes but those of errors.
+	// Doors are the mcp_auth handlers in all routes except the error routes.
 	Doors []Handler
 	// Servers are the mcp_auth_server handlers.
 	Servers []Server
 
 	// Rewrites says that a handler on the way may change a request's path.
 	Rewrites bool
-	// Prefixes are what the path matchers of the routes end with a * after.
+	// Prefixes are the paths that end in * in the routes' path matchers, without
+	// the * and a slash before it.
 	Prefixes []string
-	// Hosts are those that the routes are for.
+	// Hosts are the hosts that the routes are for.
 	Hosts []string
 	// OnlyPaths says that host and path alone decide which handlers a request meets.
 	OnlyPaths bool
@@ -101,7 +102,7 @@ type Tree struct {
 	caseCounts bool
 	// changesHeaders says that a handler on the way may change a request's headers.
 	changesHeaders bool
-	// capitals says that the resource of a door has capitals in its path.
+	// capitals says that the path of a door's resource contains capital letters.
 	capitals bool
 }
 
@@ -120,16 +121,16 @@ type handler struct {
 	answers, fails bool
 }
 
-// maxDepth bounds named routes that invoke each other.
+// maxDepth bounds how deep named routes may invoke each other.
 const maxDepth = 20
 
-// IsResource reports whether path is that of a door's resource.
+// IsResource reports whether path is the path of a door's resource.
 func (t *Tree) IsResource(path string) bool {
 	return slices.ContainsFunc(t.Doors, func(door Handler) bool { return door.path == path })
 }
 
-// Way returns the way of r, as it would be with that path. r itself stays as it
-// is. Its body isn't read.
+// Way returns the way that r would take with that path. It doesn't change r or
+// read its body.
 func (t *Tree) Way(r *http.Request, path string) *Way {
 	clone := r.WithContext(r.Context())
 	clone.Body, clone.ContentLength = http.NoBody, 0
@@ -147,7 +148,7 @@ func (t *Tree) Way(r *http.Request, path string) *Way {
 		*w.r.URL = url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host, Path: path, RawQuery: r.URL.RawQuery}
 		w.r.Method, w.r.RequestURI = r.Method, w.r.URL.RequestURI()
 		w.r = t.server.Errors.WithError(w.r, err)
-		_, _ = w.routes(t.errors) // what fails there too, Caddy answers itself
+		_, _ = w.routes(t.errors) // if these fail too, Caddy answers
 	}
 	w.way.Path = w.r.URL.Path
 	return &w.way
@@ -218,8 +219,8 @@ func (w *walk) handler(h handler) (bool, error) {
 	}
 }
 
-// discard is where the answers of those handlers go that only change the
-// request. They give none.
+// discard is the ResponseWriter for handlers that only change the request. They
+// write no answer.
 type discard struct{}
 
 func (discard) Header() http.Header         { return make(http.Header) }

@@ -35,8 +35,8 @@ func (e *events) next(b byte) {
 	}
 }
 
-// rest returns how many bytes of p belong to the event that has begun: all of
-// them if it doesn't end in p.
+// rest returns how many bytes of p belong to the current event. If the event
+// doesn't end in p, that is all of them.
 func (e events) rest(p []byte) int {
 	for i, b := range p {
 		if e.between() && !(e.afterCR && b == '\n') {

@@ -15,8 +15,8 @@ import (
 // without the result.
 const maxListen = 64 << 10
 
-// subscription is what must be known of a subscriptions/listen to end its stream with
-// the result, which carries the request's id.
+// subscription holds what is needed to end the stream of a subscriptions/listen with
+// its result, which carries the request's id.
 type subscription struct {
 	messages messages
 
@@ -67,8 +67,8 @@ func (c *copied) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// read keeps a part of the body. With the last one it finds the id, and keeps no more
-// than that for as long as the stream lasts.
+// read keeps a part of the body. At the last part it finds the id, and from then on
+// keeps only the id.
 func (s *subscription) read(part []byte, length int64, end bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,8 +89,9 @@ func (s *subscription) read(part []byte, length int64, end bool) {
 	s.done, s.body = true, nil
 }
 
-// result returns the event to end the stream with; nil if it must end without: the
-// id isn't known, or the server's own messages leave no place for it.
+// result returns the event that ends the stream. It is nil if the stream must end
+// without one, because the id isn't known or the server's own messages leave no
+// place for a result.
 func (s *subscription) result() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +107,8 @@ type messages struct {
 	// acknowledged is set by the first notification: the acknowledgment is the first
 	// message of such a stream, and no result comes before it.
 	acknowledged bool
-	// answered is set by what is the result, or may be: an event that can't be read.
+	// answered is set by the result, and by an event that can't be read, since it
+	// may be the result.
 	answered bool
 }
 

@@ -48,16 +48,16 @@ type stream struct {
 	events  events
 	writing bool
 	ending  error // why it must end; nil if it need not
-	over    bool  // nothing more goes through
+	over    bool  // no more bytes pass
 	cut     bool  // an event is incomplete
 	timer   *time.Timer
 }
 
-// Serve calls next to answer r. If the response is a stream that ends only when a
-// side hangs up, it ends when the configuration stops, or when watch calls the
-// function that it is given, with the reason. An ordinary response is not ended.
-// m is the message in r's body, nil if that hasn't been read. watch may be nil; Serve
-// calls the function that it returns when the request is over.
+// Serve calls next to answer r. If the response is a stream that would end only when
+// a side hangs up, Serve ends it when the configuration stops, or when watch calls
+// the function that it was given, with the reason. Serve doesn't end an ordinary
+// response. m is the message in r's body, nil if that hasn't been read. watch may be
+// nil; Serve calls the function that it returns when the request is over.
 func (c *Closer) Serve(w http.ResponseWriter, r *http.Request, m *mcp.Message, watch func(end func(error)) (stop func()), next caddyhttp.Handler) error {
 	if !IsStream(r) {
 		return next.ServeHTTP(w, r)
@@ -108,7 +108,7 @@ func (s *stream) conclude() {
 	if result == nil {
 		return
 	}
-	// A client that has stopped reading doesn't keep us.
+	// Don't wait for a client that has stopped reading.
 	_ = http.NewResponseController(s.ResponseWriter).SetWriteDeadline(time.Now().Add(grace))
 	_, _ = s.ResponseWriterWrapper.Write(result)
 }
@@ -162,7 +162,7 @@ func (s *stream) tryEnd() {
 	s.cancel(s.ending)
 }
 
-// giveUp ends the stream within an event that doesn't complete.
+// giveUp ends the stream in the middle of an event that doesn't complete.
 func (s *stream) giveUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
