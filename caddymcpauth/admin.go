@@ -16,8 +16,8 @@ func init() {
 	caddy.RegisterModule(adminAPI{})
 }
 
-// adminAPI makes the front door forget what verifiers said of tokens, for those
-// who revoke something and don't want to wait until it is forgotten anyway:
+// adminAPI makes the front door forget verdicts on tokens, so that an operator who
+// revokes something need not wait until the verdicts expire:
 //
 //	POST /mcp_auth/forget
 //	{"issuer": "https://auth.example.com"}
@@ -42,9 +42,10 @@ func (a adminAPI) Routes() []caddy.AdminRoute {
 
 // forgetRequest says what to forget.
 type forgetRequest struct {
-	// Issuer is whose tokens' verdicts are meant. Required, but with a token.
+	// Issuer selects the verdicts on the tokens of this issuer. Required unless
+	// TokenSHA256 is set.
 	Issuer string `json:"issuer"`
-	// Subject narrows it to the tokens of one user or client.
+	// Subject restricts it to the tokens of one user or client.
 	Subject string `json:"subject"`
 	// TokenSHA256 is one token's SHA-256, in hexadecimal: the token itself has
 	// no business in shell histories.
@@ -77,7 +78,7 @@ func (adminAPI) forget(w http.ResponseWriter, r *http.Request) error {
 	return json.MarshalWrite(w, map[string]int{"forgotten": forgotten})
 }
 
-// forgetter returns what is to be done with each cache.
+// forgetter returns the function to call for each cache.
 func (req forgetRequest) forgetter() (func(cacheState) int, error) {
 	switch {
 	case req.TokenSHA256 != "" && req.Subject != "":

@@ -8,10 +8,10 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 )
 
-// bearerToken returns the token of r as RFC 6750, section 2.1 has it sent. The
-// other two ways, in a form and in the query, are never read: the first is rare,
-// the second ends up in logs (MCP, authorization, access token usage). The token
-// consists of the allowed characters.
+// bearerToken returns the token that r carries in its Authorization header (RFC
+// 6750, section 2.1). The other two ways, in a form and in the query, are never
+// read: the first is rare, the second ends up in logs (MCP, authorization, access
+// token usage). The token contains only the allowed characters.
 func bearerToken(r *http.Request, allowed *characters) (string, *refusal) {
 	values := r.Header["Authorization"]
 	if len(values) > 1 {
@@ -22,8 +22,8 @@ func bearerToken(r *http.Request, allowed *characters) (string, *refusal) {
 	}
 	scheme, credentials, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		// Another scheme tells us nothing about this client's tokens; it gets
-		// the challenge without an error (RFC 6750, section 3.1).
+		// Another scheme tells us nothing about the client's tokens. The client
+		// gets the challenge without an error (RFC 6750, section 3.1).
 		return "", refuseNoCredentials()
 	}
 	raw := strings.Trim(credentials, " ")
@@ -36,18 +36,18 @@ func bearerToken(r *http.Request, allowed *characters) (string, *refusal) {
 	return raw, nil
 }
 
-// characters are those that a token may have. Tables, because every byte of every
-// token is looked up.
+// characters are the characters that a token may contain. They are tables because
+// every byte of every token is looked up.
 type characters [256]bool
 
 var (
 	// token68 are those of RFC 6750, section 2.1, except the padding.
 	token68 = charactersOf("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/")
-	// opaqueToken are those of opaque tokens in the field, where issuers don't
-	// keep to that: Salesforce (!), Laravel Sanctum (|), JetBrains (:), Atlassian
-	// (= inside). They are RFC 6265's for cookies: no blank, comma, quote, semicolon
-	// or backslash, so two tokens in one header are not a token, and nothing can
-	// be read as a further parameter.
+	// opaqueToken are the characters of opaque tokens in practice, since some
+	// issuers use more than those: Salesforce (!), Laravel Sanctum (|), JetBrains
+	// (:), Atlassian (= inside). They are RFC 6265's for cookies: no blank, comma,
+	// quote, semicolon or backslash, so two tokens in one header are not a token,
+	// and nothing can be read as a further parameter.
 	opaqueToken = charactersOf("!#$%&'()*+-./0123456789:<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~")
 )
 
@@ -67,7 +67,8 @@ func tokenCharacters(issuers judge.Issuers) *characters {
 	return &token68
 }
 
-// make reports whether s, apart from padding at its end, consists of them.
+// make reports whether s, apart from padding at its end, consists of these
+// characters.
 func (table *characters) make(s string) bool {
 	body := strings.TrimRight(s, "=")
 	for i := range len(body) {
@@ -104,5 +105,6 @@ func hasQueryToken(query string) bool {
 	return false
 }
 
-// underscores are what PHP makes underscores of in names of parameters.
+// underscores are the characters that PHP turns into underscores in parameter
+// names.
 var underscores = strings.NewReplacer(".", "_", " ", "_", "[", "_")

@@ -11,15 +11,15 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 )
 
-// Cache configures how long and how many verdicts on tokens are kept. Verdicts
-// survive reloads; scopes are checked on each request.
+// Cache configures how many verdicts on tokens are kept, and for how long.
+// Verdicts survive reloads; scopes are checked on each request.
 type Cache struct {
 	// Disable the cache: every request with an opaque token asks the issuer.
 	// Requests that arrive together with the same token still share one answer.
 	Off bool `json:"off,omitempty"`
 
-	// How long a verdict is kept, at most until the token expires. It is how
-	// long a revoked token is still accepted. Default: 60s for opaque tokens, until
+	// How long a verdict is kept, at most until the token expires. A revoked token
+	// may still be accepted for that long. Default: 60s for opaque tokens, until
 	// they expire for JWTs.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 

@@ -55,9 +55,9 @@ func init() {
 //	    max_body         <size>
 //	}
 //
-// It expands to one route with two matcher sets: the given one, and the
-// metadata's path, so that the metadata is served although the matcher leaves
-// it out. Before it, and before the site's error routes, stands the guard.
+// It expands to one route with two matcher sets: the given one, and the metadata's
+// path, so that the metadata is served even if the matcher excludes it. The guard
+// is added before this route and before the site's error routes.
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if !h.Next() {
 		return nil, h.ArgErr()

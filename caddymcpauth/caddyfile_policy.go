@@ -21,7 +21,7 @@ import (
 //	security_schemes
 //	max_body <size>
 //
-// It reports false for any other.
+// It reports false for any other option.
 func (p *Policy) policyOption(d *caddyfile.Dispenser) (bool, error) {
 	switch word := d.Val(); word {
 	case "tools":

@@ -22,10 +22,11 @@ import (
 const (
 	exitFailed  = 1 // a check failed; the token is refused
 	exitUsage   = 2 // the command was used wrongly
-	exitUnknown = 3 // it could not be found out
+	exitUnknown = 3 // the answer could not be determined
 )
 
-// checkCommand returns the command that looks at a server as a client does.
+// checkCommand returns the command that checks a server from a client's point of
+// view.
 func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check <resource-url | issuer-url> [--ca <file>] [--timeout <duration>] [--json]",
@@ -186,8 +187,7 @@ func usageArgs(args cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// usageError says what is wrong with how the command was used, or with what it
-// was given.
+// usageError says what is wrong with the command's usage or input.
 func usageError(cmd *cobra.Command, err error) error {
 	fmt.Fprintln(cmd.ErrOrStderr(), "Error:", err)
 	return exitWith(cmd, exitUsage)
@@ -196,8 +196,8 @@ func usageError(cmd *cobra.Command, err error) error {
 // errExit makes Caddy exit with 1. The command has said why.
 var errExit = errors.New("exiting with status 1")
 
-// exitWith returns the error that makes Caddy exit with status, and say nothing
-// more.
+// exitWith returns the error that makes Caddy exit with status without printing
+// anything more.
 func exitWith(cmd *cobra.Command, status int) error {
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	if status == exitFailed {

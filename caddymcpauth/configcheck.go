@@ -9,11 +9,11 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 )
 
-// metadataObserver judges an issuer's metadata by what MCP clients need, and says
-// what an operator should fix, who would otherwise learn of it from users whose
-// client can't sign in. It gets new and changed metadata only, and that survives
-// reloads, so each finding is one line. It looks up the logger each time because
-// it outlives the configuration that made it.
+// metadataObserver checks that an issuer's metadata has what MCP clients need, and
+// logs what the operator should fix. Otherwise the operator would learn of it from
+// users whose client can't sign in. It gets only new and changed metadata, and
+// metadata survives reloads, so each finding is logged once. It looks up the
+// logger each time because it outlives the configuration that made it.
 func metadataObserver(issuer string) func(*discovery.Metadata) {
 	return func(m *discovery.Metadata) {
 		logger := caddy.Log().Named("http.handlers.mcp_auth")

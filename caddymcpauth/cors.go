@@ -29,9 +29,9 @@ const exposedHeaders = "WWW-Authenticate, Mcp-Session-Id, Mcp-Protocol-Version, 
 // maxRequestedHeaders bounds, in bytes, what a preflight may ask for.
 const maxRequestedHeaders = 4 << 10
 
-// checkOrigin reports whether r may come from where it comes from: from no web
-// page at all, or from one of an allowed origin. MCP servers must check (MCP,
-// transports, security): a page that the user happens to look at could reach a
+// checkOrigin reports whether the origin of r is acceptable: r comes from no web
+// page, or from a page of an allowed origin. MCP servers must check (MCP,
+// transports, security): otherwise any page that the user visits could reach a
 // server on the user's own machine.
 func (h *Handler) checkOrigin(r *http.Request) (origin string, allowed bool) {
 	switch values := r.Header["Origin"]; len(values) {
@@ -68,8 +68,8 @@ func isPreflight(r *http.Request, origin string) bool {
 	return origin != "" && r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// servePreflight lets an allowed origin send what MCP needs. The origin is
-// trusted by then, so the headers that it asks for are allowed too.
+// servePreflight lets an allowed origin send what MCP needs. Its caller has
+// checked the origin, so the headers that the page asks for are allowed too.
 func (h *Handler) servePreflight(w http.ResponseWriter, r *http.Request, origin string) error {
 	unread.Answer(w, r)
 	decisions.WithLabelValues(h.Resource, "preflight").Inc()
@@ -102,8 +102,8 @@ func setCORS(header http.Header, origin string) {
 }
 
 // corsWriter sets the CORS headers of a response, whichever handler writes it. The server
-// behind may set its own, which reverse_proxy adds to ours; two values are as
-// good as none to a browser, so ours are put in place again at the last moment.
+// behind may set its own, which reverse_proxy adds to ours; a browser rejects two values,
+// so ours replace them at the last moment.
 type corsWriter struct {
 	*caddyhttp.ResponseWriterWrapper
 	origin string

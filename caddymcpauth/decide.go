@@ -41,17 +41,17 @@ type decision struct {
 	// origin is that of the web page that the request comes from. It may read the
 	// answer. Empty if there is no page, or its origin isn't allowed.
 	origin string
-	// raw is the bearer token as it came, and token what was found out about it.
-	// Without a good token, token is nil.
+	// raw is the bearer token as it was sent, and token is the verified token, nil
+	// without a good one.
 	raw   string
 	token *token.Token
-	// judged is what the rules made of the request; nil if there are none, or if it
-	// didn't get that far.
+	// judged is how the rules judged the request. It is nil if there are no rules,
+	// or if the request was refused before.
 	judged *judgedMessage
 }
 
-// reader returns what reads the token: once per request, however many claims are
-// used.
+// reader returns the reader of the token's claims. It is made once per request,
+// however many claims are used.
 func (d decision) reader() *token.Reader {
 	if d.judged != nil {
 		return d.judged.reader
@@ -67,18 +67,18 @@ func (d decision) message() *mcp.Message {
 	return d.judged.message
 }
 
-// refuse returns d with the outcome that the request is refused at a step.
+// refuse returns d with the request refused at a step.
 func (d decision) refuse(at step, ref *refusal) decision {
 	d.outcome, d.step, d.refusal = refused, at, ref
 	return d
 }
 
-// decide decides about r and writes nothing. Both ServeHTTP and the explain command
-// go by it. Each step may refuse, so that the next one can rely on it: what is
-// served without a token, origin, bearer, verify, scopes, operation.
+// decide decides about r and writes nothing. ServeHTTP and the explain command both
+// use it. Its steps are: what is served without a token, origin, bearer, verify,
+// scopes, operation. Each may refuse, so later steps can rely on the earlier ones.
 //
-// What judges the message in a request's body comes last: a body is read only behind
-// a good token, or where the base protocol is open without one.
+// The step that judges the message in the body comes last: a body is read only after
+// a good token was seen, or if the base protocol is open without one.
 func (h *Handler) decide(r *http.Request) decision {
 	if h.isMetadata(r) {
 		return decision{outcome: metadataRequest}

@@ -45,11 +45,11 @@ type explanation struct {
 
 func (x *explanation) add(steps ...token.Step) { x.Steps = append(x.Steps, steps...) }
 
-// explain has the handler decide about a request with the token raw.
+// explain lets the handler decide about a request with the token raw.
 func (e explainer) explain(ctx context.Context, raw string) *explanation {
 	x := &explanation{Resource: e.Resource, Status: http.StatusOK}
 	for _, iss := range e.Issuers {
-		iss.forget(raw) // what another door found out: this one is to tell it too
+		iss.forget(raw) // or a verdict cached by another door would hide this door's reasons
 	}
 	var j judgement
 	r := e.request.Clone(judge.WithTrace(ctx, j.trace()))
@@ -117,7 +117,7 @@ func (x *explanation) print(p *printer) {
 	}
 }
 
-// explainToken adds what came of judging the token.
+// explainToken adds the result of judging the token.
 func (e explainer) explainToken(x *explanation, d decision, j *judgement) {
 	x.add(token.ExplainForm(d.raw, j.presented, j.err)...)
 	if j.err != nil {
@@ -205,7 +205,7 @@ func (h *Handler) issuerNames() (names []string) {
 	return names
 }
 
-// explainScopes adds what came of the scopes of the good token.
+// explainScopes adds the result of checking the good token's scopes.
 func (e explainer) explainScopes(x *explanation, d decision) {
 	granted := "granted " + discovery.Quote(strings.Join(d.token.Scopes, " "))
 	switch {

@@ -19,8 +19,8 @@ type question struct {
 	arguments                 string
 }
 
-// message returns the message in JSON-RPC: without any flag that of every client's
-// first request.
+// message returns the message in JSON-RPC. Without any flag, it is the first
+// request of every client.
 func (q question) message() ([]byte, error) {
 	type params map[string]any
 	method, p := "initialize", params{}
@@ -59,7 +59,7 @@ func (q question) message() ([]byte, error) {
 	return bytes.TrimSpace(b.Bytes()), err
 }
 
-// ask has the explainer's request ask for message.
+// ask puts message into the explainer's request.
 func (e *explainer) ask(message []byte) {
 	if e.policy == nil {
 		return
@@ -68,7 +68,7 @@ func (e *explainer) ask(message []byte) {
 	e.request.Body, e.request.ContentLength = io.NopCloser(bytes.NewReader(message)), int64(len(message))
 }
 
-// explainPolicy adds what the rules made of the request.
+// explainPolicy adds how the rules judged the request.
 func (e explainer) explainPolicy(x *explanation, d decision) {
 	if d.outcome == refused && d.step != stepOperation || e.policy == nil {
 		return
@@ -127,7 +127,7 @@ func reasonText(d policy.Decision) string {
 	}
 }
 
-// ruleCure says what to do if that isn't what was meant.
+// ruleCure says what to do if the operator meant something else.
 func ruleCure(d policy.Decision) string {
 	switch d.Reason {
 	case policy.ReasonUnnamed, policy.ReasonUnknown:
@@ -148,7 +148,7 @@ func ruleCure(d policy.Decision) string {
 	}
 }
 
-// printRules writes the rules as they were understood.
+// printRules writes the rules as the front door understands them.
 func (e explainer) printRules(p *printer) {
 	p.printf("MCP server %s\n\n", e.Resource)
 	if e.policy == nil {

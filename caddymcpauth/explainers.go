@@ -17,10 +17,10 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
-// loadExplainers provisions the handlers of a configuration, those of one
-// resource if only is not empty, and nothing else of it: the user of the command
-// may not be the one that may read the server's certificates and logs. Call
-// the returned function when done.
+// loadExplainers provisions a configuration's handlers, or only those of one
+// resource if only is not empty. It provisions nothing else, because the user of
+// the command may not have access to the server's certificates and logs. The
+// caller must call the returned function when done.
 func loadExplainers(config []byte, only string) ([]explainer, context.CancelFunc, error) {
 	dec := json.NewDecoder(bytes.NewReader(config))
 	dec.UseNumber()
@@ -80,8 +80,8 @@ func loadExplainers(config []byte, only string) ([]explainer, context.CancelFunc
 	return list, cancel, nil
 }
 
-// layoutIn looks at where a handler stands in a configuration, of which only the
-// matchers are set up for that.
+// layoutIn checks where a handler stands in a configuration. It sets up only the
+// configuration's matchers.
 func layoutIn(ctx caddy.Context, config []byte, h *Handler) ([]layoutFinding, error) {
 	var parsed struct {
 		Apps struct {
@@ -118,7 +118,7 @@ func findHandlers(doc any) (found []json.RawMessage) {
 	switch v := doc.(type) {
 	case map[string]any:
 		if v["handler"] == "mcp_auth" {
-			delete(v, "handler") // what Caddy does before it loads the module
+			delete(v, "handler") // as Caddy does before it loads the module
 			if raw, err := json.Marshal(v); err == nil {
 				found = append(found, raw)
 			}

@@ -10,8 +10,9 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
 )
 
-// filtered returns next with the lists of its answers cut to what the caller may use.
-// Older revisions answer a POST on the stream of a GET, so those are filtered too.
+// filtered returns next with the lists in its answers reduced to what the caller may
+// use. Older revisions answer a POST on the stream of a GET, so those are filtered
+// too.
 func (h *Handler) filtered(d decision, next caddyhttp.Handler) caddyhttp.Handler {
 	if d.judged == nil {
 		return next
@@ -37,7 +38,7 @@ func (h *Handler) filtered(d decision, next caddyhttp.Handler) caddyhttp.Handler
 	})
 }
 
-// listed are the methods that list, and what.
+// listed maps each method that lists something to what it lists.
 var listed = map[string]mcp.Kind{
 	"tools/list":               mcp.Tool,
 	"prompts/list":             mcp.Prompt,
@@ -45,9 +46,9 @@ var listed = map[string]mcp.Kind{
 	"resources/templates/list": mcp.Resource,
 }
 
-// securitySchemes returns how callers of a tool sign in, as the rules have it: not at
-// all, if it is anonymous, or with the scopes that a stranger who calls it is told.
-// Empty if nobody may.
+// securitySchemes returns how callers of a tool must sign in according to the rules:
+// not at all if the tool is anonymous, otherwise with the scopes that a caller
+// without a token is told. It is empty if nobody may call the tool.
 func (h *Handler) securitySchemes(tool string) string {
 	type scheme struct {
 		Type   string   `json:"type"`

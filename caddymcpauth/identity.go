@@ -20,9 +20,9 @@ var FromContext = identity.FromContext
 const userPlaceholders = "http.auth.user."
 
 // userPlaceholder returns a replacer function for {http.auth.user.*} in the request
-// with the context ctx. It reads the token of the front door that the request has met
-// last, so one function serves all of them. Values are made when asked for, and not
-// expanded again: {env.SECRET} in a claim stays what it is.
+// with the context ctx. It reads the token of the last front door that the request
+// has met, so one function serves all doors. Values are computed on demand and not
+// expanded again: {env.SECRET} in a claim stays as it is.
 func userPlaceholder(ctx context.Context) caddy.ReplacerFunc {
 	return func(key string) (any, bool) {
 		name, ok := strings.CutPrefix(key, userPlaceholders)
@@ -31,8 +31,9 @@ func userPlaceholder(ctx context.Context) caddy.ReplacerFunc {
 		}
 		reader := identity.Reader(ctx)
 		if reader == nil {
-			// Nobody: the front door that the request met last let it in without a token. Not
-			// unknown, for a server behind would get the placeholder itself for a name.
+			// The last front door that the request met let it in without a token. The value
+			// is empty, not unknown: otherwise a server behind would get the placeholder
+			// itself as a name.
 			return "", true
 		}
 		return userValue(reader, name), true
@@ -40,9 +41,9 @@ func userPlaceholder(ctx context.Context) caddy.ReplacerFunc {
 }
 
 // userValue returns what {http.auth.user.<name>} stands for: id is the subject,
-// issuer, type, client_id and scope are what the front door made of the issuer's
-// dialect, every other name is looked up among the verified claims. A claim that
-// isn't there is empty.
+// issuer, type, client_id and scope are normalized from the issuer's dialect by
+// the front door. Every other name is looked up among the verified claims. A claim
+// that isn't there is empty.
 func userValue(r *token.Reader, name string) string {
 	switch name {
 	case "id":
@@ -63,8 +64,8 @@ func userValue(r *token.Reader, name string) string {
 // identityHeader is a header that tells the next handler who the user is.
 type identityHeader struct {
 	name, value string
-	// claim is the name after http.auth.user. where the value is that placeholder
-	// alone, as nearly all are: no need to look for it in a text, request by request.
+	// claim is the name after http.auth.user. if the value is only that placeholder,
+	// as nearly all values are. Then no text has to be searched on each request.
 	claim string
 }
 
@@ -92,7 +93,7 @@ func (h *Handler) setHeaders(r *http.Request, sender *token.Reader, repl *caddy.
 		return
 	}
 	h.headerNames.Scrub(r)
-	values := make([]string, len(h.identityHeaders)) // of all headers, made at once
+	values := make([]string, len(h.identityHeaders)) // one allocation for all headers
 	for i := range h.identityHeaders {
 		header := &h.identityHeaders[i]
 		value := header.valueFor(sender, repl)

@@ -116,8 +116,8 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (judge.Issuer, 
 	return out, nil
 }
 
-// checkVerifiers refuses verifiers of which one undoes what another is for: the
-// first that says yes settles it.
+// checkVerifiers refuses combinations in which one verifier defeats the purpose of
+// another: a token is accepted as soon as one verifier accepts it.
 func checkVerifiers(modules []any) error {
 	var accepts, confirms bool
 	for _, module := range modules {
@@ -172,8 +172,9 @@ func (iss *Issuer) replacePlaceholders() error {
 }
 
 // fetchObserver counts fetches and says what an operator should fix. A failing
-// issuer is asked again with growing pauses, so this is no flood. It looks up
-// the logger each time because it outlives the configuration that made it.
+// issuer is asked again at growing intervals, so this doesn't flood the log. It
+// looks up the logger each time because it outlives the configuration that made
+// it.
 func fetchObserver(issuer string) func(string, error) {
 	return func(document string, err error) {
 		countFetch(issuer, document, err)
@@ -191,7 +192,7 @@ func fetchObserver(issuer string) func(string, error) {
 }
 
 // checkIssuer finds the mistakes that people make with issuer identifiers. They
-// are compared character by character, so what isn't one exactly, fits no token.
+// are compared character by character, so one that isn't exact matches no token.
 func checkIssuer(issuer string) error {
 	if strings.Contains(issuer, "?") {
 		return fmt.Errorf("%q has a query, which issuer identifiers can't have (RFC 8414, section 2): write what the metadata has as \"issuer\"", issuer)

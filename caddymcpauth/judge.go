@@ -23,8 +23,8 @@ type judgedMessage struct {
 	decision policy.Decision
 }
 
-// judge has the rules decide about r. It sets what d is to know of that, and returns
-// a refusal unless they allow.
+// judge lets the rules decide about r. It records the result in d, and returns a
+// refusal unless the rules allow the request.
 func (h *Handler) judge(r *http.Request, d *decision) *refusal {
 	reads := h.readsMessages()
 	if !reads && len(h.Require) == 0 {
@@ -60,11 +60,10 @@ func (h *Handler) judge(r *http.Request, d *decision) *refusal {
 	return h.refuseOperation(r, j)
 }
 
-// readsMessages reports whether messages are read, also those of callers whose token is
-// good.
+// readsMessages reports whether messages are read even if the caller's token is good.
 func (h *Handler) readsMessages() bool { return h.policy.ReadsMessages() || h.SecuritySchemes }
 
-// caller returns who sent the token.
+// caller returns the sender of the token.
 func (h *Handler) caller(reader *token.Reader) *policy.Caller {
 	t := reader.Judged()
 	c := &policy.Caller{
@@ -82,11 +81,11 @@ func (h *Handler) caller(reader *token.Reader) *policy.Caller {
 }
 
 // rpcForbidden is the code of JSON-RPC errors about what a caller may not do. It lies
-// outside of what JSON-RPC and MCP have reserved, and no client gives it a meaning
-// of its own: with -32003, the Go SDK tells its user that the connection was closed.
+// outside the ranges that JSON-RPC and MCP reserve, and no client gives it a special
+// meaning: with -32003, the Go SDK tells its user that the connection was closed.
 const rpcForbidden = 403
 
-// rpcSignIn is that of JSON-RPC errors about what needs a token.
+// rpcSignIn is the code of JSON-RPC errors about what needs a token.
 const rpcSignIn = 401
 
 // refuseOperation returns the answer to r, which the rules don't allow; nil if they
@@ -115,16 +114,17 @@ func (h *Handler) refuseOperation(r *http.Request, j *judgedMessage) *refusal {
 		ref.rpc = rpcSignIn
 	}
 	if m.Form != mcp.Request {
-		return ref // there is no answer in JSON-RPC to what isn't a request, so the status says it
+		return ref // only requests have an answer in JSON-RPC, so the status says it
 	}
 	switch {
 	case d.Outcome == policy.LacksScope, d.Outcome == policy.NeedsToken:
 		h.say(ref, r, j)
 	case d.Outcome == policy.Denied && m.Completes:
-		// Nothing to propose: an error would be shown while the user types.
+		// Propose nothing: an error would be shown while the user types.
 		ref.status, ref.rpc, ref.result = http.StatusOK, 0, emptyCompletion(m)
 	default:
-		// Clients show a 403 raw, and a JSON-RPC error as what it is.
+		// Clients show a 403 as raw text, and a JSON-RPC error as an error
+		// message.
 		ref.status, ref.challenge = http.StatusOK, false
 	}
 	return ref
@@ -157,7 +157,7 @@ func emptyCompletion(m *mcp.Message) json.RawMessage {
 	return json.RawMessage(`{"resultType":"complete","completion":{"values":[],"total":0,"hasMore":false}}`)
 }
 
-// named says what a message is about, as in: the tool "delete_x".
+// named describes what a message is about, such as: the tool "delete_x".
 func named(m *mcp.Message) string {
 	switch {
 	case m == nil || m.Form == mcp.Response:
@@ -178,8 +178,8 @@ func lackingSentence(d policy.Decision, m *mcp.Message) string {
 	return fmt.Sprintf("To use %s, the access token needs the %s %s.", named(m), word, strings.Join(d.Need, " "))
 }
 
-// deniedSentence tells the client what it can know. The conditions that weren't met
-// may name groups and users, and are in the log.
+// deniedSentence tells the client what it may know. The conditions that weren't met
+// may name groups and users, so they appear only in the log.
 func deniedSentence(d policy.Decision, m *mcp.Message) string {
 	switch d.Reason {
 	case policy.ReasonRequire:

@@ -20,13 +20,13 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
-// checkLayout looks at where in its server's routes the front door stands. It
+// checkLayout checks where the front door stands in its server's routes. It
 // follows requests for the resource through these routes, as Caddy would, and
-// warns of any that another handler answers although it didn't meet the door. What
-// can't work in any case is an error.
+// warns if another handler answers one that hasn't met the door. A layout that
+// can't work at all is an error.
 //
-// A door doesn't see the routes around it, nor does its directive. So this can't be
-// said when a Caddyfile is adapted, but only when the configuration is loaded or
+// Neither a door nor its directive sees the routes around it. So this can't be
+// checked when a Caddyfile is adapted, only when the configuration is loaded or
 // validated.
 func (h *Handler) checkLayout(ctx caddy.Context) error {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
@@ -35,7 +35,7 @@ func (h *Handler) checkLayout(ctx caddy.Context) error {
 	}
 	tree, err := routing.Provisioning(ctx, server)
 	if err != nil {
-		return nil // one of the routes is wrong; its own provisioning says what it is
+		return nil // one of the routes is invalid; its own provisioning reports the error
 	}
 	findings, err := h.layout(tree)
 	for _, f := range findings {
@@ -123,7 +123,7 @@ func (l *layout) checkServer(h *Handler, server routing.Server) {
 	}
 }
 
-// layout is a door in its place.
+// layout is a door and its place in the routes.
 type layout struct {
 	tree     *routing.Tree
 	self     routing.Handler
@@ -139,14 +139,14 @@ type probe struct {
 	header              http.Header
 	major               int    // of the HTTP version
 	client              string // its address
-	host                string // another one than the resource's
+	host                string // if not the resource's
 }
 
 func (p probe) equal(other probe) bool {
 	return p.method == other.method && p.path == other.path && p.query == other.query && p.major == other.major && p.client == other.client && p.host == other.host && len(p.header) == len(other.header)
 }
 
-// networks have an address each that a matcher may tell from the others.
+// networks are addresses that a matcher may treat differently, one of each kind.
 var networks = []string{"203.0.113.1", "10.0.0.1", "127.0.0.1", "2001:db8::1"}
 
 func (l *layout) check() error {
@@ -182,7 +182,7 @@ func (l *layout) check() error {
 		}
 		l.found(fmt.Sprintf("%s gets to %s without a token: the matcher of mcp_auth doesn't cover it", v.what, answering), v.cure)
 		if v.probe.equal(base) {
-			break // it is like that with the others, then
+			break // the others would give the same result
 		}
 	}
 	l.checkSideways(way)
@@ -203,7 +203,7 @@ func (l *layout) checkSideways(way *routing.Way) {
 	}
 	for _, prefix := range l.tree.Prefixes {
 		if !l.tree.Rewrites {
-			break // nothing strips it; with many doors, to try each is most of the work
+			break // nothing strips a prefix; with many doors, trying each would be most of the work
 		}
 		path := prefix + way.Path
 		if prefix != "" && open(l.follow(probe{method: http.MethodPost, path: path})) {
@@ -248,8 +248,8 @@ func (l *layout) checkDoors(path string, way *routing.Way) error {
 	return nil
 }
 
-// unreached tells why no request for the resource gets to the door, whose way is
-// like this one.
+// unreached says why requests for the resource, which go this way, don't reach the
+// door.
 func (l *layout) unreached(way *routing.Way) {
 	path, last := l.path(), answeredBy(way)
 	switch {
@@ -284,8 +284,8 @@ func (l *layout) checkMetadata() {
 		fmt.Sprintf("put mcp_auth beside handle, handle_path or route with a matcher of its own, or let these match %s* as well", l.resource.MetadataPath()))
 }
 
-// opens reports whether the end of a way is a handler that may be the MCP server,
-// or leads to it.
+// opens reports whether a way ends at a handler that may be the MCP server or lead
+// to it.
 func opens(way *routing.Way) bool {
 	return way.Answered && slices.Contains([]string{"reverse_proxy", "mcp_whoami"}, way.Handlers[len(way.Handlers)-1].Name)
 }
@@ -311,8 +311,8 @@ func (l *layout) path() string {
 	return cmp.Or(strings.TrimPrefix(l.resource.MetadataPath(), resource.WellKnown), "/")
 }
 
-// host returns the host of requests: the resource's, or another one of the site
-// where that is known by other names to a proxy before it.
+// host returns the host of requests: the resource's, or another host of the site
+// if a proxy in front knows the site by other names.
 func (l *layout) host() string {
 	u, err := url.Parse(l.resource.Origin())
 	if err != nil {

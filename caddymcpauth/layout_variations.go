@@ -21,11 +21,11 @@ type variation struct {
 	way        *routing.Way
 }
 
-// below returns the path of what is at rest below path.
+// below returns the path rest below path.
 func below(path, rest string) string { return strings.TrimSuffix(path, "/") + rest }
 
-// variations returns requests for the resource that differ from base in one thing
-// each, base among them.
+// variations returns base, and requests for the resource that each differ from it
+// in one thing.
 func (l *layout) variations(base probe) []variation {
 	without := func(what string) string {
 		return fmt.Sprintf("leave %s out of the matcher of mcp_auth: match the path only, as in mcp_auth %s*", what, strings.TrimSuffix(base.path, "/"))
@@ -80,8 +80,8 @@ func (l *layout) variations(base probe) []variation {
 	return list
 }
 
-// headersIn returns the headers that matchers ask for, with a value that they may
-// want.
+// headersIn returns the headers that matchers look at, each with a value that they
+// may ask for.
 func headersIn(sets caddyhttp.MatcherSets) map[string]string {
 	found := make(map[string]string)
 	for _, set := range sets {

@@ -22,16 +22,16 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
-// What strangers may cost. Messages without a token are small: only a call has much
-// to say, and most calls need a token.
+// Limits for callers without a token. Their messages are small: only calls are
+// large, and most calls need a token.
 const (
 	maxAnonymousBody = 64 << 10
 	// maxAnonymousReads is how many of them are read at once, and maxAnonymousQueue how
 	// many wait. Networks take turns.
 	maxAnonymousReads = 64
 	maxAnonymousQueue = 256
-	// anonymousWait is how long a message may wait, and then take to arrive: one that
-	// is sent slowly keeps others waiting.
+	// anonymousWait is how long a message may wait, and then take to arrive: a slow
+	// sender keeps others waiting.
 	anonymousWait = 10 * time.Second
 )
 
@@ -48,11 +48,12 @@ func (h *Handler) provisionLazy() error {
 	return nil
 }
 
-// isAnonymous reports whether r may be from a caller who hasn't signed in. A token
-// that is bad, or that is in the wrong place, doesn't make its sender such a caller.
+// isAnonymous reports whether r may be from a caller who hasn't signed in. The
+// sender of a bad or misplaced token is not such a caller.
 //
-// Only the resource itself is open: what else the matcher covers may be no MCP
-// server, and would act on a request whose message is harmless.
+// Only the resource itself is open. Other paths that the matcher covers may not
+// lead to an MCP server, and what is there might act on a request even if its
+// message is harmless.
 func (h *Handler) isAnonymous(r *http.Request) bool {
 	if !h.Anonymous || len(r.Header["Authorization"]) > 0 || hasQueryToken(r.URL.RawQuery) || !h.isResource(r) {
 		return false
@@ -67,8 +68,8 @@ func (h *Handler) isAnonymous(r *http.Request) bool {
 	return false
 }
 
-// isResource reports whether r is for the resource, by the path that it came with or
-// by what is left of that after a prefix was stripped.
+// isResource reports whether r is for the resource, by its original path or by its
+// path after a prefix was stripped.
 func (h *Handler) isResource(r *http.Request) bool {
 	same := func(path string) bool {
 		want := strings.TrimPrefix(h.resource.MetadataPath(), resource.WellKnown)
@@ -81,15 +82,16 @@ func (h *Handler) isResource(r *http.Request) bool {
 	return ok && original.URL != nil && same(original.URL.EscapedPath())
 }
 
-// judgeAnonymous has the rules decide about a request without a token. It sets what d
-// is to know of that, and returns a refusal unless they allow.
+// judgeAnonymous lets the rules decide about a request without a token. It records
+// the result in d, and returns a refusal unless the rules allow the request.
 func (h *Handler) judgeAnonymous(r *http.Request, d *decision) *refusal {
 	j := &judgedMessage{caller: &policy.Caller{Anonymous: true}}
 	if ref := checkVerb(r); ref != nil {
 		return h.refuseUnread(ref)
 	}
 	if r.Method != http.MethodPost {
-		// What a stream missed may be answers to a user who has signed in.
+		// The events that a stream missed may be answers to a user who has signed
+		// in.
 		maps.DeleteFunc(r.Header, func(name string, _ []string) bool { return web.SameHeader(name, "Last-Event-Id") })
 		d.judged = j
 		j.decision = h.policy.Admit(j.caller)
@@ -143,9 +145,9 @@ func refuseBusy(err error) *refusal {
 	return ref
 }
 
-// refuseUnread returns the answer to a request without a token that can't be judged,
-// because of ref: it needs one. With a token, the client is told what is wrong, or
-// more is let through.
+// refuseUnread returns the answer to a request without a token whose message can't
+// be judged because of ref: it needs a token. With a token, the client either gets
+// through, since the limits are higher, or learns what is wrong.
 func (h *Handler) refuseUnread(ref *refusal) *refusal {
 	if ref.reason == reasonBusy {
 		return ref
@@ -173,7 +175,7 @@ func (h *Handler) admitAnonymous(w http.ResponseWriter, r *http.Request, d decis
 	return h.streams.Serve(w, r, d.message(), nil, h.filtered(d, next))
 }
 
-// hurry has the message of r arrive in time, if its sender hasn't signed in.
+// hurry sets a time limit for the message of r if its sender hasn't signed in.
 func (h *Handler) hurry(w http.ResponseWriter, r *http.Request) {
 	if h.isAnonymous(r) && r.Body != nil {
 		r.Body = &hurried{ReadCloser: r.Body, control: http.NewResponseController(w)}
@@ -191,7 +193,7 @@ type hurried struct {
 func (b *hurried) Read(p []byte) (int, error) {
 	if !b.begun {
 		b.begun = true
-		// Where it isn't supported, the server's own timeouts hold.
+		// If deadlines aren't supported, the server's own timeouts apply.
 		_ = b.control.SetReadDeadline(time.Now().Add(anonymousWait))
 	}
 	n, err := b.ReadCloser.Read(p)

@@ -14,8 +14,8 @@ func (h *Handler) isLegacyMetadata(r *http.Request) bool {
 }
 
 // serveLegacyMetadata answers with the metadata of the first issuer: clients of
-// that time know of one only. The issuer stays itself in it, so these clients
-// talk to it directly from there on.
+// that revision know only one. The document keeps the real issuer, so these
+// clients talk to it directly from then on.
 func (h *Handler) serveLegacyMetadata(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return h.serveDocument(w, r, "legacy_metadata", nil)

@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
 
-// matcherPaths returns the paths of matcher, none if it isn't about paths.
+// matcherPaths returns the paths of matcher, or none if it doesn't match paths.
 func matcherPaths(d *caddyfile.Dispenser, matcher caddy.ModuleMap) (paths caddyhttp.MatchPath, err error) {
 	if raw, ok := matcher["path"]; ok {
 		if err := json.Unmarshal(raw, &paths); err != nil {
@@ -51,9 +51,9 @@ func checkBelow(d *caddyfile.Dispenser, paths caddyhttp.MatchPath, id resource.I
 	return nil
 }
 
-// warnUncovered tells of paths that don't match the resource's own. There is a
-// reason for it if a rewrite changes paths before they get here; otherwise the
-// MCP server stands open.
+// warnUncovered warns of paths that don't match the resource's path. This is fine
+// if a rewrite changes paths before they get here; otherwise the MCP server is
+// unprotected.
 func warnUncovered(d *caddyfile.Dispenser, paths caddyhttp.MatchPath, id resource.Identifier) {
 	path := cmp.Or(strings.TrimPrefix(id.MetadataPath(), resource.WellKnown), "/")
 	if len(paths) == 0 || slices.Contains(paths, path) || coveredByPrefix(paths, path) {
@@ -66,9 +66,9 @@ func warnUncovered(d *caddyfile.Dispenser, paths caddyhttp.MatchPath, id resourc
 		zap.Int("line", d.Line()))
 }
 
-// warnNarrow tells of a matcher that asks for more than a path: every request for
-// the MCP server that it leaves out goes there without a token. A client can leave
-// out a header, and choose another method.
+// warnNarrow warns of a matcher that looks at more than the path: requests that it
+// doesn't match reach the MCP server without a token. A client can omit a header
+// or choose another method.
 func warnNarrow(d *caddyfile.Dispenser, matcher caddy.ModuleMap) {
 	kinds := narrowKinds(matcher)
 	if len(kinds) == 0 {
@@ -80,7 +80,8 @@ func warnNarrow(d *caddyfile.Dispenser, matcher caddy.ModuleMap) {
 		zap.Int("line", d.Line()))
 }
 
-// narrowKinds returns the names of matchers that tell requests for one path apart.
+// narrowKinds returns the names of the matchers that may distinguish requests for
+// the same path.
 func narrowKinds(matcher caddy.ModuleMap) []string {
 	var kinds []string
 	for name, raw := range matcher {
@@ -106,8 +107,8 @@ func narrowKinds(matcher caddy.ModuleMap) []string {
 	return slices.Compact(kinds)
 }
 
-// aboutPath reports whether a CEL expression looks at paths and hosts only, as far
-// as its words tell.
+// aboutPath reports whether a CEL expression looks only at paths and hosts,
+// judging by the words in it.
 func aboutPath(raw json.RawMessage) bool {
 	var text string
 	if json.Unmarshal(raw, &text) != nil {

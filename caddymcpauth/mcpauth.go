@@ -112,8 +112,8 @@ type Handler struct {
 	// 2025-03-26, which look for their authorization server there.
 	LegacyMetadata bool `json:"legacy_metadata,omitempty"`
 
-	// Origins of web pages that may use this resource, in addition to its own
-	// and those on loopback, such as https://inspector.example.com.
+	// Origins of web pages that may use this resource, in addition to its own and
+	// those on loopback, such as https://inspector.example.com.
 	Origins []string `json:"origins,omitempty"`
 
 	// Request headers to set for the next handler, by name. The values may
@@ -122,9 +122,9 @@ type Handler struct {
 	// that servers may confuse with it, are removed.
 	Header map[string]string `json:"header,omitempty"`
 
-	// Leave the Authorization header in the request. By default it is removed:
-	// an MCP server must not pass tokens on, and it can't leak what it doesn't
-	// have.
+	// Leave the Authorization header in the request. By default it is removed: an
+	// MCP server must not pass tokens on, and it can't leak a token that it
+	// doesn't have.
 	ForwardToken bool `json:"forward_token,omitempty"`
 
 	// Who may use which tools, prompts, resources and methods.
@@ -133,19 +133,21 @@ type Handler struct {
 	resource resource.Identifier
 	metadata []byte
 	issuers  judge.Issuers
-	// tokenCharacters are those of the tokens that its verifiers may take.
+	// tokenCharacters are the characters of the tokens that its verifiers may
+	// accept.
 	tokenCharacters *characters
 	hierarchy       *token.ScopeHierarchy
 	allowedOrigins  []string
 	headerNames     *guard.Headers
 	identityHeaders []identityHeader
 	streams         streams.Closer
-	// proxy warns of clients that can't be told apart. Nil if nothing is shared by
-	// their networks: no questions about tokens, no reading without a token.
+	// proxy warns of clients that can't be told apart. Nil if nothing is shared
+	// among client networks: no verifier asks about tokens, and no message is read
+	// without a token.
 	proxy      *clientip.ProxyWarning
 	logger     *zap.Logger
 	registered pool.References    // from the authorization servers beside this one
-	accepted   prometheus.Counter // looked up once: it counts nearly every request
+	accepted   prometheus.Counter // looked up once, because it counts nearly every request
 	anonymous  prometheus.Counter // of callers without a token
 	// anonymousReads are shared by callers without a token. Nil unless there are any.
 	anonymousReads *throttle.Slots
@@ -210,7 +212,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.checkLayout(ctx); err != nil {
 		return err
 	}
-	// The one thing about a start that an operator wants to copy.
+	// The line that an operator wants to copy at startup.
 	ctx.Logger().Info("protecting "+h.Resource, zap.Strings("issuers", h.issuerNames()))
 	h.registerDoor()
 	return h.streams.Provision(ctx)
@@ -245,7 +247,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 }
 
 // KeepsToken reports whether raw is an access token for this server that no other
-// may see. The guard asks, about requests that don't come through here.
+// server may see. The guard calls it for requests that don't pass through here.
 func (h *Handler) KeepsToken(ctx context.Context, raw string) bool {
 	return !h.ForwardToken && h.issuers.Meant(ctx, raw, func(i int) []string {
 		if audience := h.Issuers[i].Audience; len(audience) > 0 {
@@ -255,8 +257,8 @@ func (h *Handler) KeepsToken(ctx context.Context, raw string) bool {
 	})
 }
 
-// Cleanup gives the shared state of the issuers back. Requests may still be
-// running: nothing that they use is closed while another configuration has it.
+// Cleanup releases the shared state of the issuers. Requests may still be running:
+// nothing that they use is closed while another configuration holds it.
 func (h *Handler) Cleanup() error {
 	errs := []error{h.registered.Release()}
 	for _, iss := range h.Issuers {
@@ -267,11 +269,11 @@ func (h *Handler) Cleanup() error {
 	return errors.Join(errs...)
 }
 
-// admit hands the accepted request on with the identity of its sender.
+// admit passes the accepted request on with the identity of its sender.
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next caddyhttp.Handler) error {
 	h.accepted.Inc()
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	// An authentication before this one would otherwise answer for the same
+	// Otherwise an earlier authentication handler would supply the same
 	// placeholders.
 	repl.DeleteByPrefix(userPlaceholders)
 	if identity.Reader(r.Context()) == nil {
@@ -288,14 +290,14 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next
 	if !streams.IsStream(r) {
 		return next.ServeHTTP(w, r)
 	}
-	// A stream that goes on for days must not outlive what let it in.
+	// A stream that lasts for days must not outlive the token that admitted it.
 	client := clientip.Of(r.Context())
 	return h.streams.Serve(w, r, d.message(), func(end func(error)) (stop func()) {
 		return h.issuers.Watch(d.raw, client, d.token, token.DefaultLeeway, end)
 	}, next)
 }
 
-// client returns the address of the client, as Caddy's trusted_proxies have it.
+// client returns the client's address, as determined by Caddy's trusted_proxies.
 func (h *Handler) client(r *http.Request) string {
 	if h.proxy != nil {
 		h.proxy.Check(r, h.logger)

@@ -40,22 +40,22 @@ func (h *Handler) offeredScopes() []string {
 	return union(supported, h.Offer)
 }
 
-// isMetadata reports whether r asks for the metadata. Only the exact paths
-// count, as they came over the wire: anything that merely normalizes to one of
-// them is a request like any other, and needs a token. The form without the
-// resource's path is what clients fall back to; with a matcher on the route, it
-// only gets here if the matcher lets it.
+// isMetadata reports whether r asks for the metadata. Only the exact paths count,
+// as they came over the wire: anything that merely normalizes to one of them is a
+// request like any other, and needs a token. Clients fall back to the form without
+// the resource's path. If the route has a matcher, that form gets here only if it
+// matches.
 func (h *Handler) isMetadata(r *http.Request) bool {
 	if !strings.HasPrefix(r.URL.Path, resource.WellKnown) {
-		return false // nor has the escaped one such a beginning
+		return false // nor does the escaped path begin with it
 	}
 	path := r.URL.EscapedPath()
-	// A client that dialed the resource with a slash at its end looks there.
+	// A client that was given the resource with a slash at its end looks there.
 	return path == resource.WellKnown || strings.TrimSuffix(path, "/") == h.resource.MetadataPath()
 }
 
-// serveDocument answers with a public document of metadata. Anybody may read it,
-// web pages of any origin included: browser clients start here (RFC 9728, section
+// serveDocument answers with a public metadata document. Anyone may read it,
+// including web pages of any origin: browser clients start here (RFC 9728, section
 // 3).
 func (h *Handler) serveDocument(w http.ResponseWriter, r *http.Request, decision string, document []byte) error {
 	unread.Answer(w, r)

@@ -14,7 +14,7 @@ import (
 )
 
 // Policy is the part of the front door that judges what is asked, not only who
-// asks. Without rules no body is read, and every caller that got in may do
+// asks. Without rules no body is read, and every admitted caller may do
 // everything.
 type Policy struct {
 	policy.Rules
@@ -26,8 +26,8 @@ type Policy struct {
 	// gets 401. Lines with `anonymous` let such callers use what they name.
 	Anonymous bool `json:"anonymous,omitempty"`
 
-	// How a call that lacks a scope is answered. The first that is for the client
-	// decides. Default: with a challenge.
+	// How a call that lacks a scope is answered. The first entry that fits the
+	// client decides. Default: with a challenge.
 	Refuse []Refusal `json:"refuse,omitempty"`
 
 	// Add securitySchemes to the tools in lists, where a client learns which of them need
@@ -35,8 +35,8 @@ type Policy struct {
 	// are mirrored in `_meta`.
 	SecuritySchemes bool `json:"security_schemes,omitempty"`
 
-	// The most bytes that a message, or an answer with a list, may have. Default:
-	// 4 MiB.
+	// The maximum size in bytes of a message, or of an answer with a list.
+	// Default: 4 MiB.
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	policy   *policy.Policy // nil if there are no rules
@@ -48,8 +48,8 @@ const defaultMaxBody = 4 << 20
 // decisionLog names the logger of decisions.
 type decisionLog struct{}
 
-// CaddyModule returns what Caddy makes the logger's name of. It is no module that
-// can be loaded.
+// CaddyModule returns the ID from which Caddy derives the logger's name. It isn't
+// a module that can be loaded.
 func (decisionLog) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.mcp_auth.decision"}
 }
@@ -89,8 +89,8 @@ func (h *Handler) provisionPolicy(ctx caddy.Context) error {
 	return nil
 }
 
-// checkCondition finds conditions that no caller could meet, or not the one that was
-// meant.
+// checkCondition finds conditions that no caller can meet, or that other callers
+// than the intended ones meet.
 func (h *Handler) checkCondition(c policy.Condition) error {
 	if err := checkScopes("scope", c.Scope); err != nil {
 		return err
@@ -119,7 +119,7 @@ func (h *Handler) keyNames() (names []string) {
 }
 
 // checkKeys refuses API keys beside an issuer that could vouch for a user of the
-// same name: an API key is told by its issuer, which is the resource.
+// same name: an API key is recognized by its issuer, which is the resource.
 func (h *Handler) checkKeys() error {
 	if len(h.keyNames()) == 0 {
 		return nil

@@ -14,14 +14,15 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
-// What is known of authorization servers, and what verifiers said of tokens,
-// outlives a configuration, so that a reload asks nobody anything.
+// The state of authorization servers and the verdicts on tokens outlive a
+// configuration, so that a reload sends no requests.
 var (
 	issuerPool = pool.New[issuerState]()
 	cachePool  = pool.New[cacheState]()
 )
 
-// issuerState is what is known of an authorization server, and what it may be asked.
+// issuerState is what is known about an authorization server, and the limits on
+// what it is asked.
 type issuerState struct {
 	*discovery.Issuer
 	turns issuerTurns
@@ -33,8 +34,8 @@ const (
 	maxQuestions = 32
 
 	// maxOfNetwork is how many of them may be about tokens that one network (a
-	// /24, or a /48 in IPv6) sent: a token that takes an issuer long holds its
-	// place long.
+	// /24, or a /48 in IPv6) sent: a token that an issuer takes long to answer
+	// occupies its place that long.
 	maxOfNetwork = maxQuestions / 2
 
 	// maxWaiting is how many may wait.
@@ -59,9 +60,9 @@ func (s issuerState) Destruct() error {
 	return nil
 }
 
-// acquire takes a reference to what is known of the issuer.
+// acquire takes a reference to the state of the issuer.
 func (iss *Issuer) acquire() (issuerState, error) {
-	// The authorization server may be one of this very Caddy's.
+	// The authorization server may run in this same Caddy.
 	client := outbound.NewClient()
 	client.Transport = inprocess.Transport(iss.Issuer, client.Transport)
 	config := discovery.Config{
@@ -97,11 +98,11 @@ func (s cacheState) Destruct() error {
 }
 
 // acquireCache takes a reference to the verdicts of a verifier with the given
-// settings. Two sites share them only if they would judge alike: a token that
-// one site accepted must not pass at another for that (Oathkeeper,
-// GHSA-4mq7-pvjg-xp2r).
+// settings. Two sites share them only if they would judge alike: a token must not
+// pass at one site because another accepted it (Oathkeeper, GHSA-4mq7-pvjg-xp2r).
 func (iss *Issuer) acquireCache(info IssuerInfo, turns judge.Turns, settings json.RawMessage, module any) (cacheState, error) {
-	// The module too: what its placeholders stood for may have changed.
+	// The module is part of the key, because the values of its placeholders may
+	// have changed.
 	key := []any{iss.Issuer, iss.Discovery, iss.Metadata, info.Resource, info.Audience, settings, module, iss.Cache}
 	state, err := cachePool.Acquire(&iss.shared, key, func() (cacheState, error) {
 		config := iss.Cache.config()
@@ -116,7 +117,7 @@ func (iss *Issuer) acquireCache(info IssuerInfo, turns judge.Turns, settings jso
 	return state, nil
 }
 
-// forget drops what the issuer's verifiers said of the token raw.
+// forget drops the verdicts of the issuer's verifiers on the token raw.
 func (iss *Issuer) forget(raw string) {
 	for _, cache := range iss.caches {
 		cache.ForgetToken(sha256.Sum256([]byte(raw)))

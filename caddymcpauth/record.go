@@ -75,7 +75,7 @@ func (h *Handler) record(r *http.Request, d decision) {
 		}
 	}
 	level := zapcore.DebugLevel
-	// Strangers don't fill the log.
+	// Callers without a token must not fill the log.
 	if j.decision.Outcome != policy.Allowed && !j.caller.Anonymous {
 		level = zapcore.InfoLevel
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
-// refusal is why a request isn't let in. What the client gets of it is an OAuth
-// error code and a fixed sentence; the cause is for the log.
+// refusal is why a request isn't let in. The client gets an OAuth error code and a
+// fixed sentence; the cause is for the log.
 type refusal struct {
 	status int
 	// reason is one of a closed set: a metric's label, a log field.
@@ -31,7 +31,7 @@ type refusal struct {
 	sentence string
 	// challenge says whether the answer has a WWW-Authenticate header.
 	challenge bool
-	// scopes are those that the refused request needs, all of them: the challenge
+	// scopes are all the scopes that the refused request needs. The challenge
 	// names them.
 	scopes     []string
 	retryAfter time.Duration
@@ -48,7 +48,7 @@ type refusal struct {
 	cause error
 }
 
-// about says which scopes the refused request needs.
+// about returns the refusal with the scopes that the request needs.
 func (ref *refusal) about(scopes []string) *refusal {
 	ref.scopes = scopes
 	return ref
@@ -105,9 +105,9 @@ func refuseOrigin() *refusal {
 // defaultRetryAfter is told to clients when no better time is known.
 const defaultRetryAfter = 5 * time.Second
 
-// refuseToken turns a verifier's error into a refusal. What is not certainly a
-// bad token is an outage: a 401 would make clients throw away good tokens and
-// send their users to an authorization server that is not there.
+// refuseToken turns a verifier's error into a refusal. If it isn't certain that
+// the token is bad, it counts as an outage: a 401 would make clients throw away
+// good tokens and send their users to an authorization server that is not there.
 func refuseToken(err error) *refusal {
 	if inv, ok := errors.AsType[*token.InvalidError](err); ok {
 		reason := inv.Reason

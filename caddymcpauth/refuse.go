@@ -11,8 +11,9 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
 )
 
-// Refusal says how a call that lacks a scope is answered. It is a way to say it: what
-// is decided doesn't depend on the client's name, which any client can choose.
+// Refusal says how a call that lacks a scope is answered. It affects only the form of
+// the answer. The decision doesn't depend on the client's name, which any client can
+// choose.
 type Refusal struct {
 	// `challenge`: 403 with the scopes to ask for, on which clients that can step
 	// up sign the user in again. `error`: 200 with a JSON-RPC error, which every
@@ -21,8 +22,8 @@ type Refusal struct {
 	// there is no token; what isn't a call of a tool gets the challenge.
 	As string `json:"as"`
 
-	// The clients, by their User-Agent. A * is any run of characters; case counts.
-	// Default: all.
+	// The clients, by their User-Agent. A * stands for any run of characters; case
+	// matters. Default: all.
 	For []string `json:"for,omitempty"`
 }
 
@@ -33,7 +34,7 @@ const (
 	refuseAsResult    = "result"
 )
 
-// checkRefuse finds ways to refuse that no client would meet.
+// checkRefuse finds ways to refuse that no client could ever get.
 func checkRefuse(list []Refusal) error {
 	var seen []string
 	for i, ref := range list {
@@ -67,8 +68,8 @@ func (h *Handler) refusesAs(r *http.Request) string {
 	return refuseAsChallenge
 }
 
-// say has ref, which is about a scope or a token that is missing, say so in the way
-// that the client understands.
+// say puts ref, which is about a missing scope or token, in the form that the
+// client understands.
 func (h *Handler) say(ref *refusal, r *http.Request, j *judgedMessage) {
 	switch as := h.refusesAs(r); {
 	case as == refuseAsResult && j.message.Method == "tools/call":
@@ -107,6 +108,6 @@ func (h *Handler) challengingResult(ref *refusal, m *mcp.Message) json.RawMessag
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(result) // texts only
+	_ = enc.Encode(result) // only strings, which can be encoded
 	return json.RawMessage(strings.TrimSpace(b.String()))
 }

@@ -5,12 +5,12 @@ import (
 )
 
 // The contract of the namespace `http.mcp_auth.verifiers`, which [verifiers] has.
-// A module that implements it needs no other import than this package.
+// A module that implements it needs to import only this package.
 type (
 	// Verifier is implemented by the guest modules of the namespace.
 	Verifier = verifiers.Verifier
 
-	// IssuerInfo is what a verifier gets to know about its issuer.
+	// IssuerInfo is what a verifier is told about its issuer.
 	IssuerInfo = verifiers.IssuerInfo
 
 	// Discovery has the metadata and keys of an authorization server.

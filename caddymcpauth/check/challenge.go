@@ -22,7 +22,7 @@ var (
 	spacedParam = regexp.MustCompile(`(?i)[\s,](resource_metadata|scope)(\s+=|=\s)`)
 )
 
-// param returns the quoted parameter name of a challenge.
+// param returns the value of a challenge's quoted parameter name.
 func param(challenge, name string) string {
 	match := quotedParam[name].FindStringSubmatch(challenge)
 	if match == nil {

@@ -58,7 +58,7 @@ func (w *walker) preflight(ctx context.Context, step, code, address string, head
 		return
 	}
 	for _, name := range headers {
-		// A star doesn't include Authorization.
+		// A * doesn't include Authorization.
 		if !lists(a.header, "Access-Control-Allow-Headers", name) && (name == "authorization" || !lists(a.header, "Access-Control-Allow-Headers", "*")) {
 			refused("the preflight doesn't allow the header "+name, "add it to Access-Control-Allow-Headers")
 			return

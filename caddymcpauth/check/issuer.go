@@ -81,7 +81,8 @@ func (w *walker) discover(ctx context.Context, issuer string) (*discovery.Metada
 // and Django OAuth Toolkit.
 var belowOrigin = []string{"/oidc", "/", "/oauth2/default", "/o"}
 
-// issuerBelow returns the issuer that is probably meant if its origin is given.
+// issuerBelow returns the issuer that the user probably means by giving only its
+// origin.
 func (w *walker) issuerBelow(ctx context.Context, issuer string) string {
 	for _, path := range belowOrigin {
 		guess := strings.TrimSuffix(issuer, "/") + path

@@ -14,13 +14,13 @@ func init() {
 	caddy.RegisterModule(GitHub{})
 }
 
-// GitHub verifies the opaque tokens that users of GitHub give to an application,
-// an OAuth app or a GitHub App, of yours.
+// GitHub verifies the opaque tokens that GitHub users grant to your application,
+// an OAuth app or a GitHub App.
 //
-// GitHub's tokens name no audience. The application takes its place: GitHub is
-// asked whether it issued the token to the application, and then who the user is. The
+// GitHub's tokens name no audience. The application takes its place: GitHub is asked
+// whether it issued the token to the application, and then who the user is. The
 // subject is the user's number; the claims are sub, id, login, type, name, email,
-// company, avatar_url and html_url. Scopes are those that GitHub reports; tokens
+// company, avatar_url and html_url. The scopes are those that GitHub reports; tokens
 // of GitHub Apps have none.
 type GitHub struct {
 	// Where the REST API is: an https URL, or http on loopback. Default:
@@ -52,7 +52,8 @@ type GitHub struct {
 	// Organizations that, with their teams, become the claim `groups`: `acme`,
 	// `acme/maintainers`, in lower case. `*` stands for all that the token shows.
 	// This takes two more questions for each token, and the scope `read:org`. While
-	// they can't be answered the token can't be used (503). Default: no such claim.
+	// GitHub can't answer them, the token can't be used (503). Default: no such
+	// claim.
 	Groups []string `json:"groups,omitempty"`
 
 	logger *zap.Logger

@@ -95,7 +95,7 @@ func (v *Userinfo) TokenVerifier(iss IssuerInfo) (none token.Source, err error) 
 	return verifier.Source(), nil
 }
 
-// sometimes calls report at most once a minute: every request may fail.
+// sometimes calls report at most once a minute, because every request may fail.
 func sometimes(report func(error)) func(error) {
 	pause := rate.Sometimes{Interval: time.Minute}
 	return func(err error) { pause.Do(func() { report(err) }) }

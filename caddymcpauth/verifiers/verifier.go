@@ -21,23 +21,23 @@ type Verifier interface {
 	TokenVerifier(IssuerInfo) (token.Source, error)
 }
 
-// What else a verifier's module may implement, for what the front door has to know
-// of it beside its verdicts.
+// Optional interfaces of a verifier's module. They tell the front door what it
+// needs to know besides the verdicts.
 type (
-	// KeyNamer is a verifier of API keys that have names. A name is what the token of
-	// such a key has as its subject.
+	// KeyNamer is a verifier of API keys that have names. The name of a key is the
+	// subject of its token.
 	KeyNamer interface{ KeyNames() []string }
 
 	// JWTAccepter is a verifier that accepts a JWT by its signature, although the
 	// issuer may have revoked it.
 	JWTAccepter interface{ AcceptsJWT() bool }
 
-	// JWTConfirmer is a verifier that asks the issuer about JWTs, so that those which
-	// were revoked are refused.
+	// JWTConfirmer is a verifier that asks the issuer about JWTs, so that revoked
+	// ones are refused.
 	JWTConfirmer interface{ ConfirmsJWT() bool }
 )
 
-// IssuerInfo is what a verifier gets to know about its issuer.
+// IssuerInfo is what a verifier is told about its issuer.
 type IssuerInfo struct {
 	// Issuer is the issuer identifier, as configured.
 	Issuer string
@@ -54,8 +54,8 @@ type IssuerInfo struct {
 	Discovery Discovery
 
 	// Client is for talking to the issuer: bounded in time to connect and in
-	// headers, without cookies, never redirected to another origin. Bodies
-	// are for the caller to bound.
+	// headers, without cookies, never redirected to another origin. The caller
+	// must bound bodies.
 	Client *http.Client
 }
 
@@ -69,6 +69,6 @@ type Discovery interface {
 	Knows(name string) bool
 
 	// Endpoint returns the URL in the metadata field name, such as
-	// introspection_endpoint. Its error means that it can't be known now.
+	// introspection_endpoint. An error means that the URL can't be determined now.
 	Endpoint(ctx context.Context, name string) (string, error)
 }

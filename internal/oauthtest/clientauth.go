@@ -29,7 +29,7 @@ func authForm(r *http.Request, body string) string {
 	return "none"
 }
 
-// clientAuthenticated reports whether the caller of introspection proves to be
+// clientAuthenticated reports whether the caller of introspection authenticates as
 // the configured client, in exactly one way.
 func (s *Server) clientAuthenticated(r *http.Request) bool {
 	if r.ParseForm() != nil {
@@ -39,8 +39,8 @@ func (s *Server) clientAuthenticated(r *http.Request) bool {
 	assertion := r.PostFormValue("client_assertion")
 	switch {
 	case basic && assertion == "" && !r.PostForm.Has("client_secret"):
-		// Both halves are form-encoded before they go into the header: a
-		// client that forgets it is found out by a secret with a "%".
+		// Both halves are form-encoded before they go into the header: a secret
+		// with a "%" exposes a client that forgets this.
 		id, idErr := url.QueryUnescape(id)
 		secret, secretErr := url.QueryUnescape(secret)
 		return idErr == nil && secretErr == nil && id == s.opts.ClientID && secret == s.opts.ClientSecret

@@ -16,15 +16,15 @@ import (
 // when the client hangs up or the test is over.
 type Fault func(w http.ResponseWriter, r *http.Request, honest http.HandlerFunc)
 
-// SetFault makes an endpoint fail from now on; nil makes it honest again. A
-// fault of [Any] is for the endpoints that have none of their own.
+// SetFault makes an endpoint fail from now on; nil makes it honest again. A fault
+// of [Any] applies to the endpoints without a fault of their own.
 func (s *Server) SetFault(e Endpoint, f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults[e] = f
 }
 
-// Answer answers with fixed content.
+// Answer responds with fixed content.
 func Answer(status int, contentType, body string) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
 		w.Header().Set("Content-Type", contentType)
@@ -38,7 +38,7 @@ func Status(status int) Fault {
 	return Answer(status, "text/plain", "upstream-secret-error-text")
 }
 
-// RetryAfter answers 429 and asks to be left alone for some seconds.
+// RetryAfter answers 429 and asks the client to wait for some seconds.
 func RetryAfter(seconds int) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
@@ -125,8 +125,8 @@ func Drip(interval time.Duration) Fault {
 	}
 }
 
-// Huge answers honestly, behind some MiB of a member that nobody needs. Who
-// reads to the end finds the answer good: only a bound refuses it.
+// Huge answers honestly, but after some MiB of an unused member. A client that
+// reads to the end finds a good answer: only a size limit refuses it.
 func Huge(mib int) Fault {
 	return func(w http.ResponseWriter, r *http.Request, honest http.HandlerFunc) {
 		answer := record(r, honest)
@@ -154,7 +154,7 @@ func Truncate() Fault {
 	}
 }
 
-// Rewrite answers honestly but for some members of the JSON object; Absent
+// Rewrite answers honestly except for some members of the JSON object; Absent
 // removes one.
 func Rewrite(members map[string]any) Fault {
 	return func(w http.ResponseWriter, r *http.Request, honest http.HandlerFunc) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Case is a token and what is to be made of it.
+// Case is a token and how it must be judged.
 type Case struct {
 	// Name is unique among the cases, and Token is the token.
 	Name  string
@@ -16,16 +16,16 @@ type Case struct {
 }
 
 // Hostile returns JWTs that must all be refused by a verifier of srv's access
-// tokens for resource. Each breaks one rule and is good otherwise. Where the
-// name starts with "signature" or "embedded key", header and claims are good;
-// elsewhere the signature is, by a key that the issuer publishes, if there is
-// anything to sign.
+// tokens for resource. Each breaks one rule and is good otherwise. Where the name
+// starts with "signature" or "embedded key", header and claims are good; elsewhere
+// the signature is good, by a key that the issuer publishes, if there is anything
+// to sign.
 //
-// It publishes keys beside srv's own: the honest "hostile-rsa" and
-// "hostile-rsa-2" (RS256), "hostile-ec" (ES256) and "hostile-ed" (EdDSA), and
-// for the cases whose name starts with "key" one unusable key each, whose kid
-// starts with "bad-". Call it before the key set is fetched. Key URLs in headers
-// point at srv itself, so that Count(Other) tells whether somebody follows one.
+// It publishes keys beside srv's own: the honest "hostile-rsa" and "hostile-rsa-2"
+// (RS256), "hostile-ec" (ES256) and "hostile-ed" (EdDSA), and for the cases whose
+// name starts with "key" one unusable key each, whose kid starts with "bad-". Call
+// it before the key set is fetched. Key URLs in headers point at srv itself, so
+// that Count(Other) tells whether the verifier follows one.
 //
 // resource must be a URL with a path that is not just "/".
 func Hostile(srv *Server, resource string) []Case {
@@ -78,7 +78,7 @@ func (m *matrix) sort() {
 	slices.SortFunc(m.cases, func(a, b Case) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// mint makes a token for the resource, good but for the options.
+// mint makes a token for the resource that is good except for the options.
 func (m *matrix) mint(opts ...MintOption) string {
 	return m.srv.Mint(map[string]any{"aud": m.resource}, opts...)
 }
@@ -97,8 +97,8 @@ func (m *matrix) payload(name, want, payload string) {
 	m.add(name, want, m.mint(WithRawPayload([]byte(payload))))
 }
 
-// members returns the claims of a good token, but for the changes, as the
-// inside of a JSON object.
+// members returns the claims of a good token, except for the changes, as the
+// members of a JSON object without its braces.
 func (m *matrix) members(changes map[string]any) string {
 	claims := m.srv.DefaultClaims()
 	claims["aud"] = m.resource
@@ -106,15 +106,15 @@ func (m *matrix) members(changes map[string]any) string {
 	return strings.TrimSuffix(strings.TrimPrefix(object, "{"), "}")
 }
 
-// header returns the header of a good token by rsa, but for the changes, as the
-// inside of a JSON object.
+// header returns the header of a good token by rsa, except for the changes, as the
+// members of a JSON object without its braces.
 func (m *matrix) header(changes map[string]any) string {
 	header := map[string]any{"alg": m.rsa.Algorithm, "kid": m.rsa.ID, "typ": "at+jwt"}
 	object := string(mustJSON(set(header, changes)))
 	return strings.TrimSuffix(strings.TrimPrefix(object, "{"), "}")
 }
 
-// signText signs two segments as they are spelled, with rsa.
+// signText signs two segments with rsa exactly as given.
 func (m *matrix) signText(header, payload string) string {
 	input := header + "." + payload
 	return input + "." + b64(sign(m.rsa.Algorithm, m.rsa.Private, []byte(input)))

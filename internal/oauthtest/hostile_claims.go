@@ -18,8 +18,8 @@ func notStrings() map[string]any {
 	}
 }
 
-// notTimes are values that a NumericDate must not have, however well they may
-// be meant.
+// notTimes are values that a NumericDate must not have, even if their meaning is
+// clear.
 func (m *matrix) notTimes() map[string]any {
 	soon := m.srv.opts.Now().Add(time.Minute)
 	return map[string]any{
@@ -207,7 +207,7 @@ func (m *matrix) identityClaims() {
 	}
 }
 
-// otherTokens are good JWTs of the issuer that are no bearer access tokens.
+// otherTokens are good JWTs of the issuer that aren't bearer access tokens.
 func (m *matrix) otherTokens() {
 	m.group = "other token"
 	asJWT := func(name, want string, claims map[string]any) {

@@ -70,8 +70,8 @@ func (m *matrix) compact() {
 		m.srv.Mint(map[string]any{"aud": m.resource, "pad": strings.Repeat("a", 1<<20)}))
 }
 
-// spellings are second spellings of a good token. They evade whatever knows
-// tokens by their text, such as a list of revoked ones.
+// spellings are alternative spellings of a good token. They evade checks that
+// recognize tokens by their text, such as a list of revoked tokens.
 func (m *matrix) spellings(header, payload, signature string) {
 	const tail = "base64url's unused bits must be zero: else one token has many spellings"
 	ownTail := m.signText(

@@ -62,7 +62,7 @@ func (m *matrix) badKeys() {
 	m.weakKeys()
 }
 
-// weakKeys are keys that others than their owner can sign with.
+// weakKeys are keys that not only their owner can sign with.
 func (m *matrix) weakKeys() {
 	const symmetric = "symmetric keys are refused: a published one is no secret"
 	secret := bytes.Repeat([]byte("published secret"), 4)

@@ -33,8 +33,8 @@ func (s *Server) AddOpaque(token string, claims map[string]any) {
 	s.opaque[token] = set(all, claims)
 }
 
-// Revoke makes introspection and userinfo forget a token, opaque or JWT. As
-// anywhere, a JWT's signature stays good.
+// Revoke makes introspection and userinfo forget a token, opaque or JWT. The
+// signature of a JWT stays good, as with any issuer.
 func (s *Server) Revoke(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

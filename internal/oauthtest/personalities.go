@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Personality is a product of the field that a [Server] can stand in for, as
-// far as a resource server gets to see it.
+// Personality is a real product that a [Server] can imitate, as far as a resource
+// server can see.
 type Personality int
 
 const (
-	// Generic keeps to the RFCs and answers whatever it is asked.
+	// Generic follows the RFCs and answers every request.
 	Generic Personality = iota
 
 	// Logto 1.42: issuer path /oidc, only OIDCAppend, JWTs with ES384.
@@ -48,7 +48,7 @@ type character struct {
 	groups     map[string]func(*Server, http.ResponseWriter, *http.Request) // by path
 }
 
-// takeOn fills what the options leave open.
+// takeOn fills in the options that aren't set.
 func (s *Server) takeOn(p Personality) {
 	s.character = characterOf(p)
 	o, c := &s.opts, s.character

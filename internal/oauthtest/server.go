@@ -1,10 +1,9 @@
 // Package oauthtest is a fake authorization server for unit tests.
 //
-// It publishes metadata and a key set, mints access tokens, answers
-// introspection and userinfo, counts what it is asked, and fails in every way
-// that a test orders it to. It can stand in for the authorization servers of
-// the field, see [Personality]. [Hostile] and [Benign] are matrices of tokens
-// to judge a verifier with.
+// It publishes metadata and a key set, mints access tokens, answers introspection
+// and userinfo, counts what it is asked, and fails in every way that a test asks
+// for. It can imitate real authorization servers, see [Personality]. [Hostile] and
+// [Benign] are matrices of tokens to judge a verifier with.
 //
 // It signs nobody in: there is no authorization, token or registration
 // endpoint, although its metadata names them. Import it from tests only.
@@ -61,8 +60,8 @@ type Options struct {
 	// form-encoding of RFC 6749 section 2.3.1 only if that is done.
 	ClientID, ClientSecret string
 
-	// ClientKey verifies private_key_jwt client assertions. Nil: that method
-	// is refused.
+	// ClientKey verifies private_key_jwt client assertions. If nil, that method is
+	// refused.
 	ClientKey crypto.PublicKey
 
 	// Now is the clock for the times in tokens and for judging expiry.
@@ -150,8 +149,8 @@ type route struct {
 	serve    http.HandlerFunc
 }
 
-// New starts a server. It ends with the test, together with whatever requests
-// hang in it.
+// New starts a server. It ends with the test, together with all requests that
+// still hang in it.
 func New(t testing.TB, opts Options) *Server {
 	t.Helper()
 	s := &Server{
