@@ -45,7 +45,7 @@ func (MatchMethod) CELLibrary(ctx caddy.Context) (cel.Library, error) {
 // Provision checks the names.
 func (m *MatchMethod) Provision(caddy.Context) error { return m.provision("methods") }
 
-// Match is MatchWithError for callers that know no errors; see [boolean].
+// Match is MatchWithError for callers that take no error; see [boolean].
 func (m *MatchMethod) Match(r *http.Request) bool { return boolean(r, m) }
 
 // MatchWithError implements [caddyhttp.RequestMatcherWithError].

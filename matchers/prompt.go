@@ -17,8 +17,8 @@ func init() {
 	caddy.RegisterModule(MatchPrompt{})
 }
 
-// MatchPrompt matches what is about a prompt by its name: prompts/get, and
-// completion/complete.
+// MatchPrompt matches requests about a prompt by the prompt's name: prompts/get
+// and completion/complete.
 //
 // A request without a message, such as a GET, doesn't match. A message that can't be
 // read is an error: 400, 413 if it is too large, 415 if it isn't JSON.
@@ -46,7 +46,7 @@ func (MatchPrompt) CELLibrary(ctx caddy.Context) (cel.Library, error) {
 // Provision checks the names.
 func (m *MatchPrompt) Provision(caddy.Context) error { return m.provision("prompts") }
 
-// Match is MatchWithError for callers that know no errors; see [boolean].
+// Match is MatchWithError for callers that take no error; see [boolean].
 func (m *MatchPrompt) Match(r *http.Request) bool { return boolean(r, m) }
 
 // MatchWithError implements [caddyhttp.RequestMatcherWithError].

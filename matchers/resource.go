@@ -19,14 +19,15 @@ func init() {
 	caddy.RegisterModule(MatchResource{})
 }
 
-// MatchResource matches what is about a resource by its URI: resources/read,
-// resources/subscribe and resources/unsubscribe; subscriptions/listen, if one of its
-// resources matches; completion/complete by the text of the template.
+// MatchResource matches requests about a resource by the resource's URI:
+// resources/read, resources/subscribe and resources/unsubscribe;
+// subscriptions/listen, if one of its resources matches; and completion/complete,
+// by the text of the URI template.
 //
 // A request without a message, such as a GET, doesn't match. A message that can't be
 // read is an error: 400, 413 if it is too large, 415 if it isn't JSON. So is a URI that
 // isn't in the normal form of RFC 3986, section 6.2: the server could take it for
-// another.
+// another URI.
 type MatchResource struct {
 	named
 }
@@ -51,7 +52,7 @@ func (MatchResource) CELLibrary(ctx caddy.Context) (cel.Library, error) {
 // Provision checks the names.
 func (m *MatchResource) Provision(caddy.Context) error { return m.provision("resources") }
 
-// Match is MatchWithError for callers that know no errors; see [boolean].
+// Match is MatchWithError for callers that take no error; see [boolean].
 func (m *MatchResource) Match(r *http.Request) bool { return boolean(r, m) }
 
 // MatchWithError implements [caddyhttp.RequestMatcherWithError].

@@ -45,7 +45,7 @@ func (MatchTool) CELLibrary(ctx caddy.Context) (cel.Library, error) {
 // Provision checks the names.
 func (m *MatchTool) Provision(caddy.Context) error { return m.provision("tools") }
 
-// Match is MatchWithError for callers that know no errors; see [boolean].
+// Match is MatchWithError for callers that take no error; see [boolean].
 func (m *MatchTool) Match(r *http.Request) bool { return boolean(r, m) }
 
 // MatchWithError implements [caddyhttp.RequestMatcherWithError].

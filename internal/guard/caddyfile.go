@@ -60,8 +60,8 @@ func Before(h httpcaddyfile.Helper, routes ...httpcaddyfile.ConfigValue) []httpc
 // isNested reports whether the directive stands inside another one, such as
 // handle, which can contain only routes.
 func isNested(h httpcaddyfile.Helper) bool {
-	// A directive at the top level of the site applies to the whole site. A nested
-	// one applies only to its own block.
+	// At the top level of a site, BlockState is State itself. In a nested block it
+	// is another map, so what is set there doesn't show in State.
 	const key = "mcp_auth_guard.nested"
 	if h.BlockState == nil {
 		return true

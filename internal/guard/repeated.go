@@ -12,9 +12,10 @@ import (
 // the others. In a site with several directives, the guards follow one another, and
 // the first one does the work.
 
-// repeats reports whether g stands directly behind another guard. Then every request
-// that it gets has just passed the other one, and nothing has changed the request in
-// between. It is determined at the first request, when all routes are provisioned.
+// repeats returns a function that reports whether g stands directly behind another
+// guard. Then every request that it gets has just passed the other one, and nothing
+// has changed the request in between. It is determined at the first request, when
+// all routes are provisioned.
 func (g *Handler) repeats(ctx caddy.Context) func() bool {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
