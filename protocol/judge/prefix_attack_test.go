@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,8 +29,9 @@ type prefixHour struct {
 	list   judge.Issuers
 	// owners are the tokens that there are, and whose they are.
 	owners map[string]string
-	// away is the issuer that doesn't answer, "" for none.
-	away string
+	// away is the issuer that doesn't answer, "" for none. Breakers ask in the
+	// background.
+	away atomic.Value
 	// hostile is how the issuers answer what is invented.
 	hostile []error
 	shown   int
@@ -52,7 +54,7 @@ func newPrefixHour(t *testing.T, seed int) *prefixHour {
 		v := &probing{
 			counted: &counted{verify: func(_ context.Context, raw string) (*token.Token, error) { return h.introspect(issuer, raw) }},
 			probe: func(context.Context) error {
-				if h.away == issuer {
+				if h.away.Load() == issuer {
 					return outage("away")
 				}
 				return nil
@@ -77,7 +79,7 @@ func (h *prefixHour) introspect(issuer, raw string) (*token.Token, error) {
 		h.t.Errorf("a token of %s is shown to %s: %s", owner, issuer, raw)
 	}
 	switch {
-	case h.away == issuer:
+	case h.away.Load() == issuer:
 		return nil, outage("away")
 	case exists:
 		return &token.Token{Issuer: issuer, Subject: raw, Expiry: time.Now().Add(time.Hour)}, nil
@@ -131,9 +133,9 @@ func TestPrefixesUnderAttack(t *testing.T) {
 				// Away for the first three minutes of every ten, one after the other. A
 				// token isn't expected to pass until the longest pause of a breaker has
 				// ended.
-				h.away = ""
+				h.away.Store("")
 				if second%600 < 180 && second/600 < len(names) {
-					h.away = names[(second/600+seed)%len(names)]
+					h.away.Store(names[(second/600+seed)%len(names)])
 				}
 				_, _ = h.list.JudgeFor(t.Context(), h.invent(), fmt.Sprintf("192.0.2.%d", h.random.IntN(256)))
 				if second%10 == 0 {
