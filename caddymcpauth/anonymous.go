@@ -85,7 +85,7 @@ func (h *Handler) isResource(r *http.Request) bool {
 // judgeAnonymous lets the rules decide about a request without a token. It records
 // the result in d, and returns a refusal unless the rules allow the request.
 func (h *Handler) judgeAnonymous(r *http.Request, d *decision) *refusal {
-	j := &judgedMessage{caller: &policy.Caller{Anonymous: true}}
+	j := &operation{caller: &policy.Caller{Anonymous: true}}
 	if ref := checkVerb(r); ref != nil {
 		return h.refuseUnread(ref)
 	}

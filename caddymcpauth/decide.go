@@ -47,7 +47,7 @@ type decision struct {
 	token *token.Token
 	// judged is how the rules judged the request. It is nil if there are no rules,
 	// or if the request was refused before.
-	judged *judgedMessage
+	judged *operation
 }
 
 // reader returns the reader of the token's claims. It is made once per request,
@@ -117,7 +117,7 @@ func (h *Handler) decide(r *http.Request) decision {
 		return d.refuse(stepScopes, refuseScope().about(h.Scopes))
 	}
 	if h.policy != nil {
-		if ref := h.judge(r, &d); ref != nil {
+		if ref := h.judgeOperation(r, &d); ref != nil {
 			return d.refuse(stepOperation, ref)
 		}
 	}

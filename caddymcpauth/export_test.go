@@ -29,7 +29,7 @@ func NewTurns() judge.Turns { return newTurns() }
 // NewRecord returns the record of a decision at a front door.
 func NewRecord(c *policy.Caller, m *mcp.Message, d policy.Decision) zapcore.ObjectMarshaler {
 	h := &Handler{Resource: "https://mcp.example.com/mcp"}
-	return h.newRecord(&judgedMessage{caller: c, message: m, decision: d})
+	return h.newRecord(&operation{caller: c, message: m, decision: d})
 }
 
 // CheckVerb returns the status that r is refused with for its method, 0 if it isn't.

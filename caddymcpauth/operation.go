@@ -13,8 +13,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
-// judgedMessage is a request as the rules see it.
-type judgedMessage struct {
+// operation is a request as the rules see it.
+type operation struct {
 	caller *policy.Caller
 	reader *token.Reader
 	// message is nil for requests that have none, and where no rule is about
@@ -23,15 +23,15 @@ type judgedMessage struct {
 	decision policy.Decision
 }
 
-// judge lets the rules decide about r. It records the result in d, and returns a
+// judgeOperation lets the rules decide about r. It records the result in d, and returns a
 // refusal unless the rules allow the request.
-func (h *Handler) judge(r *http.Request, d *decision) *refusal {
+func (h *Handler) judgeOperation(r *http.Request, d *decision) *refusal {
 	reads := h.readsMessages()
 	if !reads && len(h.Require) == 0 {
 		return nil
 	}
 	reader := token.NewReader(d.token)
-	j := &judgedMessage{caller: h.caller(reader), reader: reader}
+	j := &operation{caller: h.caller(reader), reader: reader}
 	if reads {
 		if ref := checkVerb(r); ref != nil {
 			return ref
@@ -90,7 +90,7 @@ const rpcSignIn = 401
 
 // refuseOperation returns the answer to r, which the rules don't allow; nil if they
 // do.
-func (h *Handler) refuseOperation(r *http.Request, j *judgedMessage) *refusal {
+func (h *Handler) refuseOperation(r *http.Request, j *operation) *refusal {
 	d, m := j.decision, j.message
 	if d.Outcome == policy.Allowed {
 		return nil

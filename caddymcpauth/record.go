@@ -84,7 +84,7 @@ func (h *Handler) record(r *http.Request, d decision) {
 	}
 }
 
-func (h *Handler) newRecord(j *judgedMessage) *record {
+func (h *Handler) newRecord(j *operation) *record {
 	rec := &record{
 		Resource:  h.Resource,
 		Anonymous: j.caller.Anonymous,

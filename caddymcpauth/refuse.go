@@ -70,7 +70,7 @@ func (h *Handler) refusesAs(r *http.Request) string {
 
 // say puts ref, which is about a missing scope or token, in the form that the
 // client understands.
-func (h *Handler) say(ref *refusal, r *http.Request, j *judgedMessage) {
+func (h *Handler) say(ref *refusal, r *http.Request, j *operation) {
 	switch as := h.refusesAs(r); {
 	case as == refuseAsResult && j.message.Method == "tools/call":
 		ref.result = h.challengingResult(ref, j.message)
