@@ -85,8 +85,8 @@ func TestEmbeddedServerIsNoOpenRedirector(t *testing.T) {
 	}
 }
 
-// Token requests over the wire: a code and a refresh token count once, and whoever
-// uses one again ends what came of it. The rules are in authserver/oauth.
+// Token requests over the wire: a code and a refresh token count once, and
+// using one again ends what came of it. The rules are in authserver/oauth.
 func TestEmbeddedServerTokenRequests(t *testing.T) {
 	t.Parallel()
 	c := startEmbedded(t, withoutGrace(embedded))
@@ -134,8 +134,8 @@ func TestEmbeddedServerTokenRequests(t *testing.T) {
 	}
 }
 
-// Whoever registers clients fills nothing, and a metadata document leads nobody
-// into the network behind.
+// Registering clients fills nothing, and a metadata document is no way into the
+// network behind.
 func TestEmbeddedServerRegistration(t *testing.T) {
 	t.Parallel()
 	site := strings.ReplaceAll(embedded, "insecure_allow_private", "")

@@ -82,7 +82,7 @@ func TestEmbeddedServerPages(t *testing.T) {
 			t.Errorf("refused: the client was told %v", answer)
 		}
 	})
-	t.Run("consent of a user who is somebody else by now", func(t *testing.T) {
+	t.Run("consent of a browser that another user signed in with since", func(t *testing.T) {
 		p := c.person(t)
 		consent := p.signIn(p.get(a.authorizationURL()), "demo")
 		switched := p.submit(consent, "switch")

@@ -16,8 +16,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 )
 
-// The issuer changes its keys: whoever has a token of a new key gets in at once,
-// whoever has one of a withdrawn key doesn't any more, known or not.
+// The issuer changes its keys: a token of a new key is good at once, and one
+// of a withdrawn key no longer is, known or not.
 func TestKeysChange(t *testing.T) {
 	t.Parallel()
 	_, doors := startDoors(t, jwtKind, jwtKind, jwtKind, jwtKind)
@@ -62,7 +62,7 @@ func TestKeyWithdrawn(t *testing.T) {
 	d.check(t, "beside another key", d.try(d.token(nil)), 200)
 	d.check(t, "beside another key, known", d.try(known), 200)
 	d.issuer.RemoveKey(stolen.ID)
-	// Nobody has told the door. Somebody's odd token makes it look.
+	// Nobody has told the door. A token of another key makes it look.
 	d.eventually(t, "an unknown kid", d.issuer.Mint(map[string]any{"aud": d.URL + d.path}, oauthtest.WithHeader("kid", "odd")), 401)
 	d.eventually(t, "after the withdrawal", known, 401)
 	d.eventually(t, "a new token of a stolen key", d.issuer.Mint(map[string]any{"aud": d.URL + d.path}, oauthtest.WithKey(stolen)), 401)

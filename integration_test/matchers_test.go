@@ -213,7 +213,7 @@ func TestMatchersAlone(t *testing.T) {
 	if got := do("/mcp", toolCall("get_x")); got.status != 200 || got.header.Get("X-Gets") != "yes" || got.header.Get("X-Deletes") != "" {
 		t.Errorf("another tool: got %d with %q", got.status, got.header)
 	}
-	// Nothing is logged twice, whoever has read the message.
+	// Nothing is logged twice, by the door or a matcher.
 	c.logs(`"mcp_name":"\"get_x\""`)
 	for line := range strings.Lines(c.log.String()) {
 		if strings.Count(line, `"mcp_method"`) > 1 || strings.Count(line, `"mcp_name"`) > 1 {

@@ -301,7 +301,7 @@ func TestExpression(t *testing.T) {
 	}
 }
 
-// Whoever asks, a body is read once, and one message comes of it.
+// A body is read once for all that need it, and one message comes of it.
 func TestReadOnce(t *testing.T) {
 	body := call("delete_user")
 	source := &counted{Reader: strings.NewReader(body)}

@@ -22,7 +22,7 @@ import (
 var raceDetector bool
 
 // prefixHour is an hour of five issuers that introspect, one of them without a prefix.
-// A token is shown to its own issuer only, whatever strangers do and whoever is away.
+// A token is shown to its own issuer only, whatever strangers do and whichever issuer is away.
 type prefixHour struct {
 	t      *testing.T
 	random *rand.Rand
