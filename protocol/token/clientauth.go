@@ -73,7 +73,7 @@ func PrivateKeyJWT(id, audience, keyID string, key []byte, now func() time.Time)
 			return err
 		}
 		form.Set("client_id", id)
-		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		form.Set("client_assertion_type", ClientAssertionType)
 		form.Set("client_assertion", assertion)
 		return nil
 	}, nil

@@ -83,7 +83,7 @@ func (v *JWT) Verify(ctx context.Context, p *Presented) (*Token, error) {
 	if err := v.check(p.JWS, now); err != nil {
 		return nil, err
 	}
-	set, err := v.checkSignature(ctx, p.JWS, now)
+	set, err := signer(ctx, v.config.Keys, p.JWS, now)
 	if err != nil {
 		return nil, err
 	}
@@ -154,10 +154,10 @@ func matchAudience(aud, wanted []string) bool {
 	})
 }
 
-// checkSignature tries the known keys. If none fits, it asks the issuer once: there
-// may be a new key, even under an old kid. It returns the key set that had the key.
-func (v *JWT) checkSignature(ctx context.Context, jws *JWS, now time.Time) (*keys.Set, error) {
-	set, err := v.config.Keys.KeySet(ctx, time.Time{})
+// signer tries the known keys. If none fits, it asks their owner once: there may be a
+// new key, even under an old kid. It returns the key set that had the key.
+func signer(ctx context.Context, source keys.Source, jws *JWS, now time.Time) (*keys.Set, error) {
+	set, err := source.KeySet(ctx, time.Time{})
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (v *JWT) checkSignature(ctx context.Context, jws *JWS, now time.Time) (*key
 	if refusal == nil {
 		return set, nil
 	}
-	newer, err := v.config.Keys.KeySet(ctx, now)
+	newer, err := source.KeySet(ctx, now)
 	switch {
 	case err == nil && newer == set:
 		return nil, refusal
