@@ -1,7 +1,6 @@
 package caddymcpauth
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,19 +21,6 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
-// Limits for callers without a token. Their messages are small: only calls are
-// large, and most calls need a token.
-const (
-	maxAnonymousBody = 64 << 10
-	// maxAnonymousReads is how many of them are read at once, and maxAnonymousQueue how
-	// many wait. Networks take turns.
-	maxAnonymousReads = 64
-	maxAnonymousQueue = 256
-	// anonymousWait is how long a message may wait, and then take to arrive: a slow
-	// sender keeps others waiting.
-	anonymousWait = 10 * time.Second
-)
-
 // provisionLazy checks the option anonymous and what depends on it.
 func (h *Handler) provisionLazy() error {
 	if !h.Anonymous {
@@ -43,7 +29,7 @@ func (h *Handler) provisionLazy() error {
 		}
 		return nil
 	}
-	h.anonymousReads = throttle.NewSlots(maxAnonymousReads, maxAnonymousQueue, 0)
+	h.anonymousReads = message.NewTurns()
 	h.anonymous = decisions.WithLabelValues(h.Resource, "anonymous")
 	return nil
 }
@@ -114,17 +100,15 @@ func (h *Handler) judgeAnonymous(r *http.Request, d *decision) *refusal {
 
 // readAnonymous reads a message when it is the turn of the client's network.
 func (h *Handler) readAnonymous(r *http.Request) (*mcp.Message, *refusal) {
-	if r.ContentLength > maxAnonymousBody {
+	if r.ContentLength > message.MaxUnknown {
 		return nil, refuseMessage(message.TooLarge())
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), anonymousWait)
-	defer cancel()
-	release, err := h.anonymousReads.Take(ctx, h.client(r))
+	release, err := h.anonymousReads.Take(r, h.client(r))
 	if err != nil {
 		return nil, refuseBusy(err)
 	}
 	defer release()
-	return h.readMessage(r, min(h.MaxBody, maxAnonymousBody))
+	return h.readMessage(r, min(h.MaxBody, message.MaxUnknown))
 }
 
 // reasonBusy is the reason of a refusal because too many strangers ask.
@@ -182,7 +166,7 @@ func (h *Handler) hurry(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hurried is a body that must arrive within [anonymousWait] of its first read.
+// hurried is a body that must arrive within [message.Wait] of its first read.
 type hurried struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -194,7 +178,7 @@ func (b *hurried) Read(p []byte) (int, error) {
 	if !b.begun {
 		b.begun = true
 		// If deadlines aren't supported, the server's own timeouts apply.
-		_ = b.control.SetReadDeadline(time.Now().Add(anonymousWait))
+		_ = b.control.SetReadDeadline(time.Now().Add(message.Wait))
 	}
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {

@@ -25,7 +25,6 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
@@ -150,7 +149,7 @@ type Handler struct {
 	accepted   prometheus.Counter // looked up once, because it counts nearly every request
 	anonymous  prometheus.Counter // of callers without a token
 	// anonymousReads are shared by callers without a token. Nil unless there are any.
-	anonymousReads *throttle.Slots
+	anonymousReads *message.Turns
 }
 
 // CaddyModule returns the Caddy module information.

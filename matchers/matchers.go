@@ -16,17 +16,19 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/clientip"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/message"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
 )
 
-// The most bytes of a message that are read before and after a front door has
+// maxAdmitted is the most bytes of a message that are read after a front door has
 // admitted its sender. A message that a front door has read is used, whatever its
 // size.
-const (
-	maxUnknown  = 64 << 10
-	maxAdmitted = 4 << 20
-)
+const maxAdmitted = 4 << 20
+
+// strangers are the turns of messages whose senders no front door has admitted. They
+// belong to the process, as its memory does, so a reload doesn't add to them.
+var strangers = message.NewTurns()
 
 // named is the part that all matchers share.
 type named struct {
@@ -71,11 +73,7 @@ func match(r *http.Request, matches func(*message.Message) (bool, error)) (bool,
 		}
 		return false, caddyhttp.Error(http.StatusBadRequest, errors.New("mcp: messages are sent with POST, and this is a body of "+r.Method))
 	}
-	limit := int64(maxUnknown)
-	if identity.Reader(r.Context()) != nil {
-		limit = maxAdmitted
-	}
-	m, err := message.Of(r, limit)
+	m, err := read(r)
 	if err == nil {
 		var ok bool
 		if ok, err = matches(m); err == nil {
@@ -87,6 +85,14 @@ func match(r *http.Request, matches func(*message.Message) (bool, error)) (bool,
 		status = bad.Status
 	}
 	return false, caddyhttp.Error(status, err)
+}
+
+// read returns the message in the POST r.
+func read(r *http.Request) (*message.Message, error) {
+	if identity.Reader(r.Context()) != nil {
+		return message.Of(r, maxAdmitted)
+	}
+	return strangers.Of(r, clientip.Of(r.Context()))
 }
 
 // library returns the CEL library that makes a matcher available in `expression`.

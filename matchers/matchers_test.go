@@ -208,6 +208,28 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+// Callers that ask without an error find it where Caddy looks for it: a message that
+// can't be read must not look like one that doesn't match.
+func TestMatchWithoutError(t *testing.T) {
+	for _, line := range []string{"mcp_tool *", "mcp_method *", "mcp_prompt *", "mcp_resource *"} {
+		for body, want := range map[string]struct {
+			match  bool
+			status int
+		}{
+			request("completion/complete", `{"ref":{"type":"ref/prompt","name":"x"}}`): {line == "mcp_prompt *" || line == "mcp_method *", 0},
+			"{": {false, 400},
+		} {
+			r := newRequest("POST", body)
+			got := matcher(t, line).(caddyhttp.RequestMatcher).Match(r) //nolint:staticcheck // deprecated, and still asked for
+			err, _ := caddyhttp.GetVar(r.Context(), caddyhttp.MatcherErrorVarKey).(error) //nolint:staticcheck // as is where the error is
+			bad, _ := errors.AsType[caddyhttp.HandlerError](err)
+			if got != want.match || bad.StatusCode != want.status {
+				t.Errorf("%s on %s: got %t, %v, want %+v", line, body, got, err, want)
+			}
+		}
+	}
+}
+
 type neverRead struct{ t *testing.T }
 
 func (n neverRead) Read([]byte) (int, error) {
