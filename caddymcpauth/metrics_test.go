@@ -1,17 +1,22 @@
 package caddymcpauth_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 )
 
-// ownResource returns a resource that nobody else counts requests to.
-func ownResource(issuer *oauthtest.Server) string {
-	return "https://metrics.example.com/" + strings.TrimPrefix(issuer.URL, "http://127.0.0.1:") + "/mcp"
+// ownResources counts the resources of [ownResource].
+var ownResources atomic.Int64
+
+// ownResource returns a resource that no other test counts requests to.
+func ownResource() string {
+	return fmt.Sprintf("https://metrics.example.com/%d/mcp", ownResources.Add(1))
 }
 
 // counts returns the values of the counter name in a configuration's registry,
@@ -44,9 +49,11 @@ func counts(t *testing.T, c *config, name, mustContain string) map[string]float6
 func TestMetricsSurviveReload(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer(t)
-	resource := ownResource(issuer)
+	resource := ownResource()
 	site := strings.Replace(frontDoor(issuer.Issuer(), "scopes read"), testResource, resource, 1)
 	s := serve(t, site, nil)
+	// An issuer of an earlier test may have had the same port.
+	before := counts(t, s.config, "caddy_mcp_auth_fetches_total", issuer.Issuer())
 	good := bearer(issuer.Mint(map[string]any{"aud": resource}))
 	s.do(t, "POST", "/mcp", good...)
 	s.do(t, "POST", "/mcp")
@@ -80,6 +87,9 @@ func TestMetricsSurviveReload(t *testing.T) {
 		"document=metadata issuer=IT result=ok": 1,
 		"document=keys issuer=IT result=ok":     1,
 	}
+	for fetch, n := range before {
+		wantFetches[fetch] += n
+	}
 	if got := counts(t, reloaded.config, "caddy_mcp_auth_fetches_total", issuer.Issuer()); !maps.Equal(got, wantFetches) {
 		t.Errorf("fetches: got %v, want %v", got, wantFetches)
 	}
@@ -89,7 +99,7 @@ func TestMetricsSurviveReload(t *testing.T) {
 func TestMetricsLabelsAreClosed(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer(t)
-	resource := ownResource(issuer)
+	resource := ownResource()
 	s := serve(t, strings.Replace(frontDoor(issuer.Issuer(), ""), testResource, resource, 1), nil)
 	hostile := func(mark string) []string {
 		for _, headers := range [][]string{

@@ -17,7 +17,7 @@ import (
 func TestPolicyMetrics(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer(t)
-	resource := ownResource(issuer)
+	resource := ownResource()
 	s := serve(t, strings.Replace(frontDoor(issuer.Issuer(), "tools a\ntools b need scope s\nmethods acme/*"), testResource, resource, 1), nil)
 	raw := issuer.Mint(map[string]any{"aud": resource})
 	for _, body := range []string{
@@ -67,6 +67,57 @@ func TestDecisionRecord(t *testing.T) {
 		"mcp_method": `"tools/call"`, "mcp_name": `"x\n` + strings.Repeat("é", 63) + `…"`,
 		"outcome": "lacks_scope", "reason": "scope", "rule": "tools:3", "line": "tools x* need scope a b",
 		"missing": "scope b", "scopes": "a b", "cause": "why",
+	}
+	if !maps.Equal(enc.Fields, want) {
+		t.Errorf("got\n%v\nwant\n%v", enc.Fields, want)
+	}
+}
+
+// Callers without a token are counted apart, and what they asked for is counted and
+// logged as that of others is. None of it is at INFO: they must not fill the log.
+func TestAnonymousRecord(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	resource := ownResource()
+	s := serve(t, strings.Replace(frontDoor(issuer.Issuer(), "anonymous\ntools open anonymous\ntools mine need scope s\ntools nobodys nobody"), testResource, resource, 1), nil)
+	path := strings.TrimPrefix(resource, "https://metrics.example.com")
+	for _, body := range []string{rpc("ping", "{}"), toolCall("open", "{}"), toolCall("open", "{}"), toolCall("mine", "{}"), toolCall("nobodys", "{}")} {
+		s.send(t, "POST", path, strings.NewReader(body), "Content-Type", "application/json")
+	}
+	s.do(t, "GET", path, "Accept", "text/event-stream")
+	s.send(t, "POST", path, strings.NewReader(toolCall("mine", "{}")), append(bearer(issuer.Mint(map[string]any{"aud": resource, "scope": "s"})), "Content-Type", "application/json")...)
+	if got, want := counts(t, s.config, "caddy_mcp_auth_decisions_total", resource), map[string]float64{
+		"decision=anonymous resource=IT":      4,
+		"decision=accepted resource=IT":       1,
+		"decision=no_credentials resource=IT": 1,
+		"decision=policy resource=IT":         1,
+	}; !maps.Equal(got, want) {
+		t.Errorf("decisions: got %v, want %v", got, want)
+	}
+	if got, want := counts(t, s.config, "caddy_mcp_auth_policy_decisions_total", resource), map[string]float64{
+		"method=ping outcome=allowed resource=IT rule=open":              1,
+		"method=none outcome=allowed resource=IT rule=open":              1,
+		"method=tools/call outcome=allowed resource=IT rule=tools:1":     2,
+		"method=tools/call outcome=needs_token resource=IT rule=tools:2": 1,
+		"method=tools/call outcome=allowed resource=IT rule=tools:2":     1,
+		"method=tools/call outcome=denied resource=IT rule=tools:3":      1,
+	}; !maps.Equal(got, want) {
+		t.Errorf("by rule: got %v, want %v", got, want)
+	}
+}
+
+// The record of a caller without a token says so, and names no user.
+func TestAnonymousDecisionRecord(t *testing.T) {
+	t.Parallel()
+	enc := zapcore.NewMapObjectEncoder()
+	rec := caddymcpauth.NewRecord(&policy.Caller{Anonymous: true}, &mcp.Message{Method: "tools/call", Kind: mcp.Tool, Name: "open"},
+		policy.Decision{Outcome: policy.Allowed, Reason: policy.ReasonLine, Rule: policy.Rule{Kind: "tools", Number: 1, Text: "tools open anonymous"}})
+	if err := rec.MarshalLogObject(enc); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"resource": testResource, "anonymous": true, "mcp_method": `"tools/call"`, "mcp_name": `"open"`,
+		"outcome": "allowed", "reason": "line", "rule": "tools:1", "line": "tools open anonymous",
 	}
 	if !maps.Equal(enc.Fields, want) {
 		t.Errorf("got\n%v\nwant\n%v", enc.Fields, want)
