@@ -144,7 +144,13 @@ func (h *Handler) refuseUnread(ref *refusal) *refusal {
 // firstScopes returns the scopes that a client which has to sign in asks for: those of
 // every request, those that this one needs, and those that are offered.
 func (h *Handler) firstScopes(needed []string) []string {
-	return h.scopesFor(nil, append(needed[:len(needed):len(needed)], h.Offer...))
+	return union(h.signInScopes(needed), h.Offer)
+}
+
+// signInScopes returns the scopes that a user who signs in needs for a request: those of
+// every request, and those of this one.
+func (h *Handler) signInScopes(needed []string) []string {
+	return h.scopesFor(h.required, needed)
 }
 
 // admitAnonymous hands the request on with no identity.

@@ -114,7 +114,7 @@ func (h *Handler) decide(r *http.Request) decision {
 	}
 	d.token = t
 	if !h.hierarchy.Satisfied(t.Scopes, h.Scopes) {
-		return d.refuse(stepScopes, refuseScope().about(h.Scopes))
+		return d.refuse(stepScopes, refuseScope().about(h.signInScopes(nil)))
 	}
 	if h.policy != nil {
 		if ref := h.judgeOperation(r, &d); ref != nil {

@@ -158,6 +158,9 @@ func (e explainer) printRules(p *printer) {
 	if e.Anonymous {
 		p.printf("%-12s the base protocol and the lists are open without a token\n", "anonymous")
 	}
+	if scopes := e.firstScopes(nil); len(scopes) > 0 {
+		p.printf("%-12s clients that sign in are asked for: %s\n", "sign-in", strings.Join(scopes, " "))
+	}
 	for i, need := range e.Require {
 		p.printf("require:%d    require %s\n", i+1, need)
 	}

@@ -69,6 +69,23 @@ methods      the base protocol, the lists and tasks are open unless a line names
 	if code != 0 || out != want {
 		t.Errorf("got %d and\n%s\nwant\n%s", code, out, want)
 	}
+	// What is open without a token, and what clients ask for when they sign in.
+	code, out, _ = explain(t, "http://mcp.example.com {\n"+frontDoor("https://as.example.com", "scopes mcp:read\noffer mcp:extra\nrequire scope a b or scope mcp:use\nanonymous\ntools docs_* anonymous\ntools get_*")+"\n}\n", "", "--rules")
+	want = `MCP server https://mcp.example.com/mcp
+
+anonymous    the base protocol and the lists are open without a token
+sign-in      clients that sign in are asked for: mcp:read mcp:use mcp:extra
+require:1    require scope a b or scope mcp:use
+tools:1      tools docs_* anonymous
+tools:2      tools get_*
+tools        what no line names is denied
+prompts      no lines: every prompt is open to every caller that gets in
+resources    no lines: every resource is open to every caller that gets in
+methods      the base protocol, the lists and tasks are open unless a line names them; others are denied
+`
+	if code != 0 || out != want {
+		t.Errorf("with anonymous: got %d and\n%s\nwant\n%s", code, out, want)
+	}
 	if code, out, _ := explain(t, "http://mcp.example.com {\n"+frontDoor("https://as.example.com", "")+"\n}\n", "", "--rules"); code != 0 || !strings.Contains(out, "no rules") {
 		t.Errorf("without rules: got %d and %s", code, out)
 	}

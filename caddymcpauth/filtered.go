@@ -58,7 +58,7 @@ func (h *Handler) securitySchemes(tool string) string {
 	if d.Outcome == policy.Denied {
 		return ""
 	}
-	schemes := []scheme{{Type: "oauth2", Scopes: h.scopesFor(nil, d.Need)}}
+	schemes := []scheme{{Type: "oauth2", Scopes: h.signInScopes(d.Need)}}
 	if d.Outcome == policy.Allowed {
 		schemes = append([]scheme{{Type: "noauth"}}, schemes...)
 	}

@@ -90,7 +90,7 @@ type Handler struct {
 
 	// The scopes that the metadata advertises. Some clients request all of
 	// them, so list the ones that everyone needs, not all that exist. Default:
-	// the required scopes.
+	// the required scopes, and those by which a user meets Require.
 	ScopesSupported []string `json:"scopes_supported,omitempty"`
 
 	// Further scopes that clients should ask for when they sign in: the challenge of

@@ -33,7 +33,7 @@ func (h *Handler) provisionMetadata() error {
 
 // offeredScopes returns the scopes that clients should ask for at first.
 func (h *Handler) offeredScopes() []string {
-	supported := h.Scopes
+	supported := union(h.Scopes, h.required)
 	if len(h.ScopesSupported) > 0 {
 		supported = h.ScopesSupported
 	}

@@ -40,6 +40,7 @@ type Policy struct {
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	policy   *policy.Policy // nil if there are no rules
+	required []string       // the scopes by which a user meets require
 	decision *zap.Logger
 }
 
@@ -85,7 +86,7 @@ func (h *Handler) provisionPolicy(ctx caddy.Context) error {
 	if h.MaxBody == 0 {
 		h.MaxBody = defaultMaxBody
 	}
-	h.policy, h.decision = compiled, ctx.Logger(decisionLog{})
+	h.policy, h.required, h.decision = compiled, compiled.RequiredScopes(), ctx.Logger(decisionLog{})
 	return nil
 }
 

@@ -125,6 +125,15 @@ func (n *need) fewest() (best []string) {
 	return best
 }
 
+// RequiredScopes returns the scopes that a user should sign in with to meet require: of
+// each line, those of the alternative that needs the fewest.
+func (p *Policy) RequiredScopes() (scopes []string) {
+	for _, r := range p.require {
+		scopes = union(scopes, r.need.fewest())
+	}
+	return scopes
+}
+
 // forKeys reports whether only an API key can meet the alternative.
 func (a *alternative) forKeys() bool {
 	return slices.ContainsFunc(a.others, func(c condition) bool { return len(c.Key) > 0 && !c.Not })
