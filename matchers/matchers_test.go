@@ -220,7 +220,7 @@ func TestMatchWithoutError(t *testing.T) {
 			"{": {false, 400},
 		} {
 			r := newRequest("POST", body)
-			got := matcher(t, line).(caddyhttp.RequestMatcher).Match(r) //nolint:staticcheck // deprecated, and still asked for
+			got := matcher(t, line).(caddyhttp.RequestMatcher).Match(r)                   //nolint:staticcheck // deprecated, and still asked for
 			err, _ := caddyhttp.GetVar(r.Context(), caddyhttp.MatcherErrorVarKey).(error) //nolint:staticcheck // as is where the error is
 			bad, _ := errors.AsType[caddyhttp.HandlerError](err)
 			if got != want.match || bad.StatusCode != want.status {

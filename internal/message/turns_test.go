@@ -26,7 +26,8 @@ type line struct {
 
 	mu     sync.Mutex
 	timer  *time.Timer
-	passed chan struct{}
+	passed chan struct{} // closed at a deadline
+	once   sync.Once
 	set    []time.Time
 }
 
@@ -43,7 +44,7 @@ func (l *line) SetReadDeadline(at time.Time) error {
 		l.timer = nil
 	}
 	if !at.IsZero() {
-		l.timer = time.AfterFunc(time.Until(at), func() { close(l.passed) })
+		l.timer = time.AfterFunc(time.Until(at), func() { l.once.Do(func() { close(l.passed) }) })
 	}
 	return nil
 }
