@@ -165,6 +165,43 @@ func TestTwoFrontDoors(t *testing.T) {
 	}
 }
 
+// The values are those of the request, with a token that was seen before as with a new
+// one: of its user, through the door that it came, and whatever later handlers have
+// made of those of the request before.
+func TestIdentityHeadersAgain(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	door := func(path, options string) string {
+		return "mcp_auth " + path + "* https://mcp.example.com/mcp {\nissuer " + issuer.Issuer() + "\n" + options + "}\n"
+	}
+	s := serve(t, door("/mail", "header X-User {http.auth.user.email}\n")+
+		door("/named", "header X-User {http.auth.user.name}\nheader X-User-Path \"{http.auth.user.email} {http.request.uri.path}\"\n"),
+		func(w http.ResponseWriter, r *http.Request) error {
+			err := echoHeaders(w, r)
+			r.Header["X-User"][0] = "changed"
+			return err
+		})
+	users := []struct{ name, token string }{
+		{"Ada", issuer.Mint(map[string]any{"email": "ada@example.com", "name": "Ada"})},
+		{"Bob", issuer.Mint(map[string]any{"email": "bob@example.com", "name": "Bob"})},
+	}
+	for range 3 {
+		for _, user := range users {
+			mail := strings.ToLower(user.name) + "@example.com"
+			for path, want := range map[string]map[string][]string{
+				"/mail":    {"X-User": {mail}},
+				"/named":   {"X-User": {user.name}, "X-User-Path": {mail + " /named"}},
+				"/named/x": {"X-User": {user.name}, "X-User-Path": {mail + " /named/x"}},
+			} {
+				got := headersSeen(t, s.do(t, "POST", path, bearer(user.token)...))
+				if !maps.EqualFunc(got, want, slices.Equal) {
+					t.Errorf("%s, %s: got %q, want %q", user.name, path, got, want)
+				}
+			}
+		}
+	}
+}
+
 // The identity reaches a server behind reverse_proxy whatever the client writes
 // into Connection, and the token doesn't.
 func TestBehindReverseProxy(t *testing.T) {

@@ -3,6 +3,7 @@ package caddymcpauth
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -79,12 +80,19 @@ func newIdentityHeader(name, value string) identityHeader {
 	return h
 }
 
-// valueFor returns the header's value for the sender of a request.
-func (h *identityHeader) valueFor(r *token.Reader, repl *caddy.Replacer) string {
-	if h.claim != "" {
-		return userValue(r, h.claim)
-	}
-	return repl.ReplaceAll(h.value, "")
+// selectHeaders selects the values of the headers that are only a claim; those of the
+// others are left empty. What is remembered of a token refers to the selection, so it
+// holds nothing else of the front door.
+func selectHeaders(headers []identityHeader) *token.Selection {
+	return token.NewSelection(func(r *token.Reader) []string {
+		values := make([]string, len(headers))
+		for i := range headers {
+			if claim := headers[i].claim; claim != "" {
+				values[i] = userValue(r, claim)
+			}
+		}
+		return values
+	})
 }
 
 // setHeaders tells the next handler who the user is.
@@ -93,13 +101,15 @@ func (h *Handler) setHeaders(r *http.Request, sender *token.Reader, repl *caddy.
 		return
 	}
 	h.headerNames.Scrub(r)
-	values := make([]string, len(h.identityHeaders)) // one allocation for all headers
+	// Later handlers may change the values in place, so each request has its own.
+	values := slices.Clone(sender.Select(h.headerClaims))
 	for i := range h.identityHeaders {
 		header := &h.identityHeaders[i]
-		value := header.valueFor(sender, repl)
+		if header.claim == "" {
+			values[i] = repl.ReplaceAll(header.value, "")
+		}
 		// A line break in a claim would make the request unsendable.
-		if value != "" && httpguts.ValidHeaderFieldValue(value) {
-			values[i] = value
+		if values[i] != "" && httpguts.ValidHeaderFieldValue(values[i]) {
 			r.Header[header.name] = values[i : i+1 : i+1]
 		}
 	}

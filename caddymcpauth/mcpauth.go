@@ -139,6 +139,7 @@ type Handler struct {
 	allowedOrigins  []string
 	headerNames     *guard.Headers
 	identityHeaders []identityHeader
+	headerClaims    *token.Selection // of the identityHeaders
 	streams         streams.Closer
 	// proxy warns of clients that can't be told apart. Nil if nothing is shared
 	// among client networks: no verifier asks about tokens, and no message is read
@@ -183,6 +184,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		h.identityHeaders = append(h.identityHeaders, newIdentityHeader(name, h.Header[name]))
 	}
+	h.headerClaims = selectHeaders(h.identityHeaders)
 	if err := guard.Require(ctx); err != nil {
 		return err
 	}

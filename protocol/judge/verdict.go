@@ -16,6 +16,8 @@ type verdict struct {
 	// token is used instead of slim if the verifier has the token in memory anyway.
 	token *token.Token
 	slim  token.Slim
+	// kept is what requests have selected from the slim token.
+	kept token.Kept
 
 	spellings spellings
 }
@@ -39,7 +41,7 @@ func (v *verdict) result(raw string) (*token.Token, error) {
 	case v.token != nil:
 		return v.token, nil
 	default:
-		return v.slim.Token(raw), nil
+		return v.slim.Token(raw, &v.kept), nil
 	}
 }
 

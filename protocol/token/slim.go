@@ -33,8 +33,9 @@ type shared struct {
 // Subject returns the token's subject.
 func (s *Slim) Subject() string { return s.subject }
 
-// Token returns the token; raw is how it came. See [Token.Full] for what it lacks.
-func (s *Slim) Token(raw string) *Token {
+// Token returns the token; raw is how it came, and kept is what earlier requests have
+// selected from it. See [Token.Full] for what it lacks.
+func (s *Slim) Token(raw string, kept *Kept) *Token {
 	t := &Token{
 		Issuer:   s.shared.issuer,
 		Subject:  s.subject,
@@ -45,6 +46,7 @@ func (s *Slim) Token(raw string) *Token {
 		claims:   s.claims,
 		common:   s.shared.members,
 		keys:     s.keys,
+		kept:     kept,
 	}
 	if s.expiry != 0 {
 		t.Expiry = time.Unix(s.expiry, 0)

@@ -36,7 +36,7 @@ func TestSlim(t *testing.T) {
 	for range 2 {
 		for name, want := range tokens {
 			slim := slimmer.Slim(want)
-			got := slim.Token(raw)
+			got := slim.Token(raw, nil)
 			if slim.Subject() != want.Subject || got.Issuer != want.Issuer || got.Subject != want.Subject ||
 				!reflect.DeepEqual(got.Scopes, want.Scopes) || !got.Expiry.Equal(want.Expiry) || got.Signed() != want.Signed() {
 				t.Errorf("%s: got %+v, want %+v", name, got, want)

@@ -87,7 +87,7 @@ func TestStillGood(t *testing.T) {
 	}
 	var slimmer token.Slimmer
 	slim := slimmer.Slim(tok)
-	remembered := slim.Token("")
+	remembered := slim.Token("", nil)
 	check := func(what string, want bool) {
 		t.Helper()
 		for name, s := range map[string]token.Source{"jwt": jwt.Source(), "introspection": confirming.Source()} {

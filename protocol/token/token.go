@@ -55,6 +55,9 @@ type Token struct {
 
 	// keys is the key set that had the key of a JWT.
 	keys *keys.Set
+
+	// kept is for [Reader.Select]. Nil unless the token was remembered.
+	kept *Kept
 }
 
 // New returns t with its verified claims, which must be a JSON object.
