@@ -26,7 +26,7 @@ func TestArrows(t *testing.T) {
 	// withoutCaddy are the rooms that any Go program could use.
 	withoutCaddy := []string{
 		"./protocol/...", "./authserver/oauth", "./authserver/clientdoc", "./authserver/upstream",
-		"./facade/reading", "./facade/repair", "./facade/logto", "./caddymcpauth/check", "./caddymcpauth/tools",
+		"./facade/reading", "./facade/repair", "./facade/logto", "./caddymcpauth/check", "./caddymcpauth/tools", "./caddymcpauth/serve",
 	}
 	modules := []string{"caddymcpauth", "authserver", "facade", "matchers", "whoami"}
 	for _, tc := range []struct {

@@ -12,6 +12,7 @@ func init() {
 		Usage: "<command>",
 		Short: "Commands for the authorization front door of MCP servers",
 		CobraFunc: func(cmd *cobra.Command) {
+			cmd.AddCommand(serveCommand())
 			cmd.AddCommand(newKeyCommand())
 			cmd.AddCommand(checkCommand())
 			cmd.AddCommand(explainCommand())

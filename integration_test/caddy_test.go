@@ -99,10 +99,20 @@ func (c *caddyServer) caddyfile(site string) string {
 // start runs Caddy with the Caddyfile text until the test ends.
 func (c *caddyServer) start(text string) {
 	c.t.Helper()
-	c.cmd = exec.Command(c.binary, "run", "--config", c.write(text), "--adapter", "caddyfile")
+	c.run(exec.Command(c.binary, "run", "--config", c.write(text), "--adapter", "caddyfile"))
+}
+
+// run runs Caddy by a command until the test ends. What it prints is the log, unless
+// the command has another place for it.
+func (c *caddyServer) run(cmd *exec.Cmd) {
+	c.t.Helper()
+	c.cmd = cmd
 	c.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+c.dir, "XDG_CONFIG_HOME="+c.dir)
 	c.cmd.Env = append(c.cmd.Env, c.env...)
-	c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
+	if c.cmd.Stdout == nil {
+		c.cmd.Stdout = c.log
+	}
+	c.cmd.Stderr = c.log
 	if err := c.cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ func (c *caddyServer) command(stdin string, args ...string) (code int, stdout, s
 	c.t.Helper()
 	cmd := exec.Command(caddyBinary, append([]string{"mcp-auth"}, args...)...)
 	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+c.dir, "XDG_CONFIG_HOME="+c.dir)
+	cmd.Env = append(cmd.Env, c.env...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
