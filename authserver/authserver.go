@@ -6,6 +6,7 @@ package authserver
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -158,12 +159,18 @@ type Client struct {
 	// The secret of a confidential client, of at least 16 characters.
 	// Placeholders are replaced. Default: none, a public client.
 	Secret string `json:"secret,omitempty"`
+	// The public keys of a confidential client that authenticates by assertions that
+	// it signs (private_key_jwt), as a JSON Web Key Set. Instead of a secret.
+	JWKS json.RawMessage `json:"jwks,omitempty"`
+	// Where the client publishes such keys: an https URL, or http on loopback.
+	// Fetched at first need. Placeholders are replaced. Instead of jwks.
+	JWKSURI string `json:"jwks_uri,omitempty"`
 	// The scopes that the client may have. Default: all.
 	Scopes []string `json:"scopes,omitempty"`
-	// Allows the client credentials grant. Needs a secret.
+	// Allows the client credentials grant. Needs a secret or keys.
 	ClientCredentials bool `json:"client_credentials,omitempty"`
 	// Allows the client, a resource server, to introspect tokens. Needs a
-	// secret.
+	// secret or keys.
 	Introspection bool `json:"introspection,omitempty"`
 }
 

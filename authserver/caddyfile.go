@@ -64,6 +64,8 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	            name          <name>
 //	            redirect_uris <uris...>
 //	            secret        <secret>
+//	            jwks          <JSON Web Key Set>
+//	            jwks_uri      <url>
 //	            scopes        <names...>
 //	            client_credentials
 //	            introspection
@@ -279,45 +281,6 @@ func (u *Upstream) unmarshalAllow(d *caddyfile.Dispenser) error {
 	}
 	rule.Values = d.RemainingArgs()
 	u.Allow = append(u.Allow, rule)
-	return nil
-}
-
-func (h *Handler) unmarshalClients(d *caddyfile.Dispenser) error {
-	if len(h.Clients) > 0 {
-		return d.Err("clients is given twice: write all clients in one block")
-	}
-	if d.NextArg() {
-		return d.Err("clients takes a block, with a client identifier on each line followed by a block of its own")
-	}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		c := &Client{ID: d.Val()}
-		if d.NextArg() {
-			return d.Errf("client %s takes a block", c.ID)
-		}
-		for nesting := d.Nesting(); d.NextBlock(nesting); {
-			var err error
-			switch word := d.Val(); word {
-			case "name":
-				err = option.Text(d, &c.Name)
-			case "redirect_uris":
-				err = option.List(d, &c.RedirectURIs)
-			case "secret":
-				err = option.Text(d, &c.Secret)
-			case "scopes":
-				err = option.Scopes(d, &c.Scopes)
-			case "client_credentials":
-				err = option.Flag(d, &c.ClientCredentials)
-			case "introspection":
-				err = option.Flag(d, &c.Introspection)
-			default:
-				err = d.Errf("unrecognized option of a client: %s (known: name, redirect_uris, secret, scopes, client_credentials, introspection)", word)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		h.Clients = append(h.Clients, c)
-	}
 	return nil
 }
 

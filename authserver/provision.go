@@ -26,6 +26,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storage"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
@@ -85,7 +86,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			// RFC 9068, section 5: both would be the same subject.
 			return fmt.Errorf("client %q has the name of a user", c.ID)
 		}
+		keys, err := h.clientKeys(c)
+		if err != nil {
+			return fmt.Errorf("client %q: %w", c.ID, err)
+		}
 		config.Clients = append(config.Clients, oauth.Client{
+			Keys:              keys,
 			ID:                c.ID,
 			Name:              c.Name,
 			RedirectURIs:      c.RedirectURIs,
@@ -127,6 +133,7 @@ func (h *Handler) replacePlaceholders() error {
 	for _, c := range h.Clients {
 		if c != nil {
 			add("the secret of client "+c.ID, &c.Secret)
+			add("the jwks_uri of client "+c.ID, &c.JWKSURI)
 		}
 	}
 	if h.ClientDocuments != nil {
@@ -197,6 +204,10 @@ type documents struct{ *clientdoc.Fetcher }
 
 func (d documents) Fetch(ctx context.Context, id string) ([]byte, error) {
 	return d.Fetcher.Fetch(ctx, id, clientip.Of(ctx))
+}
+
+func (d documents) KeySet(ctx context.Context, address string, since time.Time) (*keys.Set, error) {
+	return d.Fetcher.KeySet(ctx, address, clientip.Of(ctx), since)
 }
 
 // provisionDocuments returns the fetcher of clients' metadata documents, or nil

@@ -225,7 +225,7 @@ func TestFetchTellsNothingOfThisNetwork(t *testing.T) {
 				for i, want := range []time.Duration{tt.want, 0} { // and remembered
 					asked := time.Now()
 					got, err := fetch(t, f, "https://client.example/c")
-					wantUnavailable(t, got, err, "client metadata document: ")
+					wantUnavailable(t, got, err, "client metadata: ")
 					if took := time.Since(asked); took != want {
 						t.Errorf("%d: takes %s, want %s", i, took, want)
 					}

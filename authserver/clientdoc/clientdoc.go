@@ -1,8 +1,9 @@
 // Package clientdoc fetches OAuth Client ID Metadata Documents
-// (draft-ietf-oauth-client-id-metadata-document-02) for an authorization server.
-// Anyone who starts an authorization chooses the URL, so a fetch may be triggered
-// by an attacker. Fetches only reach public addresses, are bounded in size, time
-// and number, and are shared and cached. This package doesn't know Caddy.
+// (draft-ietf-oauth-client-id-metadata-document-02) for an authorization server, and
+// the key sets of clients (jwks_uri of RFC 7591, section 2). Anyone who starts an
+// authorization chooses the URL, so a fetch may be triggered by an attacker. Fetches
+// only reach public addresses, are bounded in size, time and number, and are shared and
+// cached. This package doesn't know Caddy.
 //
 // It only checks what makes a document valid: that it is a JSON object, read
 // strictly, and that its client_id is its URL. The caller must read the client's
@@ -28,6 +29,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
@@ -112,20 +114,27 @@ type Fetcher struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	documents *otter.Cache[string, *document]
+	documents *otter.Cache[address, *document]
 	// failures are cached separately, so that a flood of invented identifiers
 	// does not displace the documents of clients in use.
-	failures *otter.Cache[string, *failure]
+	failures *otter.Cache[address, *failure]
 	// hosts records whether a host answered the last time.
 	hosts *otter.Cache[string, bool]
 
 	mu      sync.Mutex
-	flights map[string]*flight
+	flights map[address]*flight
+}
+
+// address is what is fetched: the metadata document at a URL, or the key set.
+type address struct {
+	url  string
+	keys bool
 }
 
 // document is a document as it was fetched. It is never modified.
 type document struct {
 	body    []byte
+	set     *keys.Set // in body; nil for a metadata document
 	etag    string    // what revalidates it; may be empty
 	fetched time.Time // or confirmed
 	expires time.Time
@@ -155,10 +164,10 @@ func New(config Config) *Fetcher {
 		maxWait:   slotTimeout,
 		padded:    padded,
 		lanes:     newLanes(),
-		documents: newCache[*document](config.MaxEntries),
-		failures:  newCache[*failure](config.MaxEntries),
-		hosts:     newCache[bool](config.MaxEntries),
-		flights:   make(map[string]*flight),
+		documents: newCache[address, *document](config.MaxEntries),
+		failures:  newCache[address, *failure](config.MaxEntries),
+		hosts:     newCache[string, bool](config.MaxEntries),
+		flights:   make(map[address]*flight),
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.dialer = &net.Dialer{ControlContext: f.controlDial}
@@ -169,8 +178,8 @@ func New(config Config) *Fetcher {
 
 // newCache returns a cache of that many values. Values that are used often stay,
 // no matter how many others are added.
-func newCache[V any](entries int) *otter.Cache[string, V] {
-	return otter.Must(&otter.Options[string, V]{MaximumSize: entries})
+func newCache[K comparable, V any](entries int) *otter.Cache[K, V] {
+	return otter.Must(&otter.Options[K, V]{MaximumSize: entries})
 }
 
 // Close ends the fetches under way. Afterwards, every call returns an error.
@@ -187,35 +196,41 @@ func (f *Fetcher) Close() { f.cancel() }
 // one that does not exist: anyone can ask, and must not learn which hosts exist on
 // this network.
 func (f *Fetcher) Fetch(ctx context.Context, id, from string) ([]byte, error) {
-	if err := checkURL(id, f.allow); err != nil {
+	doc, err := f.load(ctx, address{url: id}, from, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	// A copy, so that this caller can't change what others get.
+	return bytes.Clone(doc.body), nil
+}
+
+// load returns the document at an address, from the cache if it is fresh there, and was
+// fetched recently enough for since.
+func (f *Fetcher) load(ctx context.Context, at address, from string, since time.Time) (*document, error) {
+	if err := checkURL(at.url, f.allow); err != nil {
 		return nil, err
 	}
 	if f.ctx.Err() != nil {
 		return nil, errClosed()
 	}
-	body, err, known := f.kept(id)
-	if !known {
-		fl := f.join(id)
-		defer f.leave(fl)
-		body, err = f.share(ctx, fl, from)
+	if doc, err, known := f.kept(at, since); known {
+		return doc, err
 	}
-	if err != nil {
-		return nil, err
-	}
-	// A copy, so that this caller can't change what others get.
-	return bytes.Clone(body), nil
+	fl := f.join(at, since)
+	defer f.leave(fl)
+	return f.share(ctx, fl, from)
 }
 
-// kept returns the cached result for id, if there is one.
-func (f *Fetcher) kept(id string) (body []byte, err error, known bool) {
+// kept returns the cached result for an address, if there is one.
+func (f *Fetcher) kept(at address, since time.Time) (_ *document, err error, known bool) {
 	now := f.now()
-	doc, _ := f.documents.GetIfPresent(id)
-	if doc != nil && now.Before(doc.expires) {
-		return doc.body, nil, true
+	doc, _ := f.documents.GetIfPresent(at)
+	if doc != nil && now.Before(doc.expires) && doc.satisfies(since, now) {
+		return doc, nil, true
 	}
-	if failed, ok := f.failures.GetIfPresent(id); ok && now.Before(failed.until) {
-		body, err = stale(doc, failed.err, now)
-		return body, err, true
+	if failed, ok := f.failures.GetIfPresent(at); ok && now.Before(failed.until) {
+		doc, err = stale(doc, failed.err, now)
+		return doc, err, true
 	}
 	return nil, nil, false
 }
@@ -223,29 +238,29 @@ func (f *Fetcher) kept(id string) (body []byte, err error, known bool) {
 // stale returns the result of a failed fetch: the old document if it may still be
 // used, or err. If the server is unreachable, its users must not be turned away;
 // if it denies the document or publishes an invalid one, they must.
-func stale(doc *document, err error, now time.Time) ([]byte, error) {
+func stale(doc *document, err error, now time.Time) (*document, error) {
 	var unavailable *outbound.UnavailableError
 	if doc != nil && !doc.noStale && errors.As(err, &unavailable) && now.Sub(doc.fetched) < maxStale {
-		return doc.body, nil
+		return doc, nil
 	}
 	return nil, err
 }
 
-// keep caches the result of a fetch of id, and returns what the callers get.
-func (f *Fetcher) keep(id string, old, doc *document, err error) ([]byte, error) {
+// keep caches the result of a fetch, and returns what the callers get.
+func (f *Fetcher) keep(at address, old, doc *document, err error) (*document, error) {
 	now := f.now()
 	if err == nil {
-		f.documents.Set(id, doc)
-		f.failures.Invalidate(id)
-		return doc.body, nil
+		f.documents.Set(at, doc)
+		f.failures.Invalidate(at)
+		return doc, nil
 	}
 	var wrong *InvalidError
 	if errors.As(err, &wrong) {
 		// The document no longer exists.
-		f.documents.Invalidate(id)
-		f.failures.Set(id, &failure{err, now.Add(invalidFor)})
+		f.documents.Invalidate(at)
+		f.failures.Set(at, &failure{err, now.Add(invalidFor)})
 		return nil, err
 	}
-	f.failures.Set(id, &failure{err, now.Add(unavailableFor)})
+	f.failures.Set(at, &failure{err, now.Add(unavailableFor)})
 	return stale(old, err, now)
 }

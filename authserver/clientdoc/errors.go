@@ -20,7 +20,7 @@ import (
 // Its text is for the log. It contains nothing that a server sent.
 type InvalidError struct{ Err error }
 
-func (e *InvalidError) Error() string { return "client metadata document: " + e.Err.Error() }
+func (e *InvalidError) Error() string { return "client metadata: " + e.Err.Error() }
 
 func (e *InvalidError) Unwrap() error { return e.Err }
 
@@ -28,7 +28,7 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 // server is unreachable, fails, took too long, or too many fetches are waiting. Its
 // text is for the log. It contains nothing that a server sent.
 func unavailable(err error) error {
-	return &outbound.UnavailableError{Err: fmt.Errorf("client metadata document: %w", err)}
+	return &outbound.UnavailableError{Err: fmt.Errorf("client metadata: %w", err)}
 }
 
 // silentError means that there was no complete HTTP response.

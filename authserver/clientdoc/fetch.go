@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
@@ -42,10 +43,18 @@ func newClient(dial func(ctx context.Context, network, address string) (net.Conn
 	})
 }
 
-// get fetches the document of id, or revalidates old if it is not nil. The error
+// get fetches the document at an address, or revalidates old if it is not nil. The error
 // is an [*InvalidError] or an [*outbound.UnavailableError].
-func (f *Fetcher) get(ctx context.Context, id string, old *document) (*document, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, id, nil)
+func (f *Fetcher) get(ctx context.Context, at address, old *document) (*document, error) {
+	doc, err := f.getDocument(ctx, at, old)
+	if at.keys {
+		return keySetDocument(doc, err)
+	}
+	return doc, err
+}
+
+func (f *Fetcher) getDocument(ctx context.Context, at address, old *document) (*document, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.url, nil)
 	if err != nil {
 		return nil, invalid("the URL is malformed")
 	}
@@ -65,7 +74,7 @@ func (f *Fetcher) get(ctx context.Context, id string, old *document) (*document,
 		// RFC 9111, section 4.3.4: the same body, with a new lifetime. The
 		// response must repeat the headers that determine it (RFC 9110, section
 		// 15.4.5).
-		doc := &document{body: old.body, etag: old.etag, fetched: asked}
+		doc := &document{body: old.body, set: old.set, etag: old.etag, fetched: asked}
 		doc.expires, doc.noStale = lease(resp.Header, asked)
 		return doc, nil
 	}
@@ -82,10 +91,15 @@ func (f *Fetcher) get(ctx context.Context, id string, old *document) (*document,
 	if err != nil {
 		return nil, exchangeError(err)
 	}
-	if err := checkDocument(body, id); err != nil {
+	doc := &document{body: body, etag: entityTag(resp.Header), fetched: asked}
+	if at.keys {
+		doc.set, err = keys.ParseSet(body)
+	} else {
+		err = checkDocument(body, at.url)
+	}
+	if err != nil {
 		return nil, &InvalidError{err}
 	}
-	doc := &document{body: body, etag: entityTag(resp.Header), fetched: asked}
 	doc.expires, doc.noStale = lease(resp.Header, asked)
 	return doc, nil
 }

@@ -57,25 +57,29 @@ func (f *Fetcher) lane(host string) *throttle.Slots {
 // slot, because otherwise one slow caller would make all of them wait. The first
 // to get a slot starts the fetch for all.
 type flight struct {
-	id      string
+	at      address
+	since   time.Time // how recent the document must be, for those who wait
 	wanters int
 	begun   context.Context // done when the fetch has begun
 	begin   context.CancelFunc
 
-	done chan struct{} // closed when body and err are set
-	body []byte
+	done chan struct{} // closed when doc and err are set
+	doc  *document
 	err  error
 }
 
-// join returns the flight for id. The caller must leave it again.
-func (f *Fetcher) join(id string) *flight {
+// join returns the flight for an address. The caller must leave it again.
+func (f *Fetcher) join(at address, since time.Time) *flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	fl := f.flights[id]
+	fl := f.flights[at]
 	if fl == nil {
-		fl = &flight{id: id, done: make(chan struct{})}
+		fl = &flight{at: at, done: make(chan struct{})}
 		fl.begun, fl.begin = context.WithCancel(f.ctx)
-		f.flights[id] = fl
+		f.flights[at] = fl
+	}
+	if since.After(fl.since) {
+		fl.since = since
 	}
 	fl.wanters++
 	return fl
@@ -86,22 +90,22 @@ func (f *Fetcher) leave(fl *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if fl.wanters--; fl.wanters == 0 && fl.begun.Err() == nil {
-		delete(f.flights, fl.id)
+		delete(f.flights, fl.at)
 		fl.begin()
 	}
 }
 
 // share waits for the flight, and starts it as soon as there is a slot for the
 // client's network.
-func (f *Fetcher) share(ctx context.Context, fl *flight, from string) ([]byte, error) {
+func (f *Fetcher) share(ctx context.Context, fl *flight, from string) (*document, error) {
 	if err := f.await(ctx, fl, from); err != nil {
 		// The lack of slots says nothing about the URL, so it is not remembered.
-		old, _ := f.documents.GetIfPresent(fl.id)
+		old, _ := f.documents.GetIfPresent(fl.at)
 		return stale(old, err, f.now())
 	}
 	select {
 	case <-fl.done:
-		return fl.body, fl.err
+		return fl.doc, fl.err
 	case <-ctx.Done():
 		return nil, unavailable(fmt.Errorf("waiting for the document: %w", ctx.Err()))
 	}
@@ -110,7 +114,7 @@ func (f *Fetcher) share(ctx context.Context, fl *flight, from string) ([]byte, e
 // await returns when the flight has begun, whether this caller or another started
 // it.
 func (f *Fetcher) await(ctx context.Context, fl *flight, from string) error {
-	u, err := url.Parse(fl.id)
+	u, err := url.Parse(fl.at.url)
 	if err != nil {
 		return invalid("the URL is malformed")
 	}
@@ -145,29 +149,30 @@ func (f *Fetcher) start(fl *flight, u *url.URL, release func()) {
 		return
 	}
 	fl.begin()
+	since := fl.since
 	go func() {
-		body, err := f.refresh(fl.id, hostPort(u), release)
+		doc, err := f.refresh(fl.at, since, hostPort(u), release)
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		fl.body, fl.err = body, err
-		delete(f.flights, fl.id)
+		fl.doc, fl.err = doc, err
+		delete(f.flights, fl.at)
 		close(fl.done)
 	}()
 }
 
-// refresh fetches the document of id, releases the slot, and caches the result.
-// Only one runs for the same id at a time.
-func (f *Fetcher) refresh(id, host string, release func()) ([]byte, error) {
+// refresh fetches the document at an address, releases the slot, and caches the result.
+// Only one runs for the same address at a time.
+func (f *Fetcher) refresh(at address, since time.Time, host string, release func()) (*document, error) {
 	defer release()
 	// Another fetch may have finished since the caller looked.
-	if body, err, known := f.kept(id); known {
-		return body, err
+	if doc, err, known := f.kept(at, since); known {
+		return doc, err
 	}
-	old, _ := f.documents.GetIfPresent(id)
+	old, _ := f.documents.GetIfPresent(at)
 	asked := time.Now()
 	ctx, cancel := context.WithTimeout(f.ctx, f.timeout)
 	defer cancel()
-	doc, err := f.get(ctx, id, old)
+	doc, err := f.get(ctx, at, old)
 	if f.ctx.Err() != nil {
 		return nil, errClosed()
 	}
@@ -181,7 +186,7 @@ func (f *Fetcher) refresh(id, host string, release func()) ([]byte, error) {
 		case <-f.ctx.Done():
 		}
 	}
-	return f.keep(id, old, doc, err)
+	return f.keep(at, old, doc, err)
 }
 
 // padded returns how long to wait in total before reporting that a host does not

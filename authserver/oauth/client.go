@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
@@ -37,6 +38,7 @@ const (
 	methodNone  = "none"
 	methodBasic = "client_secret_basic"
 	methodPost  = "client_secret_post"
+	methodKey   = registration.PrivateKeyJWT
 )
 
 // Client is an OAuth client.
@@ -49,8 +51,14 @@ type Client struct {
 	// may end in /*, see [registration.CheckListed].
 	RedirectURIs []string
 	// Secret is the secret of a confidential client. It is empty for a public
-	// client.
+	// client, and for one that authenticates with a key.
 	Secret string
+	// Keys has the public keys of a client that authenticates by an assertion that
+	// it signs (private_key_jwt). Nil for others.
+	Keys keys.Source
+	// SigningAlg is the only algorithm that it may sign with. Empty means every
+	// asymmetric one.
+	SigningAlg string
 	// ClientCredentials allows a confidential client the client credentials
 	// grant.
 	ClientCredentials bool
@@ -65,10 +73,17 @@ type Client struct {
 
 	// noRefresh says that the client registered without the refresh token grant.
 	noRefresh bool
+	// keyOptional says that the client may also do without authentication.
+	keyOptional bool
+	// unread says that the client's metadata document was not read, so that it is
+	// not known how the client authenticates.
+	unread bool
+	// assertion is the one that the client has sent with this request.
+	assertion *token.Assertion
 }
 
-// Public reports whether the client can't keep a secret.
-func (c *Client) Public() bool { return c.Secret == "" }
+// Public reports whether the client need not authenticate.
+func (c *Client) Public() bool { return c.Secret == "" && (c.Keys == nil || c.keyOptional) }
 
 // secretMatches compares in constant time.
 func (c *Client) secretMatches(secret string) bool {
@@ -113,8 +128,10 @@ func (s *Server) checkClient(c *Client) error {
 		return errors.New("this form of identifier is reserved for clients that register themselves")
 	case c.Secret != "" && len(c.Secret) < minSecret:
 		return fmt.Errorf("the secret is shorter than %d characters: `openssl rand -base64 32` makes a good one", minSecret)
-	case c.Secret == "" && (c.ClientCredentials || c.Introspection):
-		return errors.New("client_credentials and introspection need a secret")
+	case c.Secret != "" && c.Keys != nil:
+		return errors.New("it has both a secret and keys: keep the keys, which can't be stolen from this server")
+	case c.Public() && (c.ClientCredentials || c.Introspection):
+		return errors.New("client_credentials and introspection need a secret, or keys (jwks or jwks_uri)")
 	case len(c.RedirectURIs) == 0 && !c.ClientCredentials && !c.Introspection:
 		return errors.New("it has no redirect_uris, so it could do nothing")
 	}

@@ -6,6 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
 // published are metadata documents by their URL.
@@ -19,6 +23,14 @@ func (p published) Fetch(_ context.Context, id string) ([]byte, error) {
 		return nil, errors.New("there is none")
 	}
 	return []byte(body), nil
+}
+
+func (p published) KeySet(_ context.Context, address string, _ time.Time) (*keys.Set, error) {
+	body, ok := p[address]
+	if !ok {
+		return nil, &outbound.UnavailableError{Err: errors.New("there is none")}
+	}
+	return keys.ParseSet([]byte(body))
 }
 
 // Clients publish one document for all servers: it may prefer what this one
@@ -38,8 +50,14 @@ func TestDocumentsOfKnownClients(t *testing.T) {
 		"public":                 {name + `,"token_endpoint_auth_method":"none"`, true},
 		"says nothing":           {name, true},
 		"prefers a key":          {name + `,"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_methods_supported":["none","private_key_jwt"],"token_endpoint_auth_signing_alg":"RS256","jwks_uri":"https://chatgpt.example/oauth/jwks.json"`, true},
-		"insists on a key":       {name + `,"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://chatgpt.example/oauth/jwks.json"`, false},
+		"prefers no key":         {name + `,"token_endpoint_auth_method":"none","token_endpoint_auth_methods_supported":["none","private_key_jwt"]`, true},
+		"prefers a bad key":      {name + `,"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_methods_supported":["none","private_key_jwt"],"jwks_uri":"http://chatgpt.example/jwks"`, true},
+		"insists on no key":      {name + `,"token_endpoint_auth_method":"private_key_jwt"`, false},
+		"insists on two sets":    {name + `,"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://chatgpt.example/jwks","jwks":{"keys":[]}`, false},
+		"insists, with no set":   {name + `,"token_endpoint_auth_method":"private_key_jwt","jwks":{"keys":[]}`, false},
+		"insists, in the clear":  {name + `,"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"http://chatgpt.example/jwks"`, false},
 		"insists, and lists":     {name + `,"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_methods_supported":["private_key_jwt"]`, false},
+		"unknown algorithm":      {name + `,"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_signing_alg":"HS256","jwks_uri":"https://chatgpt.example/jwks"`, false},
 		"wants a secret":         {name + `,"token_endpoint_auth_method":"client_secret_basic"`, false},
 		"a list that is none":    {name + `,"token_endpoint_auth_methods_supported":"none"`, false},
 		"redirect URIs twice":    {name + `,"redirect_uris":["javascript:alert(1)"]`, false},

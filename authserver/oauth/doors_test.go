@@ -183,7 +183,7 @@ func TestMetadataIsTrue(t *testing.T) {
 }
 
 // cutOff are documents that no network leads to.
-type cutOff struct{}
+type cutOff struct{ published }
 
 func (cutOff) Reachable() bool { return false }
 

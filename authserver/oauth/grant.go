@@ -44,7 +44,7 @@ type grant struct {
 	Scopes   []string `json:"scopes"`
 	// Refreshable says whether the grant has refresh tokens.
 	Refreshable bool `json:"refreshable,omitempty"`
-	// Confidential says that the client had a secret.
+	// Confidential says that the client had to authenticate.
 	Confidential bool `json:"confidential,omitempty"`
 
 	// Current is the hash of the valid refresh token, and Rotated is when it was
@@ -137,6 +137,11 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 	}
 	if !found {
 		return nil, invalidGrant("The code is unknown or has expired.")
+	}
+	if record.Of.ClientID == c.ID {
+		if err := s.spend(ctx, c); err != nil {
+			return nil, err
+		}
 	}
 	if record.Redeemed {
 		// Section 4.1.3: another party has the code too, so everything that it

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 )
 
 // The paths of the endpoints, below the issuer's.
@@ -43,22 +45,18 @@ func (s *Server) metadata() ([]byte, error) {
 	issuer := s.config.Issuer
 	grants := []string{authorizationCode, refreshToken}
 	// Clients that register themselves may be public or confidential.
-	public, confidential := !s.config.Registration.Off, !s.config.Registration.Off
-	introspection := false
+	open := !s.config.Registration.Off
+	public, secret, key := open, open, open
+	var introspectSecret, introspectKey bool
 	for _, c := range s.clients {
-		public, confidential = public || c.Public(), confidential || !c.Public()
+		public, secret, key = public || c.Public(), secret || c.Secret != "", key || c.Keys != nil
 		if c.ClientCredentials && len(grants) == 2 {
 			grants = append(grants, clientCredentials)
 		}
-		introspection = introspection || c.Introspection
+		introspectSecret = introspectSecret || c.Introspection && c.Secret != ""
+		introspectKey = introspectKey || c.Introspection && c.Keys != nil
 	}
-	var methods []string
-	if public {
-		methods = append(methods, methodNone)
-	}
-	if confidential {
-		methods = append(methods, methodBasic, methodPost)
-	}
+	methods := methodsOf(public, secret, key)
 	m := map[string]any{
 		"issuer":                                         issuer,
 		"authorization_endpoint":                         issuer + AuthorizePath,
@@ -90,11 +88,34 @@ func (s *Server) metadata() ([]byte, error) {
 			m["client_id_metadata_document_supported"] = true
 		}
 	}
-	if introspection {
+	if introspection := methodsOf(false, introspectSecret, introspectKey); len(introspection) > 0 {
 		m["introspection_endpoint"] = issuer + IntrospectPath
-		m["introspection_endpoint_auth_methods_supported"] = []string{methodBasic, methodPost}
+		m["introspection_endpoint_auth_methods_supported"] = introspection
+	}
+	for _, endpoint := range []string{"token", "revocation", "introspection"} {
+		// Required if private_key_jwt is listed (RFC 8414, section 2).
+		if list, ok := m[endpoint+"_endpoint_auth_methods_supported"].([]string); ok && slices.Contains(list, methodKey) {
+			m[endpoint+"_endpoint_auth_signing_alg_values_supported"] = keys.Algorithms()
+		}
 	}
 	return json.Marshal(m)
+}
+
+// methodsOf returns the ways to authenticate of clients that have nothing, a secret, or a
+// key. Clients that can do several take the first that they know, so those that many
+// clients get right come first.
+func methodsOf(none, secret, key bool) []string {
+	var methods []string
+	if none {
+		methods = append(methods, methodNone)
+	}
+	if secret {
+		methods = append(methods, methodBasic, methodPost)
+	}
+	if key {
+		methods = append(methods, methodKey)
+	}
+	return methods
 }
 
 // endpoint returns the name of the endpoint at path; empty if there is none.

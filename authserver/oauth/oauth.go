@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
@@ -98,16 +99,9 @@ type Config struct {
 	// Clients are the clients that the operator configured.
 	Clients []Client
 
-	// Documents fetches Client ID Metadata Documents. Nil means that they are not
-	// supported.
-	Documents interface {
-		// Reachable reports whether a fetch may succeed. If not, documents aren't
-		// advertised in the metadata, and clients register instead.
-		Reachable() bool
-		// Fetch returns the document at the URL id. An error other than
-		// [*outbound.UnavailableError] means that the document is not acceptable.
-		Fetch(ctx context.Context, id string) ([]byte, error)
-	}
+	// Documents fetches Client ID Metadata Documents, and the keys of clients. Nil
+	// means that neither is supported.
+	Documents Documents
 
 	// Store keeps the records that must survive a restart. Required.
 	Store Store
@@ -135,6 +129,20 @@ type Config struct {
 
 	// Now returns the time. Nil means [time.Now].
 	Now func() time.Time
+}
+
+// Documents fetches what clients publish, from addresses that anyone may have chosen.
+type Documents interface {
+	// Reachable reports whether a fetch may succeed. If not, documents aren't
+	// advertised in the metadata, and clients register instead.
+	Reachable() bool
+	// Fetch returns the document at the URL id. An error other than
+	// [*outbound.UnavailableError] means that the document is not acceptable.
+	Fetch(ctx context.Context, id string) ([]byte, error)
+	// KeySet returns the JSON Web Key Set at address, see [keys.Source]. An error
+	// other than [*outbound.UnavailableError] means that the address is not
+	// acceptable.
+	KeySet(ctx context.Context, address string, since time.Time) (*keys.Set, error)
 }
 
 // Event is a request to an endpoint, or an event that the operator should know

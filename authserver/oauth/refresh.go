@@ -94,6 +94,9 @@ func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event 
 		return nil, invalidGrant("The refresh token was issued to another client.")
 	}
 	event.Subject = g.User.Subject
+	if err := s.spend(ctx, c); err != nil {
+		return nil, err
+	}
 	if subtle.ConstantTimeCompare(hash[:], g.Current[:]) != 1 && !s.inGrace(k, id, value, &g) {
 		// Section 4.3.1: either a thief or the client has a token that the other
 		// one has used. The server can't tell which.

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
@@ -36,7 +37,11 @@ type sealedClient struct {
 	Name         string   `json:"n,omitempty"`
 	URI          string   `json:"u,omitempty"`
 	Method       string   `json:"m,omitempty"` // empty: none
-	NoRefresh    bool     `json:"f,omitempty"`
+	// Keys, KeysURI and Alg are those of a client with the method private_key_jwt.
+	Keys      json.RawMessage `json:"k,omitempty"`
+	KeysURI   string          `json:"j,omitempty"`
+	Alg       string          `json:"a,omitempty"`
+	NoRefresh bool            `json:"f,omitempty"`
 	// Nonce makes the identifiers of two confidential clients differ, because
 	// they must not share a secret. Public clients with the same metadata have
 	// the same identifier.
@@ -77,8 +82,15 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (*Event, error
 		c.Method, c.Nonce = method, rand.Text()
 	case method == "": // RFC 7591, section 2
 		c.Method, c.Nonce = methodBasic, rand.Text()
+	case method == methodKey:
+		known, err := s.clientKeysOf(m)
+		if err == nil {
+			c.Method, c.Keys, c.KeysURI, c.Alg = method, known.sent, known.address, known.alg
+		} else if !m.Public() {
+			return event, badRequest("invalid_client_metadata", "The client's keys can't be used: "+err.Error()+".")
+		}
 	case !m.Public():
-		return event, badRequest("invalid_client_metadata", "token_endpoint_auth_method must be none, client_secret_basic or client_secret_post.")
+		return event, badRequest("invalid_client_metadata", "token_endpoint_auth_method must be none, client_secret_basic, client_secret_post or private_key_jwt.")
 	}
 	// The default of section 2 has no refresh tokens, but clients that leave
 	// grant_types out do use them.
@@ -88,7 +100,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (*Event, error
 		return event, err
 	}
 	if len(plain) > maxSealed {
-		return event, badRequest("invalid_client_metadata", "The name and redirect URIs together are too long.")
+		return event, badRequest("invalid_client_metadata", "The name, redirect URIs and keys together are too long: publish keys at a jwks_uri.")
 	}
 	k, err := s.secret(r.Context())
 	if err != nil {
@@ -104,7 +116,12 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (*Event, error
 		"grant_types":                c.grantTypes(),
 		"response_types":             []string{"code"},
 	}
-	if c.Method != "" {
+	switch c.Method {
+	case "":
+	case methodKey:
+		answer["token_endpoint_auth_method"] = c.Method
+		c.describeKeys(answer)
+	default:
 		answer["token_endpoint_auth_method"] = c.Method
 		answer["client_secret"] = k.clientSecret(id)
 		answer["client_secret_expires_at"] = 0
@@ -116,6 +133,18 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (*Event, error
 		answer["client_uri"] = c.URI
 	}
 	return event, writeJSON(w, http.StatusCreated, answer)
+}
+
+// describeKeys adds the client's keys to the answer to its registration.
+func (c *sealedClient) describeKeys(answer map[string]any) {
+	if c.KeysURI != "" {
+		answer["jwks_uri"] = c.KeysURI
+	} else {
+		answer["jwks"] = c.Keys
+	}
+	if c.Alg != "" {
+		answer["token_endpoint_auth_signing_alg"] = c.Alg
+	}
 }
 
 func (c *sealedClient) grantTypes() []string {
@@ -153,10 +182,32 @@ func (s *Server) dynamicClient(ctx context.Context, id string) (*Client, error) 
 		Kind:         Dynamic,
 		noRefresh:    known.NoRefresh,
 	}
-	if known.Method != "" {
+	switch known.Method {
+	case "":
+	case methodKey:
+		if c.Keys, err = s.sealedKeys(&known); err != nil {
+			return nil, invalidClient("The client's keys can't be used any longer: register it again.", err)
+		}
+		c.SigningAlg = known.Alg
+	default:
 		c.Secret = k.clientSecret(id)
 	}
 	return c, s.stillAllowed(c)
+}
+
+// sealedKeys returns the keys of a client that registered itself with some.
+func (s *Server) sealedKeys(c *sealedClient) (keys.Source, error) {
+	k := &clientKeys{address: c.KeysURI}
+	switch {
+	case len(c.Keys) > 0:
+		var err error
+		if k.set, err = keys.ParseSet(c.Keys); err != nil {
+			return nil, err
+		}
+	case s.config.Documents == nil:
+		return nil, errors.New("this server doesn't fetch jwks_uri any longer")
+	}
+	return k.source(s.config.Documents), nil
 }
 
 // stillAllowed removes from c what the operator has forbidden since the client
@@ -221,21 +272,33 @@ func (s *Server) documentClient(ctx context.Context, id string) (*Client, error)
 		// required.
 		return nil, invalidClient("The client's metadata document has no client_name.", nil)
 	}
-	if m.TokenEndpointAuthMethod != "" && !m.Public() {
-		// Shared secrets are not allowed (section 4.1 of the draft). A key that
-		// this server doesn't check would let anyone pose as the client. A client
-		// that also works without authentication, such as ChatGPT, sees in our
-		// metadata that it has to.
-		return nil, invalidClient("The client's metadata document asks for an authentication method that this server doesn't support: token_endpoint_auth_method must be none, or token_endpoint_auth_methods_supported must include none.", nil)
-	}
-	return &Client{
+	c := &Client{
 		ID:           id,
 		Name:         m.ClientName,
 		URI:          m.ClientURI,
 		RedirectURIs: m.RedirectURIs,
 		Kind:         ByDocument,
 		noRefresh:    len(m.GrantTypes) > 0 && !slices.Contains(m.GrantTypes, refreshToken),
-	}, nil
+	}
+	if m.Signs() {
+		known, err := s.clientKeysOf(m)
+		if err == nil {
+			// A client that also works without authentication, such as ChatGPT, may
+			// do either: its document is for all servers, and doesn't say what it
+			// does at this one.
+			c.Keys, c.SigningAlg, c.keyOptional = known.source(s.config.Documents), known.alg, m.Public()
+			return c, nil
+		}
+		if !m.Public() {
+			return nil, invalidClient("The keys in the client's metadata document can't be used: "+err.Error()+".", nil)
+		}
+	}
+	if m.TokenEndpointAuthMethod != "" && !m.Public() {
+		// Shared secrets are not allowed (section 4.1 of the draft): the document is
+		// public.
+		return nil, invalidClient("The client's metadata document asks for an authentication method that this server doesn't support: token_endpoint_auth_method must be none or private_key_jwt, or token_endpoint_auth_methods_supported must include one of them.", nil)
+	}
+	return c, nil
 }
 
 // DocumentHost returns the host that publishes the client's metadata document;

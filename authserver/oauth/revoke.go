@@ -55,6 +55,9 @@ func (s *Server) revokeGrantOf(ctx context.Context, c *Client, id string, event 
 		return err
 	}
 	event.Subject = g.User.Subject
+	if err := s.spend(ctx, c); err != nil {
+		return err
+	}
 	return s.revokeGrant(ctx, id)
 }
 

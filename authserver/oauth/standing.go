@@ -30,10 +30,10 @@ func (s *Server) standing(ctx context.Context, c *Client, id string, g *grant) (
 	switch {
 	case refused != nil:
 		return nil, refusedGrant(refused.Description, refused.Cause)
-	case g.Confidential && c.Public():
-		// Its tokens were only usable with the secret. Now anyone who reads them
-		// could use them.
-		return nil, invalidGrant("The client no longer has the secret that its tokens are bound to.")
+	case g.Confidential && c.Public() && !c.unread:
+		// Its tokens were only usable with the secret or key. Now anyone who reads
+		// them could use them.
+		return nil, invalidGrant("The client no longer has the secret or key that its tokens are bound to.")
 	}
 	if expires := s.grantExpires(g); !expires.IsZero() && !s.now().Before(expires) {
 		return nil, invalidGrant("The client's access has expired.")
@@ -132,7 +132,7 @@ func (s *Server) knownClient(ctx context.Context, id, redirect string) (*Client,
 	if err := s.acceptsDocuments(); err != nil {
 		return nil, err
 	}
-	c := &Client{ID: id, RedirectURIs: []string{redirect}, Kind: ByDocument}
+	c := &Client{ID: id, RedirectURIs: []string{redirect}, Kind: ByDocument, unread: true}
 	return c, s.stillAllowed(c)
 }
 

@@ -115,5 +115,6 @@ const (
 	revokedPrefix  = "revoked/"
 	sessionsPrefix = "sessions/"
 	keysPrefix     = "keys/"
+	usedPrefix     = "used/"
 	sweptKey       = "swept"
 )

@@ -22,6 +22,7 @@ func (s *Server) Sweep(ctx context.Context) error {
 		sweepRecords(ctx, s, codesPrefix, func(c *code) bool { return now.After(c.Expires.Add(codeMemory)) }),
 		sweepRecords(ctx, s, grantsPrefix, func(g *grant) bool { return now.After(g.Expires) }),
 		sweepRecords(ctx, s, revokedPrefix, func(r *revokedToken) bool { return now.After(r.Expires.Add(revokedMemory)) }),
+		sweepRecords(ctx, s, usedPrefix, func(u *used) bool { return now.After(u.Until) }),
 		sweepRecords(ctx, s, sessionsPrefix, func(record *session) bool { return now.After(record.Expires) }),
 		sweepRecords(ctx, s, consentsPrefix, func(c *Consent) bool { return now.After(c.Used.Add(consentLifetime)) }),
 	)

@@ -30,7 +30,7 @@ func parseForm(r *http.Request) (url.Values, error) {
 	if len(omitEmpty(form)) > 0 {
 		return nil, invalidRequest("A parameter is given twice.")
 	}
-	for _, secret := range []string{"client_secret", "code", "refresh_token", "code_verifier", "token"} {
+	for _, secret := range []string{"client_secret", "code", "refresh_token", "code_verifier", "token", "assertion"} {
 		if strings.Contains(r.URL.RawQuery, secret+"=") {
 			return nil, invalidRequest("Credentials don't belong in the URL: it is logged by every server on the way.")
 		}
@@ -77,15 +77,18 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request, serve clien
 }
 
 // authenticate returns the client that sends the request (RFC 6749, section 2.3):
-// authenticated with Basic or in the form, or by its identifier alone if it is
-// public.
+// authenticated with Basic, in the form, or by an assertion that it has signed, or by
+// its identifier alone if it is public.
 //
 // Either way to send a secret is accepted, whichever one the client registered
 // for: it is the same secret over the same TLS, section 2.3.1 requires every
 // server to support Basic, and libraries choose by the server's metadata, not by
 // their registration. These are never accepted: no secret from a client that has
-// one, a secret from a client that has none, and both ways at once.
+// one, a secret from a client that has none, and two ways at once.
 func (s *Server) authenticate(ctx context.Context, r *http.Request, form url.Values) (*Client, error) {
+	if form.Has("client_assertion") || form.Has("client_assertion_type") {
+		return s.authenticateByKey(ctx, r, form)
+	}
 	id, secret, method, err := clientCredentialsOf(r, form)
 	if err != nil {
 		return nil, err
@@ -98,6 +101,8 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request, form url.Val
 		case c.Public():
 			// Accepting it would make the client think that it is protected.
 			err = invalidClient("The client has no secret.", nil)
+		case c.Keys != nil:
+			err = invalidClient("The client must authenticate with its key: private_key_jwt.", nil)
 		case method == methodNone:
 			err = invalidClient("The client must authenticate.", nil)
 		case !c.secretMatches(secret):

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 const (
@@ -23,7 +24,7 @@ const (
 type Metadata struct {
 	// The fields are the members of that section. RedirectURIs are required.
 	// TokenEndpointAuthMethod, GrantTypes, ResponseTypes, ApplicationType,
-	// ClientName and ClientURI are empty if the client leaves them out.
+	// ClientName, ClientURI and those below are empty if the client leaves them out.
 	RedirectURIs            []string `json:"redirect_uris"`
 	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method"`
 	// TokenEndpointAuthMethods are all methods that the client supports.
@@ -33,6 +34,13 @@ type Metadata struct {
 	ApplicationType          string   `json:"application_type"`
 	ClientName               string   `json:"client_name"`
 	ClientURI                string   `json:"client_uri"`
+	// JWKS is the client's key set, and JWKSURI is where it publishes one. Whether
+	// the keys can be used is for the caller to find out.
+	JWKS    jsontext.Value `json:"jwks"`
+	JWKSURI string         `json:"jwks_uri"`
+	// TokenEndpointAuthSigningAlg is the only algorithm with which the client signs
+	// its assertions (OpenID Connect Dynamic Client Registration 1.0, section 2).
+	TokenEndpointAuthSigningAlg string `json:"token_endpoint_auth_signing_alg"`
 	// Scope is what the client will ask for. It is empty if the value isn't a valid
 	// scope: that is no reason to refuse the client, which may ask for another one.
 	Scope Scope `json:"scope"`
@@ -98,6 +106,16 @@ func (e *refusedURI) Unwrap() error { return e.err }
 // Relying Party Metadata Choices 1.0) if the server doesn't support the named one.
 func (m *Metadata) Public() bool {
 	return m.TokenEndpointAuthMethod == "none" || slices.Contains(m.TokenEndpointAuthMethods, "none")
+}
+
+// PrivateKeyJWT is the method of a client that authenticates by signing an assertion
+// (OpenID Connect Core 1.0, section 9).
+const PrivateKeyJWT = "private_key_jwt"
+
+// Signs reports whether the client says that it can authenticate by an assertion that
+// it signs, whichever method it prefers.
+func (m *Metadata) Signs() bool {
+	return m.TokenEndpointAuthMethod == PrivateKeyJWT || slices.Contains(m.TokenEndpointAuthMethods, PrivateKeyJWT)
 }
 
 // Parse reads and checks what a client says about itself. The error is an [*Error].
