@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -55,20 +54,10 @@ func runCaddy(t *testing.T, address, site string) {
 	})
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // The access log says who it was, or why not, and never what the token is.
 func TestAccessLog(t *testing.T) {
 	issuer := newIssuer(t)
-	address, file := freeAddress(t), filepath.Join(t.TempDir(), "access.log")
+	address, file := testkit.FreeAddress(t), filepath.Join(t.TempDir(), "access.log")
 	runCaddy(t, address, "log {\noutput file "+file+"\n}\n"+frontDoor(issuer.Issuer(), "scopes read")+"\nrespond ok")
 
 	good := issuer.Mint(nil)
@@ -157,7 +146,7 @@ func TestReloadUnderWay(t *testing.T) {
 		_, _ = io.WriteString(w, "done\n")
 	})
 	issuer := newIssuer(t)
-	address := freeAddress(t)
+	address := testkit.FreeAddress(t)
 	site := frontDoor(issuer.Issuer(), "") + "\nreverse_proxy " + strings.TrimPrefix(upstream.URL, "http://") + " {\nflush_interval -1\n}"
 	runCaddy(t, address, site)
 

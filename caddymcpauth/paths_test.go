@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -48,7 +49,7 @@ func echoBackend(t *testing.T) string {
 // ordinary paths beside it stay as they are.
 func TestPathsThatAServerReadsDifferently(t *testing.T) {
 	issuer := newIssuer(t)
-	address := freeAddress(t)
+	address := testkit.FreeAddress(t)
 	door := strings.Replace(frontDoor(issuer.Issuer(), ""), "mcp_auth ", "mcp_auth /mcp* ", 1)
 	for name, site := range map[string]string{
 		"matcher": door + "\nreverse_proxy " + echoBackend(t),
@@ -92,7 +93,7 @@ func TestPathsThatAServerReadsDifferently(t *testing.T) {
 // credentials don't.
 func TestTokensOnOtherPaths(t *testing.T) {
 	issuer := newIssuer(t)
-	address := freeAddress(t)
+	address := testkit.FreeAddress(t)
 	key := token.NewAPIKey()
 	own := issuer.Mint(nil)
 	for _, tc := range []struct {

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -63,11 +62,11 @@ func newCaddy(t *testing.T) *caddyServer {
 	t.Helper()
 	c := &caddyServer{
 		t:      t,
-		admin:  "localhost:" + strconv.Itoa(freePort(t)),
+		admin:  "localhost:" + strconv.Itoa(testkit.FreePort(t)),
 		dir:    t.TempDir(),
 		log:    new(logBuffer),
 		binary: caddyBinary,
-		Host:   "localhost:" + strconv.Itoa(freePort(t)),
+		Host:   "localhost:" + strconv.Itoa(testkit.FreePort(t)),
 	}
 	c.URL = "https://" + c.Host
 	c.CA = filepath.Join(c.dir, "caddy", "pki", "authorities", "local", "root.crt")
@@ -310,36 +309,6 @@ func (b *logBuffer) contains(s string) bool { return strings.Contains(b.String()
 func (b *logBuffer) tail(n int) string {
 	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
-}
-
-// ports hands out every port once.
-var ports = struct {
-	sync.Mutex
-	given map[int]bool
-}{given: make(map[int]bool)}
-
-// freePort returns a port of loopback that nobody listens on. It is below those
-// that systems give to outgoing connections: one of these could take it before
-// Caddy does.
-func freePort(t *testing.T) int {
-	t.Helper()
-	ports.Lock()
-	defer ports.Unlock()
-	for range 1000 {
-		port := 20_000 + rand.IntN(10_000)
-		if ports.given[port] {
-			continue
-		}
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		ln.Close()
-		ports.given[port] = true
-		return port
-	}
-	t.Fatal("no free port")
-	return 0
 }
 
 // asked returns how often the site was asked for path, with any query.

@@ -22,7 +22,7 @@ func TestEmbeddedServerConformance(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "./conformance.sh", "--url", c.URL, "--client-id", "desk",
-		"--resource", c.URL+"/mcp", "--port", strconv.Itoa(freePort(t)))
+		"--resource", c.URL+"/mcp", "--port", strconv.Itoa(testkit.FreePort(t)))
 	cmd.Dir = nodeDir
 	cmd.Env = node(ctx, c.CA, "").Env
 	stdout, err := cmd.StdoutPipe()

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // A server that isn't there yet, or any longer, makes for answers that clients
@@ -13,7 +15,7 @@ func TestFacadeWhileTheServerIsAway(t *testing.T) {
 	t.Parallel()
 	needNode(t)
 	c := startCaddy(t, "respond 503")
-	port := freePort(t)
+	port := testkit.FreePort(t)
 	site := strings.ReplaceAll(`
 		mcp_auth_facade SITE {
 			upstream BEHIND

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // djangoFacade is Django OAuth Toolkit with all that MCP clients miss of it.
@@ -49,7 +51,7 @@ func TestFacadeOfDjango(t *testing.T) {
 	ports := map[string]string{}
 	var redirects []string
 	for name, path := range map[string]string{"inspector": "/oauth/callback", "v1": "/callback", "v2": "/callback", "go": "/callback", "chromium": "/oauth/callback"} {
-		ports[name] = strconv.Itoa(freePort(t))
+		ports[name] = strconv.Itoa(testkit.FreePort(t))
 		redirects = append(redirects, "http://127.0.0.1:"+ports[name]+path)
 	}
 	d := startDjangoOAuth(t, redirects...)

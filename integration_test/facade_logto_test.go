@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 const logtoFacade = `
@@ -51,7 +53,7 @@ func TestFacadeOfLogto(t *testing.T) {
 	t.Parallel()
 	needNode(t)
 	c := startCaddy(t, "respond 503")
-	port := freePort(t)
+	port := testkit.FreePort(t)
 	logto := fmt.Sprintf("http://127.0.0.1:%d", port)
 	as := startAuthServer(t, "", map[string]any{
 		"port":   port,

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // The recipe for Logto works as it is written, apart from its addresses: a client
@@ -40,8 +42,8 @@ func TestRecipeOfLogto(t *testing.T) {
 
 	c := newCaddy(t)
 	c.env = []string{"API_TOKEN=secret-of-management", "SSL_CERT_FILE=" + c.CA}
-	auth := "localhost:" + strconv.Itoa(freePort(t))
-	port := freePort(t)
+	auth := "localhost:" + strconv.Itoa(testkit.FreePort(t))
+	port := testkit.FreePort(t)
 	startAuthServer(t, "", map[string]any{
 		"port":   port,
 		"issuer": "https://" + auth + "/oidc", // ENDPOINT

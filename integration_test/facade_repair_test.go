@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // Behind this façade is a server that knows the MCP server, and its scope, by
@@ -35,7 +37,7 @@ func TestFacadeRepairs(t *testing.T) {
 	t.Parallel()
 	needNode(t)
 	c := startCaddy(t, "respond 503")
-	port := freePort(t)
+	port := testkit.FreePort(t)
 	behind := fmt.Sprintf("http://127.0.0.1:%d", port)
 	as := startAuthServer(t, "", map[string]any{
 		"port":      port,
@@ -96,7 +98,7 @@ func TestFacadeRefusalHasIssuer(t *testing.T) {
 	t.Parallel()
 	needNode(t)
 	c := startCaddy(t, "respond 503")
-	port := freePort(t)
+	port := testkit.FreePort(t)
 	startAuthServer(t, "", map[string]any{"port": port, "issuer": c.URL, "cimd": false})
 	c.reload(strings.ReplaceAll(`
 		mcp_auth_facade SITE {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // Caddy validates, starts and reloads without its issuers, who are asked nothing
@@ -26,7 +27,7 @@ func TestIssuersDownAtStart(t *testing.T) {
 		doors = append(doors, d)
 	}
 	// One whose address nobody listens on at all.
-	gone := "mcp_auth /gone* SITE/gone {\nissuer http://127.0.0.1:" + strconv.Itoa(freePort(t)) + " {\njwt\nuserinfo\n}\n}\n"
+	gone := "mcp_auth /gone* SITE/gone {\nissuer http://127.0.0.1:" + strconv.Itoa(testkit.FreePort(t)) + " {\njwt\nuserinfo\n}\n}\n"
 	site := gone + siteOf(doors)
 
 	validate := exec.Command(caddyBinary, "validate", "--adapter", "caddyfile", "--config", c.write(c.caddyfile(site)))
@@ -61,7 +62,7 @@ func TestIssuersDownAtStart(t *testing.T) {
 func TestIssuerBehindThisCaddy(t *testing.T) {
 	t.Parallel()
 	c := newCaddy(t)
-	front := "http://localhost:" + strconv.Itoa(freePort(t))
+	front := "http://localhost:" + strconv.Itoa(testkit.FreePort(t))
 	issuer := oauthtest.New(t, oauthtest.Options{Algorithm: "ES256", Metadata: map[string]any{
 		"issuer":            front,
 		"jwks_uri":          front + "/jwks",

@@ -96,7 +96,7 @@ func TestPolicyConformance(t *testing.T) {
 // measured with.
 func startConformanceServer(t *testing.T, c *caddyServer, binary, mode string) (address string) {
 	t.Helper()
-	address = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	address = fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(t))
 	server := exec.Command(binary, "-http", address, mode)
 	if err := server.Start(); err != nil {
 		t.Fatal(err)

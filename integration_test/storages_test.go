@@ -96,7 +96,7 @@ func startRedis(t *testing.T) *storageUnderTest {
 	if err != nil {
 		t.Fatalf("building a Caddy with its Redis module: %v", err)
 	}
-	r := &redisServer{t: t, port: freePort(t), dir: t.TempDir()}
+	r := &redisServer{t: t, port: testkit.FreePort(t), dir: t.TempDir()}
 	t.Cleanup(r.stop)
 	r.start()
 	return &storageUnderTest{binary: binary, redis: r}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // startEverything starts the Go SDK's example server that has everything, and returns
@@ -17,7 +19,7 @@ func startEverything(t *testing.T, c *caddyServer) string {
 	if out, err := exec.Command("go", "build", "-o", binary, "github.com/modelcontextprotocol/go-sdk/examples/server/everything").CombinedOutput(); err != nil {
 		t.Fatalf("building it: %v\n%s", err, out)
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	address := fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(t))
 	cmd := exec.Command(binary, "-http", address)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

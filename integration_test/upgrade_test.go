@@ -60,7 +60,7 @@ func startGuardedSites(t *testing.T, behind string) *guardedSites {
 	t.Helper()
 	f := startFakeIssuer(t)
 	c := newCaddy(t)
-	s := &guardedSites{caddyServer: c, whole: fmt.Sprintf("localhost:%d", freePort(t)), open: fmt.Sprintf("localhost:%d", freePort(t))}
+	s := &guardedSites{caddyServer: c, whole: fmt.Sprintf("localhost:%d", testkit.FreePort(t)), open: fmt.Sprintf("localhost:%d", testkit.FreePort(t))}
 	c.env = []string{"GODEBUG=http2xconnect=1"} // RFC 8441 is off by default in Go
 	c.start(c.caddyfile(f.fill(`
 	https://` + s.whole + ` {

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // Whatever the layout of a site, the server behind sees no identity that a client
@@ -48,7 +50,7 @@ func TestWholeSite(t *testing.T) {
 			c := startCaddy(t, strings.NewReplacer(
 				"ROOT", root,
 				"PROXY", "reverse_proxy "+behind.Listener.Addr().String(),
-				"DEAD", fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+				"DEAD", fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(t)),
 			).Replace(f.fill(layout.site)))
 			token := f.token(c, map[string]any{"sub": "ada", "name": "Ada"})
 			for _, request := range []struct{ path, token, user string }{
@@ -111,7 +113,7 @@ func TestIdentityInTrailers(t *testing.T) {
 func TestErrorsAreLogged(t *testing.T) {
 	t.Parallel()
 	f := startFakeIssuer(t)
-	c := startCaddy(t, f.fill(fmt.Sprintf("mcp_auth /mcp* SITE/mcp {\nissuer ISSUER\n}\nreverse_proxy 127.0.0.1:%d", freePort(t))))
+	c := startCaddy(t, f.fill(fmt.Sprintf("mcp_auth /mcp* SITE/mcp {\nissuer ISSUER\n}\nreverse_proxy 127.0.0.1:%d", testkit.FreePort(t))))
 	if got := c.do("GET", "/other", ""); got.status != http.StatusBadGateway {
 		t.Errorf("got %d, want 502", got.status)
 	}
