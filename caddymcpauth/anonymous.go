@@ -84,10 +84,8 @@ func (h *Handler) judgeAnonymous(r *http.Request, d *decision) *refusal {
 		return h.refuseOperation(r, j)
 	}
 	m, ref := h.readAnonymous(r)
-	if ref == nil && h.policy.ReadsArguments(m) {
-		if err := m.CheckParams(r.Header); err != nil {
-			ref = refuseMessage(err)
-		}
+	if ref == nil {
+		ref = h.checkParams(r, m)
 	}
 	if ref != nil {
 		return h.refuseUnread(ref)

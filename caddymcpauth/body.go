@@ -71,6 +71,18 @@ func (h *Handler) readMessage(r *http.Request, most int64) (*mcp.Message, *refus
 	return m.Message, nil
 }
 
+// checkParams compares the headers that repeat arguments, where a rule reads these.
+func (h *Handler) checkParams(r *http.Request, m *mcp.Message) *refusal {
+	lookup, reads := h.policy.ReadsArguments(m)
+	if !reads {
+		return nil
+	}
+	if err := m.CheckParams(r.Header, lookup); err != nil {
+		return refuseMessage(err)
+	}
+	return nil
+}
+
 // refuseBody returns the answer to a body that isn't read, or not to its end.
 func refuseBody(status int, sentence, cause string) *refusal {
 	return &refusal{status: status, reason: "message", rpc: mcp.CodeInvalidRequest, sentence: sentence, cause: errors.New(cause)}

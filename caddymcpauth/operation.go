@@ -49,10 +49,8 @@ func (h *Handler) judgeOperation(r *http.Request, d *decision) *refusal {
 	if ref != nil {
 		return ref
 	}
-	if h.policy.ReadsArguments(m) {
-		if err := m.CheckParams(r.Header); err != nil {
-			return refuseMessage(err)
-		}
+	if ref := h.checkParams(r, m); ref != nil {
+		return ref
 	}
 	d.judged = j
 	j.message = m
@@ -72,6 +70,7 @@ func (h *Handler) caller(reader *token.Reader) *policy.Caller {
 		ClientID:  func() string { return reader.Token().ClientID },
 		Scopes:    t.Scopes,
 		Satisfies: h.hierarchy.Satisfied,
+		Includes:  h.hierarchy.With,
 		Claims:    reader,
 	}
 	if t.Issuer == h.Resource && len(h.keyNames()) > 0 {

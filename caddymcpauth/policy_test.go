@@ -181,14 +181,47 @@ func TestPolicyReadsNoBody(t *testing.T) {
 	}
 }
 
-// A scope that includes another does so in rules, too.
+// A scope that includes another does so in rules, too, and in their expressions.
 func TestPolicyScopeHierarchy(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer(t)
-	s := serve(t, frontDoor(issuer.Issuer(), "scope_implies mcp:admin mcp:write\ntools x need scope mcp:write"), nil)
+	s := serve(t, frontDoor(issuer.Issuer(), "scope_implies mcp:admin mcp:write\ntools x need scope mcp:write\ntools y when `'mcp:write' in scopes`"), nil)
 	for scope, want := range map[string]int{"mcp:admin": 200, "mcp:write": 200, "mcp:read": 403} {
-		if got := s.post(t, issuer.Mint(map[string]any{"scope": scope}), toolCall("x", "{}")); got.StatusCode != want {
+		raw := issuer.Mint(map[string]any{"scope": scope})
+		if got := s.post(t, raw, toolCall("x", "{}")); got.StatusCode != want {
 			t.Errorf("%s: got %d, want %d", scope, got.StatusCode, want)
+		}
+		if got := s.post(t, raw, toolCall("y", "{}")); (got.body == "served") != (want == 200) {
+			t.Errorf("%s, by an expression: got %d %s", scope, got.StatusCode, got.body)
+		}
+	}
+}
+
+// A header for an argument that a rule reads agrees with it. Others are the server's to
+// check, and get there as they came: they may stand for an argument of another name.
+func TestPolicyParams(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	s := serve(t, frontDoor(issuer.Issuer(), "tools pay when `!has(arguments.amount) || arguments.amount <= 1000`\ntools *"), func(w http.ResponseWriter, r *http.Request) error {
+		_, err := fmt.Fprint(w, "served ", r.Header["Mcp-Param-Amount"], r.Header["Mcp-Param-Customer"])
+		return err
+	})
+	raw := issuer.Mint(nil)
+	for _, tc := range []struct {
+		name, body string
+		header     []string
+		status     int
+		want       string
+	}{
+		{"it agrees", toolCall("pay", `{"amount":5}`), []string{"Mcp-Param-Amount", "5"}, 200, "served [5] []"},
+		{"it doesn't", toolCall("pay", `{"amount":5}`), []string{"Mcp-Param-Amount", "5000"}, 400, `"code":-32020`},
+		{"the argument isn't there", toolCall("pay", `{}`), []string{"Mcp-Param-Amount", "5000"}, 400, `"code":-32020`},
+		{"no rule reads it", toolCall("pay", `{"tenant":"x"}`), []string{"Mcp-Param-Customer", "x"}, 200, "served [] [x]"},
+		{"no rule reads any", toolCall("other", `{"amount":5}`), []string{"Mcp-Param-Amount", "6"}, 200, "served [6] []"},
+	} {
+		got := s.send(t, "POST", "/mcp", strings.NewReader(tc.body), append(append(bearer(raw), "Content-Type", "application/json"), tc.header...)...)
+		if got.StatusCode != tc.status || !strings.Contains(got.body, tc.want) {
+			t.Errorf("%s: got %d %s, want %d %s", tc.name, got.StatusCode, got.body, tc.status, tc.want)
 		}
 	}
 }

@@ -221,7 +221,7 @@ func hostileRequests() map[string]struct {
 	message("Mcp-Name of a list", `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, "Mcp-Name", "get_x")
 	message("lying Mcp-Param", callOfTool(`"transfer"`, `{"amount":5}`), "Mcp-Param-Amount", "6")
 	message("Mcp-Param twice", callOfTool(`"transfer"`, `{"amount":5}`), "Mcp-Param-Amount", "5", "Mcp-Param-Amount", "5")
-	message("Mcp-Param of nothing", callOfTool(`"transfer"`, `{"amount":5}`), "Mcp-Param-Other", "5")
+	message("Mcp-Param of an argument that isn't there", callOfTool(`"transfer"`, `{"a":5}`), "Mcp-Param-Amount", "5")
 
 	for name, arguments := range map[string]string{
 		"too much": `{"amount":1001}`, "less than nothing": `{"amount":-1e300}`, "more than a float": `{"amount":1e400}`, "2^53+1": `{"amount":9007199254740993}`, "text": `{"amount":"5"}`, "nothing": `{}`, "null": `{"amount":null}`,

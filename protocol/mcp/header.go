@@ -87,9 +87,13 @@ func decode(value string) (string, bool) {
 // tool's schema says which header stands for which argument, but it isn't known here.
 // So a header is compared with the arguments that have its name, regardless of letter
 // case and of characters between the letters. An argument deeper in the object counts
-// if none above it has the name. A header without such an argument is refused. The
-// error is an [*Error].
-func (m *Message) CheckParams(h http.Header) error {
+// if none above it has the name.
+//
+// A header without such an argument may stand for one of another name, and is the
+// server's to check: who doesn't know a header ignores it (MCP 2026-07-28, transports,
+// server behavior for custom headers). But it is refused if rules look up an argument of
+// its name: a server could take the header for it. The error is an [*Error].
+func (m *Message) CheckParams(h http.Header, rules Lookup) error {
 	var params map[string]*param
 	for header, values := range h {
 		name, ok := strings.CutPrefix(header, paramPrefix)
@@ -110,8 +114,16 @@ func (m *Message) CheckParams(h http.Header) error {
 		}
 		params[form] = &param{value: value, depth: math.MaxInt}
 	}
-	if len(params) > 0 && !areArguments(m.Arguments, params) {
+	if len(params) == 0 {
+		return nil
+	}
+	if !findArguments(m.Arguments, params) {
 		return refuse(Argument, m.ID)
+	}
+	for form, p := range params {
+		if p.found() && !p.equal || !p.found() && rules.reads(form) {
+			return refuse(Argument, m.ID)
+		}
 	}
 	return nil
 }
@@ -125,11 +137,14 @@ type param struct {
 	equal bool
 }
 
-// areArguments reports whether the arguments of the params' names, which may be in
-// objects, have their values. It reads them once.
-func areArguments(arguments json.RawMessage, params map[string]*param) bool {
+// found reports whether there is an argument of the name.
+func (p *param) found() bool { return p.depth < math.MaxInt }
+
+// findArguments looks for the arguments of the params' names, which may be in objects,
+// and compares their values. It reads them once, and returns false if it can't.
+func findArguments(arguments json.RawMessage, params map[string]*param) bool {
 	if len(arguments) == 0 {
-		return false
+		return true
 	}
 	s := &scanner{b: arguments}
 	var form []byte
@@ -151,15 +166,8 @@ func areArguments(arguments json.RawMessage, params map[string]*param) bool {
 			return end, ""
 		})
 	}
-	if _, rule := object(s.blanks(0), 0); rule != "" {
-		return false
-	}
-	for _, p := range params {
-		if !p.equal {
-			return false
-		}
-	}
-	return true
+	_, rule := object(s.blanks(0), 0)
+	return rule == ""
 }
 
 // appendForm appends what names of headers have in common that are the same to

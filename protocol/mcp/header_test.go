@@ -134,6 +134,10 @@ func TestCheckParams(t *testing.T) {
 		{"the outermost counts, in any order", `{"account":"a","to":{"account":"b"}}`, headers("Mcp-Param-Account: a"), true},
 		{"several", `{"a":1,"b":"x"}`, headers("Mcp-Param-A: 1", "Mcp-Param-B: x"), true},
 		{"a large integer as it is", `{"a":9007199254740993}`, headers("Mcp-Param-A: 9007199254740993"), true},
+		// It may stand for an argument of another name, which the tool's schema says.
+		{"no such argument", `{"tenant_id":"x"}`, headers("Mcp-Param-Customer: x"), true},
+		{"no such argument, and none", ``, headers("Mcp-Param-Customer: x"), true},
+		{"in an array", `{"list":[{"a":1}]}`, headers("Mcp-Param-A: 1"), true},
 
 		{"other integer", `{"amount":1000000}`, headers("Mcp-Param-Amount: 1"), false},
 		{"2^53+1", `{"a":9007199254740993}`, headers("Mcp-Param-A: 9007199254740992"), false},
@@ -149,17 +153,20 @@ func TestCheckParams(t *testing.T) {
 		{"null", `{"a":null}`, headers("Mcp-Param-A: null"), false},
 		{"object", `{"a":{}}`, headers("Mcp-Param-A: {}"), false},
 		{"array", `{"a":["x"]}`, headers("Mcp-Param-A: x"), false},
-		{"no such argument", `{"a":1}`, headers("Mcp-Param-B: 1"), false},
-		{"no arguments", ``, headers("Mcp-Param-B: 1"), false},
+		{"no such argument that a rule reads", `{"a":1}`, headers("Mcp-Param-Amount: 1"), false},
+		{"no such member that a rule reads", `{"a":1}`, headers("Mcp-Param-Max-Depth: 1"), false},
+		{"in an array, and a rule reads it", `{"list":[{"amount":1}]}`, headers("Mcp-Param-Amount: 1"), false},
+		{"no arguments", ``, headers("Mcp-Param-Amount: 1"), false},
+		{"arguments that are none", `[]`, headers("Mcp-Param-B: 1"), false},
 		{"empty", `{"a":"x"}`, headers("Mcp-Param-A: "), false},
 		{"no name", `{"a":"x"}`, headers("Mcp-Param-: x"), false},
 		{"the outermost is another", `{"to":{"account":"a"},"account":"b"}`, headers("Mcp-Param-Account: a"), false},
 		{"two of one name", `{"from":{"account":"a"},"to":{"account":"b"}}`, headers("Mcp-Param-Account: a"), false},
 		{"one of two wrong", `{"a":1,"b":"x"}`, headers("Mcp-Param-A: 1", "Mcp-Param-B: y"), false},
-		{"in an array", `{"list":[{"a":1}]}`, headers("Mcp-Param-A: 1"), false},
 	} {
+		rules := mcp.NewLookup([]string{"amount"}, nil).And(mcp.NewLookup([]string{"amount"}, []string{"max_depth"}))
 		m := &mcp.Message{ID: []byte("1"), Arguments: []byte(tc.arguments)}
-		if rule := ruleOf(t, m.CheckParams(tc.header)); (rule == "") != tc.accepted || !tc.accepted && rule != mcp.Argument {
+		if rule := ruleOf(t, m.CheckParams(tc.header, rules)); (rule == "") != tc.accepted || !tc.accepted && rule != mcp.Argument {
 			t.Errorf("%s: got %q, want accepted %t", tc.name, rule, tc.accepted)
 		}
 	}

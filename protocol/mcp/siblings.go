@@ -3,6 +3,7 @@ package mcp
 import (
 	"encoding/json"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -18,6 +19,34 @@ type Lookup struct {
 // NewLookup returns the lookup of arguments, outer, and of members within them, inner.
 func NewLookup(outer, inner []string) Lookup {
 	return Lookup{byForm(outer), byForm(inner)}
+}
+
+// And returns the lookup of the names of both.
+func (l Lookup) And(other Lookup) Lookup {
+	return Lookup{joinedForms(l.outer, other.outer), joinedForms(l.inner, other.inner)}
+}
+
+func joinedForms(a, b map[string][]string) map[string][]string {
+	if len(a) == 0 {
+		return b
+	}
+	all := maps.Clone(a)
+	for form, names := range b {
+		all[form] = slices.Concat(all[form], names)
+	}
+	return all
+}
+
+// reads reports whether a name has the form of a header's name; see [appendForm].
+func (l Lookup) reads(form string) bool {
+	for _, names := range []map[string][]string{l.outer, l.inner} {
+		for _, list := range names {
+			if slices.ContainsFunc(list, func(name string) bool { return string(appendForm(nil, name)) == form }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func byForm(names []string) map[string][]string {

@@ -27,6 +27,9 @@ type Caller struct {
 	// Satisfies reports whether granted covers needed. If nil, granted must contain
 	// them.
 	Satisfies func(granted, needed []string) bool
+	// Includes returns scopes, and those that they include. If nil, they include no
+	// others.
+	Includes func(scopes []string) []string
 	// Claims are the verified claims. May be nil.
 	Claims Claims
 
@@ -97,7 +100,9 @@ func (c *Caller) decodeClaims(w *when) (map[string]any, error) {
 	case c.Claims == nil:
 		return map[string]any{}, nil
 	case w.claims == nil:
-		return decodeObject(c.Claims.Object())
+		// Rounding matters in what a server reads as well, which claims aren't.
+		values, _, err := decodeObject(c.Claims.Object())
+		return values, err
 	}
 	values := make(map[string]any, len(w.claims))
 	for _, name := range w.claims {
@@ -105,7 +110,7 @@ func (c *Caller) decodeClaims(w *when) (map[string]any, error) {
 		if claim == nil {
 			continue
 		}
-		value, err := decodeValue(jsontext.NewDecoder(newBuffer(claim)))
+		value, err := newDecoder(claim).value()
 		if err != nil {
 			return nil, err
 		}

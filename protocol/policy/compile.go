@@ -237,6 +237,9 @@ func (s *lines) add(l *line, names []string) error {
 				}
 			}
 		}
+		if err := s.checkSpelling(l, names[i], g); err != nil {
+			return err
+		}
 		folded := g.fold()
 		l.folded = append(l.folded, folded)
 		s.caseless = s.caseless && slices.Equal(g, folded)

@@ -17,6 +17,15 @@ func TestCompileRefuses(t *testing.T) {
 		{"all", "prompts *\nprompts x", "prompts line 2 (x): x never gets here"},
 		{"one of several names", "tools a\ntools b a c nobody", "a never gets here"},
 		{"across lines", "tools a*\ntools b*\ntools c bb nobody", "line 2 (b*) comes first"},
+		{"in another case", "tools Get_*\ntools get_*", "tools line 2 (get_*): get_* never allows anything, for it differs from Get_* of line 1 (tools Get_*) only in letter case, width or blanks, and servers may ignore that: put both into one line"},
+		{"narrower, in another case", "tools Get_*\ntools get_user_*", "get_user_* never allows anything"},
+		{"wider, in another case", "tools get_user_*\ntools Get_*", "because of Get_*, get_user_* of line 1 (tools get_user_*) never allows anything"},
+		{"in another width", "tools ｇet_*\ntools get_*", "get_* never allows anything"},
+		{"one of several, in another case", "tools a GET_* b\ntools c get_*", "differs from GET_* of line 1"},
+		{"closed, in another case", "tools Debug_* nobody\ntools debug_*", "debug_* never allows anything"},
+		{"closed below, in another case", "tools Debug_*\ntools debug_* nobody", "because of debug_*, Debug_* of line 1"},
+		{"in another case, two lines above", "tools Get_*\ntools x\ntools get_*", "of line 1"},
+		{"a URI in another case", "resources file:///A/*\nresources file:///a/*", "never allows anything"},
 		{"a name twice", "tools a b a", "a is given twice"},
 		{"a brace", "tools x_{path}", `"x_{path}" has a brace, which Caddy would replace: write * for that part`},
 		{"a template", "resources file:///{path}", "write * for what varies in a template"},
@@ -42,6 +51,25 @@ func TestCompileRefuses(t *testing.T) {
 				t.Errorf("%s:\n got %v\nwant %s", tc.rules, err, tc.want)
 			}
 		})
+	}
+}
+
+// What differs in spelling is legal where a line still allows something.
+func TestCompileSpellings(t *testing.T) {
+	t.Parallel()
+	for _, rules := range []string{
+		"tools Get_* get_*",
+		"tools Get_x\ntools get_x",
+		"tools Get_x\ntools get_*",
+		"tools get_*\ntools Get_x nobody",
+		"tools Get_*\ntools *",
+		"tools Get_*\ntools *_x",
+		"tools a*\ntools A_x",
+		"tools Get_* nobody\ntools get_* nobody",
+		"tools Get_*\ntools get_x nobody",
+		"tools Get_*\nprompts get_*",
+	} {
+		compile(t, rules)
 	}
 }
 

@@ -71,14 +71,24 @@ func (p *Policy) ReadsMessages() bool {
 	return len(p.tools.list)+len(p.prompts.list)+len(p.resources.list)+len(p.methods.list) > 0
 }
 
-// ReadsArguments reports whether a rule that m is judged by reads arguments.
-func (p *Policy) ReadsArguments(m *mcp.Message) bool {
-	reads := func(s *lines, name string) bool {
+// ReadsArguments reports whether a rule that m is judged by reads arguments, and what it
+// looks up in them.
+func (p *Policy) ReadsArguments(m *mcp.Message) (lookup mcp.Lookup, reads bool) {
+	look := func(s *lines, name string) {
 		l, _ := s.first(name)
-		return l != nil && l.when != nil && l.when.reads[varArguments]
+		switch {
+		case l == nil || l.when == nil || !l.when.reads[varArguments]:
+		case reads:
+			lookup = lookup.And(l.when.arguments)
+		default:
+			lookup, reads = l.when.arguments, true
+		}
 	}
-	s := p.of(m.Kind)
-	return reads(p.methods, m.Method) || s != nil && reads(s, m.Name)
+	look(p.methods, m.Method)
+	if s := p.of(m.Kind); s != nil {
+		look(s, m.Name)
+	}
+	return lookup, reads
 }
 
 // Admit decides by require alone, for requests that have no message.

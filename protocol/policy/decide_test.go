@@ -224,7 +224,7 @@ func TestDecide(t *testing.T) {
 		{"another width", "tools delete_* nobody\ntools *", user(), call("\uff44elete_x"), "denied folded"},
 		{"zero width", "tools delete_* nobody\ntools *", user(), call("del\u200bete_x"), "denied folded"},
 		{"a blank", "tools delete_x nobody\ntools *", user(), call("delete_x "), "denied folded"},
-		{"a line below", "tools Get_*\ntools get_* nobody", user(), call("Get_x"), "denied folded"},
+		{"a line below", "tools Get_*\ntools get_secret nobody", user(), call("Get_secret"), "denied folded"},
 		{"both are named as they stand", "tools getUser\ntools getuser nobody", user(), call("getUser"), "allowed line"},
 		{"capitals that fit no other line", "tools get*\ntools * nobody", user(), call("getUser"), "allowed line"},
 		{"capitals that fit the same line", "tools get* Get*\ntools x nobody", user(), call("GetUser"), "allowed line"},
@@ -319,7 +319,7 @@ func TestReads(t *testing.T) {
 		msg  *mcp.Message
 		want bool
 	}{{call("a"), true}, {call("b"), false}, {call("c"), false}, {prompt("a"), true}, {read("a:b"), false}, {method("ping"), false}} {
-		if got := p.ReadsArguments(tc.msg); got != tc.want {
+		if _, got := p.ReadsArguments(tc.msg); got != tc.want {
 			t.Errorf("%s %s: got %t, want %t", tc.msg.Method, tc.msg.Name, got, tc.want)
 		}
 	}

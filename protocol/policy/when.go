@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -187,6 +188,7 @@ type input struct {
 	unknown []*cel.AttributePatternType
 
 	decoded map[string]any
+	rounded []string // see [decodeObject]
 	err     error
 	claims  map[string]any
 }
@@ -197,7 +199,7 @@ func (in *input) prepare(w *when) error {
 	if w.reads[varArguments] && in.decoded == nil && in.err == nil && len(in.unknown) == 0 {
 		in.decoded = map[string]any{}
 		if len(in.arguments) > 0 {
-			in.decoded, in.err = decodeObject(in.arguments)
+			in.decoded, in.rounded, in.err = decodeObject(in.arguments)
 		}
 	}
 	if in.err != nil {
@@ -225,10 +227,14 @@ func (in *input) ResolveName(variable string) (any, bool) {
 	case varClaims:
 		return in.claims, !in.caller.Anonymous
 	case varScopes:
-		if len(in.scopes) == 0 {
-			return in.caller.Scopes, true
+		scopes := in.caller.Scopes
+		if len(in.scopes) > 0 {
+			scopes = slices.Concat(scopes, in.scopes)
 		}
-		return append(append([]string(nil), in.caller.Scopes...), in.scopes...), true
+		if in.caller.Includes != nil {
+			scopes = in.caller.Includes(scopes)
+		}
+		return scopes, true
 	case varClientID:
 		id := in.caller.clientID()
 		return id, id != ""
@@ -238,6 +244,23 @@ func (in *input) ResolveName(variable string) (any, bool) {
 		return in.caller.Issuer, in.caller.Issuer != ""
 	}
 	return nil, false
+}
+
+// maxRounded bounds how many arguments are unknown by name: each takes time whenever an
+// argument is read.
+const maxRounded = 16
+
+// roundedArguments returns the arguments with integers that some servers round. They
+// count as unknown: the expression must be true whichever number the server takes them
+// for.
+func (in *input) roundedArguments() (unknown []*cel.AttributePatternType) {
+	if len(in.rounded) > maxRounded {
+		return unknownArguments
+	}
+	for _, name := range in.rounded {
+		unknown = append(unknown, cel.AttributePattern(varArguments).QualString(name))
+	}
+	return unknown
 }
 
 // Parent implements [interpreter.Activation].
@@ -252,8 +275,12 @@ func (w *when) isTrue(in *input) (bool, error) {
 		return false, err
 	}
 	program, vars := w.program, any(in)
-	if len(in.unknown) > 0 {
-		partial, err := cel.PartialVars(in, in.unknown...)
+	unknown := in.unknown
+	if w.reads[varArguments] {
+		unknown = append(unknown[:len(unknown):len(unknown)], in.roundedArguments()...)
+	}
+	if len(unknown) > 0 {
+		partial, err := cel.PartialVars(in, unknown...)
 		if err != nil {
 			return false, err
 		}
@@ -264,6 +291,9 @@ func (w *when) isTrue(in *input) (bool, error) {
 		return false, shorten(err)
 	}
 	if types.IsUnknown(out) {
+		if len(in.rounded) > 0 {
+			return false, errRounded
+		}
 		return false, nil
 	}
 	b, ok := out.(types.Bool)

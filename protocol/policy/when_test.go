@@ -1,11 +1,22 @@
 package policy_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/policy"
 )
+
+// rounded returns that many members with integers that JavaScript rounds.
+func rounded(members int) string {
+	var b strings.Builder
+	for i := range members {
+		fmt.Fprintf(&b, `,"n%d":9007199254740993`, i)
+	}
+	return b.String()
+}
 
 func TestWhen(t *testing.T) {
 	t.Parallel()
@@ -15,12 +26,34 @@ func TestWhen(t *testing.T) {
 		name, when, arguments string
 		want                  bool
 	}{
-		// Integers are exact; a float64 would make these two the same.
-		{"2^53+1 is itself", "arguments.n == 9007199254740993", `{"n":9007199254740993}`, true},
+		// Servers in Go and Python read 2^53+1, those in JavaScript 2^53: what depends on
+		// it is no, whatever it says.
+		{"2^53+1 may be 2^53", "arguments.n == 9007199254740993", `{"n":9007199254740993}`, false},
 		{"2^53+1 is not 2^53", "arguments.n == 9007199254740992", `{"n":9007199254740993}`, false},
-		{"2^53+1 is greater", "arguments.n > 9007199254740992", `{"n":9007199254740993}`, true},
-		{"the largest uint64", "arguments.n == 18446744073709551615u", `{"n":18446744073709551615}`, true},
-		{"larger than uint64 is a double", "arguments.n > 18446744073709551615u", `{"n":18446744073709551617000}`, true},
+		{"2^53+1 is not other than 2^53", "arguments.n != 9007199254740992", `{"n":9007199254740993}`, false},
+		{"2^53+1 may not be greater", "arguments.n > 9007199254740992", `{"n":9007199254740993}`, false},
+		{"-2^53-1", "arguments.n < 0", `{"n":-9007199254740993}`, false},
+		{"deep in an argument", "arguments.a.b[0] != 1", `{"a":{"b":[9007199254740993]}}`, false},
+		{"in a list", "!(9007199254740992 in arguments.a)", `{"a":[1,9007199254740993]}`, false},
+		{"in all arguments", "arguments != {'n': 9007199254740992}", `{"n":9007199254740993}`, false},
+		{"by a loop", "arguments.all(name, arguments[name] != 9007199254740992)", `{"n":9007199254740993}`, false},
+		{"by its index", "arguments['n'] != 9007199254740992", `{"n":9007199254740993}`, false},
+		{"by an index that isn't fixed", "arguments[arguments.k] != 9007199254740992", `{"k":"n","n":9007199254740993}`, false},
+		{"converted", "string(arguments.n) != '9007199254740992'", `{"n":9007199254740993}`, false},
+		{"in another argument", "arguments.m == 1", `{"m":1,"n":9007199254740993}`, true},
+		{"in another argument, deep down", "arguments.m == 1", `{"n":[{"n":9007199254740993}],"m":1}`, true},
+		{"true whichever it is", "arguments.m == 1 || arguments.n == 2", `{"m":1,"n":9007199254740993}`, true},
+		{"in many others", "arguments.m == 1", `{"m":1` + rounded(16) + `}`, true},
+		{"in too many others", "arguments.m == 1", `{"m":1` + rounded(17) + `}`, false},
+		{"the largest uint64", "arguments.n == 18446744073709551615u", `{"n":18446744073709551615}`, false},
+		{"the largest int64", "arguments.n == 9223372036854775807", `{"n":9223372036854775807}`, false},
+		{"larger than uint64", "arguments.n > 18446744073709551615u", `{"n":18446744073709551617}`, false},
+		{"a double that isn't an integer is the same to all", "arguments.n < 1.0", `{"n":0.30000000000000004}`, true},
+		// Those that a float64 holds are exact.
+		{"2^53", "arguments.n == 9007199254740992", `{"n":9007199254740992}`, true},
+		{"2^53+2", "arguments.n == 9007199254740994", `{"n":9007199254740994}`, true},
+		{"2^63+2^11, by its digits", "arguments.n == 9223372036854777856u", `{"n":9223372036854777856}`, true},
+		{"2^70 is a double", "arguments.n > 18446744073709551615u", `{"n":1180591620717411303424}`, true},
 		{"the smallest int64", "arguments.n == -9223372036854775808", `{"n":-9223372036854775808}`, true},
 		{"-1e300 is less than 0", "arguments.n < 0", `{"n":-1e300}`, true},
 		{"-1e300 is not between 0 and 1000", "arguments.n > 0 && arguments.n <= 1000", `{"n":-1e300}`, false},
@@ -97,6 +130,32 @@ func TestWhenOfCallers(t *testing.T) {
 	} {
 		if got := result(compile(t, "tools x when `"+tc.when+"`").Decide(tc.caller, call("x"))); got != tc.want {
 			t.Errorf("%s: got %s, want %s", tc.name, got, tc.want)
+		}
+	}
+}
+
+// A scope that includes others does so in expressions, too, also one that would be
+// granted.
+func TestWhenScopesInclude(t *testing.T) {
+	t.Parallel()
+	includes := func(scopes []string) []string {
+		if slices.Contains(scopes, "admin") {
+			return append(slices.Clone(scopes), "write")
+		}
+		return scopes
+	}
+	for _, tc := range []struct{ rules, granted, want string }{
+		{"tools x when `'write' in scopes`", "admin", "allowed line"},
+		{"tools x when `'admin' in scopes`", "admin", "allowed line"},
+		{"tools x when `'write' in scopes`", "other", "denied when"},
+		{"tools x when `'admin' in scopes`", "write", "denied when"},
+		{"tools x when `!('write' in scopes)`", "admin", "denied when"},
+		{"tools x need scope admin when `'write' in scopes`", "other", "lacks_scope scope [admin]"},
+	} {
+		caller := user(tc.granted)
+		caller.Includes = includes
+		if got := result(compile(t, tc.rules).Decide(caller, call("x"))); got != tc.want {
+			t.Errorf("%s, granted %s: got %s, want %s", tc.rules, tc.granted, got, tc.want)
 		}
 	}
 }

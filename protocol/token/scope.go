@@ -29,12 +29,14 @@ func CheckScope(scope string) error {
 type ScopeHierarchy struct {
 	// satisfiedBy lists, for a scope, every other scope that includes it.
 	satisfiedBy map[string][]string
+	// includes lists, for a scope, every other scope that it includes.
+	includes map[string][]string
 }
 
 // NewScopeHierarchy returns the hierarchy in which each key of implies includes
 // the scopes it is mapped to, and what those include.
 func NewScopeHierarchy(implies map[string][]string) *ScopeHierarchy {
-	h := &ScopeHierarchy{satisfiedBy: make(map[string][]string)}
+	h := &ScopeHierarchy{satisfiedBy: make(map[string][]string), includes: make(map[string][]string)}
 	for broad := range implies {
 		seen := map[string]bool{broad: true}
 		queue := []string{broad}
@@ -48,10 +50,24 @@ func NewScopeHierarchy(implies map[string][]string) *ScopeHierarchy {
 				seen[narrow] = true
 				queue = append(queue, narrow)
 				h.satisfiedBy[narrow] = append(h.satisfiedBy[narrow], broad)
+				h.includes[broad] = append(h.includes[broad], narrow)
 			}
 		}
 	}
 	return h
+}
+
+// With returns the granted scopes and those that they include, each once.
+func (h *ScopeHierarchy) With(granted []string) []string {
+	all := granted
+	for _, broad := range granted {
+		for _, narrow := range h.includes[broad] {
+			if !slices.Contains(all, narrow) {
+				all = append(all[:len(all):len(all)], narrow)
+			}
+		}
+	}
+	return all
 }
 
 // Satisfied reports whether granted covers every scope of needed.

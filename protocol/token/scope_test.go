@@ -44,6 +44,14 @@ func TestScopeHierarchy(t *testing.T) {
 			if got := h.Satisfied(strings.Fields(tc.granted), strings.Fields(tc.needed)); got != tc.want {
 				t.Errorf("granted %q, needed %q: got %t, want %t", tc.granted, tc.needed, got, tc.want)
 			}
+			all := h.With(strings.Fields(tc.granted))
+			missing := slices.ContainsFunc(strings.Fields(tc.needed), func(scope string) bool { return !slices.Contains(all, scope) })
+			if missing == tc.want {
+				t.Errorf("granted %q, which includes %q: %q are all there: %t, want %t", tc.granted, all, tc.needed, !missing, tc.want)
+			}
+			if once := slices.Compact(slices.Sorted(slices.Values(all))); len(once) != len(all) {
+				t.Errorf("granted %q, which includes %q: some of them twice", tc.granted, all)
+			}
 		})
 	}
 }
