@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -162,7 +163,7 @@ type caddyProcess struct {
 func buildCaddy(t *testing.T) *caddyProcess {
 	t.Helper()
 	dir := t.TempDir()
-	c := &caddyProcess{binary: filepath.Join(dir, "caddy"), dir: dir, admin: testkit.FreeAddress(t), url: "http://" + testkit.FreeAddress(t)}
+	c := &caddyProcess{binary: filepath.Join(dir, "caddy"), dir: dir, admin: freeAddress(t), url: "http://" + freeAddress(t)}
 	c.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections, DisableCompression: true}}
 	if out, err := exec.Command("go", "build", "-o", c.binary, "../cmd/caddy").CombinedOutput(); err != nil {
 		t.Fatalf("building Caddy: %v\n%s", err, out)
@@ -176,7 +177,7 @@ func startCaddy(t *testing.T, kinds []*kind, upstream string) *caddyProcess {
 	c.sites = make(map[string]string)
 	var sites strings.Builder
 	for _, k := range kinds {
-		c.sites[k.name] = "http://" + testkit.FreeAddress(t)
+		c.sites[k.name] = "http://" + freeAddress(t)
 		verifier := "jwt"
 		if k.name == "opaque" {
 			verifier = "introspection {\n client_id front-door\n client_secret \"s3cr3t & more: 100%\"\n }\n cache {\n ttl 10m\n }"
@@ -352,4 +353,14 @@ func (c *caddyProcess) memory(t *testing.T) float64 {
 		t.Fatal(err)
 	}
 	return kilobytes / 1000
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
 }
