@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -52,46 +51,19 @@ type line struct {
 type lines struct {
 	kind string
 	list []*line
-	// literal and starred find the first line that names something. starred is in the
-	// order of the lines.
+	// literal and starred find the first line that names something.
 	literal map[string]int
-	starred []starred
+	starred starred
 	// foldedLiteral and foldedStarred find the lines that name it when both are
 	// folded.
 	foldedLiteral map[string][]int
-	foldedStarred []starred
+	foldedStarred starred
 	// caseless means that all names are in their folded form already.
 	caseless bool
-}
-
-type starred struct {
-	glob glob
-	line int
-	// head holds the first bytes of the names that match; mask says how many.
-	head, mask uint64
-}
-
-func newStarred(g glob, line int) starred {
-	st := starred{glob: g, line: line, head: headOf(g.prefix())}
-	if n := len(g.prefix()); n < 8 {
-		st.mask = 1<<(8*n) - 1
-	} else {
-		st.mask = 1<<64 - 1
-	}
-	return st
-}
-
-// match is glob.match, but quick for most names that don't match: they differ in the
-// first bytes.
-func (st *starred) match(name string, head uint64) bool {
-	return head&st.mask == st.head && st.glob.match(name)
-}
-
-// headOf returns the first eight bytes of a name.
-func headOf(name string) uint64 {
-	var b [8]byte
-	copy(b[:], name)
-	return binary.LittleEndian.Uint64(b[:])
+	// use is the line of methods for the use of such a thing, as tools/call is for
+	// tools. useFolded is set where the method fits a line only when folded.
+	use       *line
+	useFolded bool
 }
 
 // Compile checks rules and makes them ready to decide. Errors say what to write
@@ -117,6 +89,10 @@ func Compile(rules Rules) (p *Policy, warnings []Warning, err error) {
 		compiled[i], warnings = lines, append(warnings, warns...)
 	}
 	p.tools, p.prompts, p.resources, p.methods = compiled[0], compiled[1], compiled[2], compiled[3]
+	for kind, method := range callOf {
+		s := p.of(kind)
+		s.use, s.useFolded = p.methods.first(method)
+	}
 	return p, warnings, nil
 }
 
@@ -131,6 +107,7 @@ type Warning struct {
 func compileLines(kind kind) (*lines, []Warning, error) {
 	set := &lines{kind: kind.name, literal: make(map[string]int), foldedLiteral: make(map[string][]int), caseless: true}
 	var warnings []Warning
+	var globs, folded []numbered
 	for i, l := range kind.lines {
 		compiled, err := compileLine(kind.name, i+1, l)
 		if err == nil {
@@ -138,6 +115,11 @@ func compileLines(kind kind) (*lines, []Warning, error) {
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s line %d (%s): %w", kind.name, i+1, l, err)
+		}
+		for n, g := range compiled.globs {
+			if !g.literal() {
+				globs, folded = append(globs, numbered{g, i}), append(folded, numbered{compiled.folded[n], i})
+			}
 		}
 		if i > 0 && slices.Equal(l.Names, []string{"*"}) && compiled.open() {
 			warnings = append(warnings, Warning{
@@ -147,6 +129,7 @@ func compileLines(kind kind) (*lines, []Warning, error) {
 			})
 		}
 	}
+	set.starred, set.foldedStarred = newStarred(globs), newStarred(folded)
 	return set, warnings, nil
 }
 
@@ -246,9 +229,6 @@ func (s *lines) add(l *line, names []string) error {
 		if g.literal() {
 			s.literal[g[0]] = number
 			s.foldedLiteral[folded[0]] = append(s.foldedLiteral[folded[0]], number)
-		} else {
-			s.starred = append(s.starred, newStarred(g, number))
-			s.foldedStarred = append(s.foldedStarred, newStarred(folded, number))
 		}
 	}
 	s.list = append(s.list, l)
@@ -264,18 +244,7 @@ func (s *lines) first(name string) (l *line, folded bool) {
 	if !literal {
 		number = len(s.list)
 	}
-	head := headOf(name)
-	for i := range s.starred {
-		st := &s.starred[i]
-		if st.line >= number {
-			break
-		}
-		if st.match(name, head) {
-			number = st.line
-			break
-		}
-	}
-	if number < len(s.list) {
+	if number = s.starred.first(name, number); number < len(s.list) {
 		l = s.list[number]
 	}
 	if literal {
@@ -289,16 +258,6 @@ func (s *lines) fitsFolded(name string) bool {
 	if folded == name && s.caseless {
 		return false
 	}
-	for _, number := range s.foldedLiteral[folded] {
-		if !s.list[number].globs.Match(name) {
-			return true
-		}
-	}
-	head := headOf(folded)
-	for i := range s.foldedStarred {
-		if st := &s.foldedStarred[i]; st.match(folded, head) && !s.list[st.line].globs.Match(name) {
-			return true
-		}
-	}
-	return false
+	other := func(line int) bool { return !s.list[line].globs.Match(name) }
+	return slices.ContainsFunc(s.foldedLiteral[folded], other) || s.foldedStarred.anyLine(folded, other)
 }

@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 
+	"cel.dev/cel-go/cel"
+
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
 )
 
@@ -14,22 +16,20 @@ func (p *Policy) Listed(c *Caller, kind mcp.Kind, name string, template bool) bo
 	if s == nil {
 		return true
 	}
-	if l, folded := p.methods.first(callOf[kind]); folded || l != nil && !l.listed(c, &input{caller: c, name: callOf[kind], unknown: unknownArguments}) {
+	if s.useFolded || s.use != nil && !s.use.listed(c, callOf[kind], unknownArguments) {
 		return false
 	}
 	if len(s.list) == 0 {
 		return true
 	}
-	in := &input{caller: c, name: name, unknown: unknownArguments}
 	if template {
-		in.unknown = unknownURI
-		return s.listedTemplate(c, templateGlob(name), in)
+		return s.listedTemplate(c, name)
 	}
 	if kind == mcp.Resource && !mcp.NormalURI(name) {
 		return false
 	}
 	l, folded := s.first(name)
-	return l != nil && !folded && l.listed(c, in)
+	return l != nil && !folded && l.listed(c, name, unknownArguments)
 }
 
 // Hides reports whether Listed may say no to something of a kind.
@@ -38,8 +38,7 @@ func (p *Policy) Hides(kind mcp.Kind) bool {
 	if s == nil {
 		return false
 	}
-	l, folded := p.methods.first(callOf[kind])
-	return folded || l != nil || len(s.list) > 0
+	return s.useFolded || s.use != nil || len(s.list) > 0
 }
 
 // callOf has the method that uses an entry of a list.
@@ -48,7 +47,8 @@ var callOf = map[mcp.Kind]string{mcp.Tool: "tools/call", mcp.Prompt: "prompts/ge
 // listedTemplate reports whether some URI of the template could be allowed. It isn't
 // known in advance which line decides about a URI, so every line that names some of
 // them counts, up to the first that names them all.
-func (s *lines) listedTemplate(c *Caller, template glob, in *input) bool {
+func (s *lines) listedTemplate(c *Caller, name string) bool {
+	template := templateGlob(name)
 	folded := template.fold()
 	for _, l := range s.list {
 		if l.overlaps(template) {
@@ -64,7 +64,7 @@ func (s *lines) listedTemplate(c *Caller, template glob, in *input) bool {
 		if !l.overlaps(template) {
 			continue
 		}
-		if l.listed(c, in) {
+		if l.listed(c, name, unknownURI) {
 			return true
 		}
 		if l.covers(template) {
@@ -74,47 +74,43 @@ func (s *lines) listedTemplate(c *Caller, template glob, in *input) bool {
 	return false
 }
 
-// listed reports whether the line could allow c for some arguments.
-func (l *line) listed(c *Caller, in *input) bool {
+// listed reports whether the line could allow c for some of the unknown values.
+func (l *line) listed(c *Caller, name string, unknown []*cel.AttributePatternType) bool {
 	switch {
 	case l.nobody:
 		return false
 	case l.anonymous:
 		return true
 	case c.Anonymous:
-		return l.listedAnonymous(in)
+		return l.listedAnonymous(c, name, unknown)
 	case l.need == nil:
-		return l.whenPossible(in, nil)
+		return l.whenPossible(c, name, unknown, nil)
 	}
 	for _, s := range c.standings(l.need) {
-		if s.holds && (len(s.missing) == 0 || c.Key == "") && l.whenPossible(in, s.missing) {
+		if s.holds && (len(s.missing) == 0 || c.Key == "") && l.whenPossible(c, name, unknown, s.missing) {
 			return true
 		}
 	}
 	return false
 }
 
-func (l *line) whenPossible(in *input, scopes []string) bool {
-	if l.when == nil {
-		return true
-	}
-	in.scopes = scopes
-	return l.when.canBeTrue(in)
+// whenPossible reports whether the expression could be true, with scopes granted as
+// well.
+func (l *line) whenPossible(c *Caller, name string, unknown []*cel.AttributePatternType, scopes []string) bool {
+	return l.when == nil || l.when.canBeTrue(&input{caller: c, name: name, unknown: unknown, scopes: scopes})
 }
 
 // listedAnonymous reports whether a token with the right scopes is all that could be
 // missing. Nothing is known about the user who would sign in, so entries that depend
 // on the user are not shown.
-func (l *line) listedAnonymous(in *input) bool {
+func (l *line) listedAnonymous(c *Caller, name string, unknown []*cel.AttributePatternType) bool {
 	if l.when != nil {
 		for _, variable := range []string{varClaims, varClientID, varUser, varIssuer} {
 			if l.when.reads[variable] {
 				return false
 			}
 		}
-		signedIn := *in
-		signedIn.unknown = slices.Concat(unknownScopes, in.unknown)
-		if !l.when.canBeTrue(&signedIn) {
+		if !l.whenPossible(c, name, slices.Concat(unknownScopes, unknown), nil) {
 			return false
 		}
 	}
@@ -122,7 +118,7 @@ func (l *line) listedAnonymous(in *input) bool {
 		return true
 	}
 	for i := range l.need.alternatives {
-		if l.need.alternatives[i].standing(in.caller).holds {
+		if l.need.alternatives[i].standing(c).holds {
 			return true
 		}
 	}
