@@ -211,7 +211,7 @@ func (e *Events) event(block []byte) (filtered []byte, changed bool, err error) 
 		}
 		return block, false, nil
 	}
-	list, err := e.lists.Filter(data)
+	list, changed, err := e.lists.filter(data)
 	if err != nil {
 		var refused *Error
 		if !isMessage && errors.As(err, &refused) && (refused.Rule == Syntax || refused.Rule == Envelope) {
@@ -219,7 +219,7 @@ func (e *Events) event(block []byte) (filtered []byte, changed bool, err error) 
 		}
 		return nil, false, err
 	}
-	if &list[0] == &data[0] {
+	if !changed {
 		return block, false, nil
 	}
 	return replaceData(mark, text, list), true, nil

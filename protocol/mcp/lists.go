@@ -40,11 +40,17 @@ var lists = map[string]struct {
 }
 
 // Filter returns a JSON answer, or an array of answers (2025-03-26), without the
-// entries that don't stay. All other bytes are unchanged. If every entry stays, it
-// returns body itself. Entries without a name never stay. The error is an [*Error].
+// entries that don't stay. All other bytes are unchanged. Entries without a name never
+// stay. The memory of body is used for the result. The error is an [*Error].
 func (l *Lists) Filter(body []byte) ([]byte, error) {
+	filtered, _, err := l.filter(body)
+	return filtered, err
+}
+
+// filter is Filter. It also reports whether the result differs from body.
+func (l *Lists) filter(body []byte) (filtered []byte, changed bool, err error) {
 	if len(body) > l.Max {
-		return nil, unfit(Size)
+		return nil, false, unfit(Size)
 	}
 	f := &filter{scanner: scanner{b: body}, lists: l}
 	rule := f.document(func(at int) (int, Rule) {
@@ -62,9 +68,9 @@ func (l *Lists) Filter(body []byte) ([]byte, error) {
 		return at, Envelope
 	})
 	if rule != "" {
-		return nil, unfit(rule)
+		return nil, false, unfit(rule)
 	}
-	return f.edited(), nil
+	return f.edited(), len(f.edits) > 0, nil
 }
 
 // unfit is the error for an answer.
@@ -161,14 +167,14 @@ func (f *filter) list(at, depth int, kind Kind, named string, template bool) (in
 		if first == 0 {
 			first = at
 		}
-		if name != nil && f.lists.Keep(kind, *name, template, f.b[at:end:end]) {
+		if name.is && f.lists.Keep(kind, name.text, template, f.b[at:end:end]) {
 			if kept == 0 && first < at {
 				f.replace(edit{start: first, end: at})
 			} else if kept > 0 {
 				remove()
 			}
 			kept = end
-			if kind == Tool && f.lists.Schemes != nil && !f.setSchemes(schemes, f.lists.Schemes(*name)) {
+			if kind == Tool && f.lists.Schemes != nil && !f.setSchemes(schemes, f.lists.Schemes(name.text)) {
 				return end, Size
 			}
 		}
@@ -179,11 +185,17 @@ func (f *filter) list(at, depth int, kind Kind, named string, template bool) (in
 	return end, rule
 }
 
-// entry reads an entry of a list; name is nil if it has none.
-func (f *filter) entry(at, depth int, named string) (end int, name *string, places schemePlaces, rule Rule) {
+// entryName is the name of an entry, if it has one.
+type entryName struct {
+	text string
+	is   bool
+}
+
+// entry reads an entry of a list.
+func (f *filter) entry(at, depth int, named string) (end int, name entryName, places schemePlaces, rule Rule) {
 	if f.first(at) != '{' {
 		end, rule = f.value(at, depth)
-		return end, nil, places, rule
+		return end, name, places, rule
 	}
 	end, rule = f.object(at, depth, func(member []byte, at int) (end int, rule Rule) {
 		isName := string(member) == named
@@ -197,8 +209,7 @@ func (f *filter) entry(at, depth int, named string) (end int, name *string, plac
 			end, rule = f.value(at, depth+1)
 		}
 		if rule == "" && isName && f.b[at] == '"' {
-			text := string(unquote(nil, f.b[at+1:end-1]))
-			name = &text
+			name = entryName{unquoted(f.b[at+1 : end-1]), true}
 		}
 		return end, rule
 	})
@@ -206,19 +217,21 @@ func (f *filter) entry(at, depth int, named string) (end int, name *string, plac
 	return end, name, places, rule
 }
 
-// edited returns the answer after the edits.
+// edited returns the answer after the edits. It takes the place of the answer: most
+// edits are removals, and nothing is written where there is still something to read.
 func (f *filter) edited() []byte {
-	if len(f.edits) == 0 {
-		return f.b
-	}
 	slices.SortStableFunc(f.edits, func(a, b edit) int { return cmp.Compare(a.start, b.start) })
-	to := make([]byte, 0, len(f.b)+64)
-	at := 0
+	to, from, apart := f.b[:0], f.b, false
+	at := 0 // where from begins
 	for _, e := range f.edits {
-		to = append(append(to, f.b[at:e.start]...), e.text...)
-		at = e.end
+		to = append(to, from[:e.start-at]...)
+		from, at = from[e.end-at:], e.end
+		if !apart && len(to)+len(e.text) > at {
+			from, apart = bytes.Clone(from), true
+		}
+		to = append(to, e.text...)
 	}
-	return append(to, f.b[at:]...)
+	return append(to, from...)
 }
 
 // mayHoldList reports whether text could be or contain an answer with a list: a

@@ -275,6 +275,35 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
+// Names are compared in different ways by their length and place. Of every length, one
+// that is there twice is found, however it is spelled, and one that differs in a single
+// byte is another name.
+func TestNamesOfEveryLength(t *testing.T) {
+	t.Parallel()
+	for n := 1; n <= 40; n++ {
+		name := strings.Repeat("abcdefgh", 5)[:n]
+		for _, tail := range []string{"}}}", `,"z":"` + strings.Repeat("z", 40) + `"}}}`} {
+			twice := func(other string) string {
+				return `{"jsonrpc":"2.0","id":1,"method":"x","params":{"` + name + `":1,"_meta":{"` + name + `":2,"` + other + `":3` + tail
+			}
+			for at := range n {
+				escaped := name[:at] + fmt.Sprintf(`\u%04x`, name[at]) + name[at+1:]
+				if got := read(twice(escaped)); !strings.Contains(got, "duplicate") {
+					t.Errorf("%s and %s: got %s", name, escaped, got)
+				}
+				for _, other := range []string{name[:at] + "X" + name[at+1:], name[:at], name + "x"} {
+					if got := read(twice(other)); strings.Contains(got, "duplicate") {
+						t.Errorf("%s and %s: got %s", name, other, got)
+					}
+				}
+			}
+			if got := read(twice(name)); !strings.Contains(got, "duplicate") {
+				t.Errorf("%s twice: got %s", name, got)
+			}
+		}
+	}
+}
+
 // members are n members with different names.
 func members(n int) string {
 	var b strings.Builder

@@ -22,7 +22,7 @@ type scanner struct {
 	b []byte
 	// names are the keys of the names in the objects that are open: short names
 	// themselves, hashes of longer ones. Equal keys count as equal names. No sender
-	// knows the seed, so that is wrong for one pair in 2^64.
+	// knows the seeds, so that is wrong for one pair in 2^64.
 	names []uint64
 	// lookup, if not nil, treats names as equal if a careless reader would. folding is
 	// how many bytes of names have been folded.
@@ -32,7 +32,11 @@ type scanner struct {
 	unquoted []byte
 }
 
-var seed = maphash.MakeSeed()
+var (
+	seed  = maphash.MakeSeed()
+	seed1 = maphash.String(seed, "1")
+	seed2 = maphash.String(seed, "2")
+)
 
 // document checks that there is one value and nothing after it. value reads it.
 func (s *scanner) document(value func(at int) (int, Rule)) Rule {
@@ -219,14 +223,22 @@ func (s *scanner) object(at, depth int, visit func(name []byte, at int) (int, Ru
 // name reads the name of a member of the innermost object, whose names begin at
 // outer.
 func (s *scanner) name(at, outer int) (name []byte, end int, rule Rule) {
-	// Most names are short, and are their own key.
-	if at+9 <= len(s.b) && s.lookup == nil {
-		w := binary.LittleEndian.Uint64(s.b[at+1:])
-		if n := bits.TrailingZeros64(special(w)) / 8; n < 8 && s.b[at+1+n] == '"' {
-			if !s.unique(w&(1<<(8*n)-1)|uint64(n)<<56, outer) {
+	// Most names are shorter than this.
+	if b := s.b[at+1:]; len(b) > 16 && s.lookup == nil {
+		first, n := binary.LittleEndian.Uint64(b), 0
+		key := uint64(0)
+		if n = end8(first); n < 8 {
+			key = shortKey(first, n)
+		} else {
+			second := binary.LittleEndian.Uint64(b[8:])
+			more := end8(second)
+			key, n = longKey(first, shortKey(second, more)), n+more
+		}
+		if n < 16 && b[n] == '"' {
+			if !s.unique(key, outer) {
 				return nil, at, Duplicate
 			}
-			return s.b[at+1 : at+1+n], at + n + 2, ""
+			return b[:n:n], at + n + 2, ""
 		}
 	}
 	end, escaped, rule := s.text(at)
@@ -255,12 +267,27 @@ func (s *scanner) key(name []byte, isOuter bool) (key uint64, ok bool) {
 	switch {
 	case s.lookup != nil:
 		return s.form(name, isOuter)
-	case len(name) < 8:
-		var w [8]byte
+	case len(name) < 16:
+		var w [16]byte
 		copy(w[:], name)
-		return binary.LittleEndian.Uint64(w[:]) | uint64(len(name))<<56, true
+		first, second := binary.LittleEndian.Uint64(w[:]), binary.LittleEndian.Uint64(w[8:])
+		if len(name) < 8 {
+			return shortKey(first, len(name)), true
+		}
+		return longKey(first, shortKey(second, len(name)-8)), true
 	}
 	return maphash.Bytes(seed, name), true
+}
+
+// shortKey returns the key of a name of n bytes, less than eight. They are the lowest of
+// w.
+func shortKey(w uint64, n int) uint64 { return w&(1<<(8*n)-1) | uint64(n)<<56 }
+
+// longKey returns the key of a name of eight to fifteen bytes: of the first eight, and
+// the key of the others.
+func longKey(first, second uint64) uint64 {
+	high, low := bits.Mul64(first^seed1, second^seed2)
+	return high ^ low
 }
 
 // maxFolding is how many bytes of names are folded in one text. Names of printable

@@ -19,8 +19,8 @@ func (s *scanner) text(at int) (end int, escaped bool, rule Rule) {
 	from, quote := at, at
 	for {
 		for at+8 <= len(b) {
-			if bit := special(binary.LittleEndian.Uint64(b[at:])); bit != 0 {
-				at += bits.TrailingZeros64(bit) / 8
+			if n := end8(binary.LittleEndian.Uint64(b[at:])); n < 8 {
+				at += n
 				break
 			}
 			if at += 8; at-from < short {
@@ -74,12 +74,14 @@ func plain(b []byte) int {
 	return at
 }
 
-// special sets the top bit of each byte that is a quote, a backslash, or a control
-// character. Above the first of them, a borrow may set others as well.
-func special(w uint64) uint64 {
+// end8 returns how many bytes of w, from the lowest, come before a quote, a backslash or
+// a control character.
+func end8(w uint64) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	quote, backslash := w^ones*'"', w^ones*'\\'
-	return ((w-ones*' ')&^w | (quote-ones)&^quote | (backslash-ones)&^backslash) & tops
+	// This sets the top bit of each of them. Above the first, a borrow may set others.
+	special := ((w-ones*' ')&^w | (quote-ones)&^quote | (backslash-ones)&^backslash) & tops
+	return bits.TrailingZeros64(special) / 8
 }
 
 func (s *scanner) escape(at int) (int, Rule) {
@@ -119,6 +121,14 @@ func unit(b []byte) (r rune, ok bool) {
 		r = r<<4 | rune(c)
 	}
 	return r, true
+}
+
+// unquoted returns the text that a string stands for; see unquote.
+func unquoted(text []byte) string {
+	if bytes.IndexByte(text, '\\') < 0 {
+		return string(text)
+	}
+	return string(unquote(nil, text))
 }
 
 // unquote appends the text that a string stands for, without quotes. text has checked
