@@ -116,7 +116,7 @@ func refuseBusy(err error) *refusal {
 	ref := &refusal{
 		status:     http.StatusServiceUnavailable,
 		reason:     reasonBusy,
-		code:       "temporarily_unavailable",
+		code:       codeUnavailable,
 		sentence:   "Too many requests without an access token. Sign in, or try again.",
 		retryAfter: defaultRetryAfter,
 		cause:      err,
@@ -159,7 +159,7 @@ func (h *Handler) admitAnonymous(w http.ResponseWriter, r *http.Request, d decis
 	repl.Map(userPlaceholder(r.Context()))
 	identity.Set(r.Context(), nil)
 	h.headerNames.Scrub(r)
-	delete(r.Header, "Authorization")
+	h.removeCredentials(r)
 	return h.streams.Serve(w, r, d.message(), nil, h.filtered(d, next))
 }
 

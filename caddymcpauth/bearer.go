@@ -8,32 +8,34 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 )
 
-// bearerToken returns the token that r carries in its Authorization header (RFC
-// 6750, section 2.1). The other two ways, in a form and in the query, are never
+// credentials returns the token that r carries in its Authorization header (RFC
+// 6750, section 2.1), and whether it uses the DPoP scheme (RFC 9449, section 7.1), where
+// proofs are accepted. The other two ways, in a form and in the query, are never
 // read: the first is rare, the second ends up in logs (MCP, authorization, access
 // token usage). The token contains only the allowed characters.
-func bearerToken(r *http.Request, allowed *characters) (string, *refusal) {
+func credentials(r *http.Request, allowed *characters, proofs bool) (raw string, byProof bool, ref *refusal) {
 	values := r.Header["Authorization"]
 	if len(values) > 1 {
-		return "", refuseRequest("more than one Authorization header")
+		return "", false, refuseRequest("more than one Authorization header")
 	}
 	if len(values) == 0 {
-		return "", refuseNoCredentials()
+		return "", false, refuseNoCredentials()
 	}
-	scheme, credentials, _ := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
+	scheme, rest, _ := strings.Cut(values[0], " ")
+	byProof = proofs && strings.EqualFold(scheme, "DPoP")
+	if !byProof && !strings.EqualFold(scheme, "Bearer") {
 		// Another scheme tells us nothing about the client's tokens. The client
 		// gets the challenge without an error (RFC 6750, section 3.1).
-		return "", refuseNoCredentials()
+		return "", false, refuseNoCredentials()
 	}
-	raw := strings.Trim(credentials, " ")
+	raw = strings.Trim(rest, " ")
 	if !allowed.make(raw) {
-		return "", refuseRequest("malformed Authorization header")
+		return "", byProof, refuseRequest("malformed Authorization header")
 	}
 	if hasQueryToken(r.URL.RawQuery) {
-		return "", refuseRequest("a second access token in the query")
+		return "", byProof, refuseRequest("a second access token in the query")
 	}
-	return raw, nil
+	return raw, byProof, nil
 }
 
 // characters are the characters that a token may contain. They are tables because

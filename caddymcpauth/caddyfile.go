@@ -44,6 +44,8 @@ func init() {
 //	    origins          <origins...>
 //	    header           <name> <value>
 //	    forward_token
+//	    dpop             off | accepted | required [{ nonce }]
+//	    client_certificates
 //	    require          <conditions>
 //	    tools            <names...> [need <conditions>] [when <expression>] | nobody | anonymous
 //	    prompts          ...
@@ -179,11 +181,19 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		return option.Flag(d, &h.LegacyMetadata)
 	case "forward_token":
 		return option.Flag(d, &h.ForwardToken)
+	case "client_certificates":
+		return option.Flag(d, &h.ClientCertificates)
+	case "dpop":
+		if h.DPoP != nil {
+			return option.Twice(d, "dpop")
+		}
+		h.DPoP = new(DPoP)
+		return h.DPoP.UnmarshalCaddyfile(d.NewFromNextSegment())
 	default:
 		if known, err := h.policyOption(d); known {
 			return err
 		}
-		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, forward_token, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)", d.Val())
+		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, forward_token, dpop, client_certificates, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)", d.Val())
 	}
 }
 

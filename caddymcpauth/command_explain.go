@@ -187,7 +187,7 @@ func readToken(r io.Reader) (string, error) {
 		return "", fmt.Errorf("reading the token from stdin: %w", err)
 	}
 	raw := strings.TrimSpace(string(b))
-	for _, prefix := range []string{"Authorization:", "Bearer "} {
+	for _, prefix := range []string{"Authorization:", "Bearer ", "DPoP "} {
 		if len(raw) >= len(prefix) && strings.EqualFold(raw[:len(prefix)], prefix) {
 			raw = strings.TrimSpace(raw[len(prefix):])
 		}

@@ -139,6 +139,40 @@ func TestExplainCures(t *testing.T) {
 	}
 }
 
+// What the command can't check, because it has the token alone, it says.
+func TestExplainSender(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	p := issuer.NewProver("ES256")
+	_, sum := clientCertificate(t)
+	key, certificate := issuer.Mint(p.Bound()), issuer.Mint(map[string]any{"cnf": map[string]any{"x5t#S256": sum}})
+	for _, tc := range []struct {
+		name, options, stdin string
+		code                 int
+		want                 []string
+	}{
+		{"a key, accepted", "dpop accepted", key, 0, []string{"?     sender              bound to a key: each request needs a DPoP proof of it, which can't be checked here", "ok    scopes", "accepted"}},
+		{"a key, as a header", "dpop accepted", "Authorization: DPoP " + key, 0, []string{"?     sender"}},
+		{"a key, required", "dpop required", key, 0, []string{"?     sender"}},
+		{"a key, off", "", key, 1, []string{"FAIL  sender              bound to a key, but dpop is off", "-> set `dpop accepted`", "401 invalid_token"}},
+		{"no key, required", "dpop required", issuer.Mint(nil), 1, []string{"FAIL  sender              not bound to a key", "401 invalid_token"}},
+		{"no key, accepted", "dpop accepted", issuer.Mint(nil), 0, []string{"ok    scopes"}},
+		{"a certificate, accepted", "client_certificates", certificate, 0, []string{"?     sender              bound to a client certificate, which can't be checked here"}},
+		{"a certificate, not accepted", "", certificate, 1, []string{"FAIL  sender", "-> set `client_certificates`"}},
+		{"something else", "dpop accepted", issuer.Mint(map[string]any{"cnf": map[string]any{"kid": "1"}}), 1, []string{"FAIL  jwt: cnf", "have the client ask for another"}},
+	} {
+		code, out, stderr := explain(t, "http://mcp.example.com {\n"+frontDoor(issuer.Issuer(), tc.options)+"\n}\n", tc.stdin)
+		if code != tc.code {
+			t.Errorf("%s: got exit code %d, want %d; %s", tc.name, code, tc.code, stderr)
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: got\n%s\nwant in it %q", tc.name, out, want)
+			}
+		}
+	}
+}
+
 func TestExplainJSON(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer(t)

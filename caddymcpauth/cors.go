@@ -20,11 +20,11 @@ import (
 // over all revisions of the protocol.
 var requestHeaders = []string{
 	"authorization", "content-type", "accept", "last-event-id",
-	"mcp-protocol-version", "mcp-session-id", "mcp-method", "mcp-name",
+	"mcp-protocol-version", "mcp-session-id", "mcp-method", "mcp-name", "dpop",
 }
 
 // exposedHeaders are the response headers that they must be able to read.
-const exposedHeaders = "WWW-Authenticate, Mcp-Session-Id, Mcp-Protocol-Version, Retry-After"
+const exposedHeaders = "WWW-Authenticate, Mcp-Session-Id, Mcp-Protocol-Version, Retry-After, DPoP-Nonce"
 
 // maxRequestedHeaders bounds, in bytes, what a preflight may ask for.
 const maxRequestedHeaders = 4 << 10

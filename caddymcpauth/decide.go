@@ -27,6 +27,7 @@ const (
 	stepOrigin step = iota
 	stepBearer
 	stepVerify
+	stepSender
 	stepScopes
 	stepOperation
 )
@@ -41,7 +42,11 @@ type decision struct {
 	// origin is that of the web page that the request comes from. It may read the
 	// answer. Empty if there is no page, or its origin isn't allowed.
 	origin string
-	// raw is the bearer token as it was sent, and token is the verified token, nil
+	// byProof says that the request uses the DPoP scheme. nonce is what the client shall
+	// put into its next proof, empty if it has a good one or needs none.
+	byProof bool
+	nonce   string
+	// raw is the access token as it was sent, and token is the verified token, nil
 	// without a good one.
 	raw   string
 	token *token.Token
@@ -69,13 +74,14 @@ func (d decision) message() *mcp.Message {
 
 // refuse returns d with the request refused at a step.
 func (d decision) refuse(at step, ref *refusal) decision {
+	ref.byProof = d.byProof
 	d.outcome, d.step, d.refusal = refused, at, ref
 	return d
 }
 
 // decide decides about r and writes nothing. ServeHTTP and the explain command both
 // use it. Its steps are: what is served without a token, origin, bearer, verify,
-// scopes, operation. Each may refuse, so later steps can rely on the earlier ones.
+// sender, scopes, operation. Each may refuse, so later steps can rely on the earlier ones.
 //
 // The step that judges the message in the body comes last: a body is read only after
 // a good token was seen, or if the base protocol is open without one.
@@ -103,16 +109,19 @@ func (h *Handler) decide(r *http.Request) decision {
 		d.outcome = acceptedAnonymous
 		return d
 	}
-	raw, ref := bearerToken(r, h.tokenCharacters)
+	raw, byProof, ref := credentials(r, h.tokenCharacters, h.takesProofs())
+	d.raw, d.byProof = raw, byProof
 	if ref != nil {
 		return d.refuse(stepBearer, ref.about(h.firstScopes(nil)))
 	}
-	d.raw = raw
 	t, err := h.issuers.JudgeFor(r.Context(), raw, h.client(r))
 	if err != nil {
 		return d.refuse(stepVerify, refuseToken(err).about(h.firstScopes(nil)))
 	}
 	d.token = t
+	if ref := h.checkSender(r, &d); ref != nil {
+		return d.refuse(stepSender, ref.about(h.firstScopes(nil)))
+	}
 	if !h.hierarchy.Satisfied(t.Scopes, h.Scopes) {
 		return d.refuse(stepScopes, refuseScope().about(h.signInScopes(nil)))
 	}

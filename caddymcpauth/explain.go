@@ -52,7 +52,8 @@ func (e explainer) explain(ctx context.Context, raw string) *explanation {
 		iss.forget(raw) // or a verdict cached by another door would hide this door's reasons
 	}
 	var j judgement
-	r := e.request.Clone(judge.WithTrace(ctx, j.trace()))
+	var sender senderTrace
+	r := e.request.Clone(withSenderTrace(judge.WithTrace(ctx, j.trace()), &sender))
 	r.Header.Set("Authorization", "Bearer "+raw)
 	d := e.decide(r)
 	if d.step == stepBearer && d.outcome == refused {
@@ -64,6 +65,9 @@ func (e explainer) explain(ctx context.Context, raw string) *explanation {
 		e.explainToken(x, d, &j)
 	}
 	if d.token != nil {
+		e.explainSender(x, d, sender)
+	}
+	if d.token != nil && d.step != stepSender {
 		e.explainScopes(x, d)
 		e.explainPolicy(x, d)
 	}
@@ -188,13 +192,35 @@ func (e explainer) cure(reason token.Reason) string {
 	case token.BadSignature:
 		return "copy the whole token; if it is whole, it was not signed by this authorization server"
 	case token.SenderConstrained:
-		return "have the client ask for a token that isn't bound to a key"
+		return "this token is bound to something other than a DPoP key or a client certificate: have the client ask for another"
 	case token.BadClaims:
 		return "have the authorization server put exp and sub into its access tokens (RFC 9068, section 2.2)"
 	case token.Inactive:
 		return "get a new token: this one has expired, was revoked, or comes from another authorization server"
 	default:
 		return "get a new token from the authorization server"
+	}
+}
+
+// explainSender adds what the good token is bound to. The proof isn't here, nor is the
+// client's connection.
+func (e explainer) explainSender(x *explanation, d decision, sender senderTrace) {
+	if d.step == stepSender {
+		cure := "set `dpop accepted`, so that clients can prove that they have the key"
+		switch {
+		case d.refusal.reason == reasonUnbound:
+			cure = "have the client ask for a token with a DPoP proof, at an authorization server that issues bound ones; or set `dpop accepted`"
+		case d.token.Binding.Certificate != "" && !e.ClientCertificates:
+			cure = "set `client_certificates`, and have the site ask for certificates: tls { client_auth { mode request } }"
+		}
+		x.add(token.Step{Rule: "sender", Outcome: token.Failed, Detail: d.refusal.cause.Error(), Cure: cure})
+		return
+	}
+	if sender.key {
+		x.add(token.Step{Rule: "sender", Outcome: token.Unknown, Detail: "bound to a key: each request needs a DPoP proof of it, which can't be checked here"})
+	}
+	if sender.certificate {
+		x.add(token.Step{Rule: "sender", Outcome: token.Unknown, Detail: "bound to a client certificate, which can't be checked here"})
 	}
 }
 

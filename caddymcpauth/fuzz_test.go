@@ -18,7 +18,7 @@ import (
 func FuzzBearer(f *testing.F) {
 	for _, seed := range []string{
 		"", "Bearer", "Bearer ", "Bearer x", "bearer x", "Bearer  x=", "Bearer a, Bearer b", "Bearer a b",
-		"Basic dTpw", "Bearer\tx", "Bearer x\x00", "Bearer =", "Bearer é", `Bearer "x"`,
+		"Basic dTpw", "DPoP x", "dpop x", "DPoP", "Bearer\tx", "Bearer x\x00", "Bearer =", "Bearer é", `Bearer "x"`,
 	} {
 		f.Add(seed, "")
 	}
@@ -27,7 +27,7 @@ func FuzzBearer(f *testing.F) {
 		r := &http.Request{URL: &url.URL{RawQuery: query}, Header: http.Header{"Authorization": {header}}}
 		const rfc6750 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 		for table, allowed := range map[*characters]string{&token68: rfc6750, &opaqueToken: rfc6750 + "!#$%&'()*:<=>?@[]^`{|}"} {
-			raw, ref := bearerToken(r, table)
+			raw, _, ref := credentials(r, table, true)
 			if (raw == "") != (ref != nil) {
 				t.Fatalf("%q: got %q and refusal %v", header, raw, ref)
 			}

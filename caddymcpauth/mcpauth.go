@@ -47,6 +47,8 @@ func init() {
 //	                                           option anonymous only where one is needed
 //	malformed or repeated Authorization        400 invalid_request
 //	an invalid token, or for another resource  401 invalid_token
+//	the token is bound to a key that the       401 invalid_token, or invalid_dpop_proof
+//	sender hasn't proved to have               if the proof isn't good
 //	a scope is missing                         403 insufficient_scope
 //	the token can't be checked right now       503, Retry-After
 //	a web page from an origin not allowed      403
@@ -121,10 +123,19 @@ type Handler struct {
 	// that servers may confuse with it, are removed.
 	Header map[string]string `json:"header,omitempty"`
 
-	// Leave the Authorization header in the request. By default it is removed: an
-	// MCP server must not pass tokens on, and it can't leak a token that it
-	// doesn't have.
+	// Leave the Authorization header, and a DPoP header, in the request. By default they
+	// are removed: an MCP server must not pass tokens on, and it can't leak a token that
+	// it doesn't have.
 	ForwardToken bool `json:"forward_token,omitempty"`
+
+	// Whether clients may, or must, prove with each request that they have the key that
+	// their token is bound to. Default: a token that is bound to a key is refused.
+	DPoP *DPoP `json:"dpop,omitempty"`
+
+	// Accept tokens that are bound to a client certificate (RFC 8705), from clients that
+	// show it on the same TLS connection. The site must ask for certificates: the mode
+	// `request` of client_auth is enough. Default: such a token is refused.
+	ClientCertificates bool `json:"client_certificates,omitempty"`
 
 	// Who may use which tools, prompts, resources and methods.
 	Policy
@@ -147,6 +158,7 @@ type Handler struct {
 	proxy      *clientip.ProxyWarning
 	logger     *zap.Logger
 	registered pool.References    // from the authorization servers beside this one
+	proofs     proofState         // zero unless takesProofs
 	accepted   prometheus.Counter // looked up once, because it counts nearly every request
 	anonymous  prometheus.Counter // of callers without a token
 	// anonymousReads are shared by callers without a token. Nil unless there are any.
@@ -199,6 +211,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.proxy = new(clientip.ProxyWarning)
 	}
 	h.logger = ctx.Logger()
+	if err := h.provisionDPoP(); err != nil {
+		return err
+	}
 	if err := h.provisionMetadata(); err != nil {
 		return err
 	}
@@ -227,6 +242,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		cors := newCORSWriter(w, d.origin)
 		defer cors.commit() // for a handler that sets headers and writes nothing
 		w = cors
+	}
+	if d.nonce != "" {
+		w.Header().Set("DPoP-Nonce", d.nonce)
 	}
 	switch d.outcome {
 	case metadataRequest:
@@ -285,7 +303,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next
 
 	h.setHeaders(r, reader, repl)
 	if !h.ForwardToken {
-		delete(r.Header, "Authorization")
+		h.removeCredentials(r)
 	}
 	next = h.filtered(d, next)
 	if !streams.IsStream(r) {

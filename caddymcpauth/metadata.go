@@ -17,9 +17,12 @@ func (h *Handler) provisionMetadata() error {
 		}
 	}
 	m := resource.Metadata{
-		Resource:        h.resource,
-		ScopesSupported: h.offeredScopes(),
-		Fields:          h.Metadata,
+		Resource:         h.resource,
+		ScopesSupported:  h.offeredScopes(),
+		ProofAlgorithms:  h.proofAlgorithms(),
+		ProofsRequired:   h.needsProofs(),
+		CertificateBound: h.ClientCertificates,
+		Fields:           h.Metadata,
 	}
 	for _, iss := range h.Issuers {
 		m.AuthorizationServers = append(m.AuthorizationServers, iss.Issuer)

@@ -230,13 +230,12 @@ func TestMetadataContent(t *testing.T) {
 				metadata resource_name "Weather & <more>"
 				metadata resource_name#fr Météo
 				metadata resource_documentation https://docs.example.com/
-				metadata dpop_bound_access_tokens_required false
-				metadata dpop_signing_alg_values_supported ES256
+				metadata resource_signing_alg_values_supported ES256
 				metadata x_extension a b
 			}`, "/mcp",
 			`{"resource":"https://mcp.example.com/mcp","authorization_servers":["https://as.example.com"],"bearer_methods_supported":["header"],
 			"resource_name":"Weather & <more>","resource_name#fr":"Météo","resource_documentation":"https://docs.example.com/",
-			"dpop_bound_access_tokens_required":false,"dpop_signing_alg_values_supported":["ES256"],"x_extension":["a","b"]}`,
+			"resource_signing_alg_values_supported":["ES256"],"x_extension":["a","b"]}`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -162,7 +162,7 @@ func TestPreflight(t *testing.T) {
 			}
 			want := append([]string{
 				"authorization", "content-type", "accept", "last-event-id",
-				"mcp-protocol-version", "mcp-session-id", "mcp-method", "mcp-name",
+				"mcp-protocol-version", "mcp-session-id", "mcp-method", "mcp-name", "dpop",
 			}, test.allowed...)
 			if got := got.Header.Get("Access-Control-Allow-Headers"); got != strings.Join(want, ", ") {
 				t.Errorf("headers: got %q, want %q", got, want)

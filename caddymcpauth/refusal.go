@@ -31,6 +31,8 @@ type refusal struct {
 	sentence string
 	// challenge says whether the answer has a WWW-Authenticate header.
 	challenge bool
+	// byProof says that the request used the DPoP scheme.
+	byProof bool
 	// scopes are all the scopes that the refused request needs. The challenge
 	// names them.
 	scopes     []string
@@ -59,6 +61,9 @@ const (
 	codeInvalidRequest    = "invalid_request"
 	codeInvalidToken      = "invalid_token"
 	codeInsufficientScope = "insufficient_scope"
+
+	// codeUnavailable is that of RFC 6749, section 4.1.2.1.
+	codeUnavailable = "temporarily_unavailable"
 )
 
 func refuseNoCredentials() *refusal {
@@ -126,7 +131,7 @@ func refuseToken(err error) *refusal {
 	ref := &refusal{
 		status:     http.StatusServiceUnavailable,
 		reason:     "unavailable",
-		code:       "temporarily_unavailable",
+		code:       codeUnavailable,
 		sentence:   "The access token could not be checked right now. Keep it and try again.",
 		retryAfter: defaultRetryAfter,
 		cause:      err,
@@ -193,8 +198,14 @@ func (h *Handler) challenge(ref *refusal) string {
 		MetadataURL: h.resource.MetadataURL(),
 		Scopes:      ref.scopes,
 		Error:       ref.code,
+		DPoP:        h.dpopChallenge(ref),
 	}
-	if ref.code != "" {
+	switch {
+	case ref.code == codeInvalidProof || ref.code == codeUseNonce:
+		c.Error = "" // says nothing about bearer tokens
+	case ref.code != "" && !ref.byProof:
+		// With the DPoP scheme it is in that challenge. The code is in both, because
+		// clients of MCP look for insufficient_scope here.
 		c.Description = ref.description()
 	}
 	return c.String()

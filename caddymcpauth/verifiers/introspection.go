@@ -119,6 +119,7 @@ func (v *Introspection) TokenVerifier(iss IssuerInfo) (none token.Source, err er
 		Prefixes:             v.TokenPrefix,
 		Client:               iss.Client,
 		Leeway:               time.Duration(v.Leeway),
+		AllowBound:           true, // the front door looks at Binding
 		OnNoUser: sync.OnceFunc(func() {
 			v.logger.Warn("an introspection answer names no user, so its client counts as the user: right for client credentials, wrong if people sign in; have the authorization server add sub or username",
 				zap.String("issuer", iss.Issuer),

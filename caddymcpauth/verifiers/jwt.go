@@ -71,6 +71,7 @@ func (v *JWT) verifier(iss IssuerInfo) (*token.JWT, error) {
 		Audience:   iss.Audience,
 		Algorithms: v.Algorithms,
 		Leeway:     time.Duration(v.Leeway),
+		AllowBound: true, // the front door looks at Binding
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 
 // Prover is a client with a key, which it proves to have (RFC 9449).
 type Prover struct {
+	// Key is the client's. Required.
 	Key *Key
 	// Now is the client's clock. Nil means time.Now.
 	Now func() time.Time

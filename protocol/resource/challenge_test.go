@@ -21,6 +21,12 @@ func TestChallenge(t *testing.T) {
 		{"no credentials, scopes", resource.Challenge{MetadataURL: metadata, Scopes: []string{"read", "write"}}, `Bearer resource_metadata="` + metadata + `", scope="read write"`},
 		{"bad token", resource.Challenge{MetadataURL: metadata, Error: "invalid_token", Description: "The token has expired."}, `Bearer error="invalid_token", error_description="The token has expired.", resource_metadata="` + metadata + `"`},
 		{"step up", resource.Challenge{MetadataURL: metadata, Error: "insufficient_scope", Scopes: []string{"a:b", "c/d"}}, `Bearer error="insufficient_scope", resource_metadata="` + metadata + `", scope="a:b c/d"`},
+		{"proofs accepted", resource.Challenge{MetadataURL: metadata, DPoP: &resource.DPoPChallenge{Algorithms: []string{"ES256", "PS256"}}}, `Bearer resource_metadata="` + metadata + `", DPoP algs="ES256 PS256"`},
+		{
+			"bad proof",
+			resource.Challenge{MetadataURL: metadata, Scopes: []string{"read"}, DPoP: &resource.DPoPChallenge{Error: "invalid_dpop_proof", Description: "The proof is bad.", Algorithms: []string{"ES256"}}},
+			`Bearer resource_metadata="` + metadata + `", scope="read", DPoP error="invalid_dpop_proof", error_description="The proof is bad.", algs="ES256"`,
+		},
 		{"quotes", resource.Challenge{Description: `say "friend", error="none"`}, `Bearer error_description="say friend, error=none"`},
 		{"backslash", resource.Challenge{Description: `a\`, Scopes: []string{`b\"c`}}, `Bearer error_description="a", scope="bc"`},
 		{"line breaks", resource.Challenge{Description: "a\r\nX-Admin: 1\x00"}, `Bearer error_description="aX-Admin: 1"`},

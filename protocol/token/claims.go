@@ -33,13 +33,15 @@ type claims struct {
 	// scp and scopesClaim are what some issuers write for scope.
 	scp, scopesClaim []string
 
-	otherKind   bool // called something else than an access token, see dialect.go
-	ofUser      bool // something is there only for a user
-	forClient   bool // said to be a client's own
-	idToken     bool // at_hash, c_hash or s_hash: OpenID Connect Core, section 3
-	events      bool // a security event or a logout token (RFC 8417)
-	constrained bool // cnf: bound to a key the sender must prove (RFC 7800)
-	nonce       bool
+	otherKind  bool // called something else than an access token, see dialect.go
+	ofUser     bool // something is there only for a user
+	forClient  bool // said to be a client's own
+	idToken    bool // at_hash, c_hash or s_hash: OpenID Connect Core, section 3
+	events     bool // a security event or a logout token (RFC 8417)
+	binding    Binding
+	unprovable bool // bound to a key in a way that isn't supported
+	ofDPoP     bool // said to be bound to a key, which cnf must name
+	nonce      bool
 }
 
 // read fills c from a JWT's payload. It returns an [*InvalidError].
@@ -136,7 +138,7 @@ func (c *claims) member(name string, value jsontext.Value) (err error) {
 	case "events":
 		c.events = true
 	case "cnf":
-		c.constrained = true
+		c.readBinding(value)
 	}
 	return err
 }

@@ -104,7 +104,7 @@ func (c *claims) names(value jsontext.Value) error {
 	}
 	switch kind := foldKind(s); {
 	case kind == "dpop":
-		c.constrained = true
+		c.ofDPoP = true
 	case !slices.Contains(accessKinds, kind):
 		c.otherKind = true
 	}

@@ -51,6 +51,11 @@ type IntrospectionConfig struct {
 	// JWTs are left to others.
 	JWT *JWT
 
+	// AllowBound accepts tokens that are bound to a key which the sender must prove to
+	// have. The caller must then look at [Token.Binding]. Without it, such tokens are
+	// refused.
+	AllowBound bool
+
 	// OnNoUser, if not nil, is called for each answer that names no user and says
 	// nothing of one, so that the client counts as the subject.
 	OnNoUser func()
@@ -134,7 +139,7 @@ func (v *Introspection) prepare(ctx context.Context, p *Presented) (Ask, error) 
 		if confirmed.Subject != t.Subject && confirmed.ClientID != t.ClientID {
 			return nil, invalid(BadClaims, "introspection names a different user or client than the token")
 		}
-		return t, nil
+		return t.boundAs(confirmed)
 	}, nil
 }
 
@@ -308,8 +313,6 @@ func (v *Introspection) judge(in *introspection) (*Token, error) {
 	switch {
 	case in.issuer != "" && in.issuer != v.config.Issuer:
 		return nil, invalid(UnknownIssuer, "introspection names another issuer than %q", v.config.Issuer)
-	case in.constrained:
-		return nil, invalid(SenderConstrained, "bound to a key, which is not supported")
 	case !in.expiry.IsZero() && !now.Before(in.expiry):
 		return nil, invalid(Expired, "expired %s ago", now.Sub(in.expiry).Round(time.Second))
 	case in.notBefore.After(latest), in.issuedAt.After(latest):
@@ -318,6 +321,9 @@ func (v *Introspection) judge(in *introspection) (*Token, error) {
 		return nil, invalid(WrongAudience, "introspection names no aud: if the issuer knows no audiences, insecure_allow_missing_audience accepts that")
 	case len(in.audience) > 0 && !matchAudience(in.audience, v.config.Audience):
 		return nil, invalid(WrongAudience, "aud names none of %q", v.config.Audience)
+	}
+	if err := in.checkBinding(v.config.AllowBound); err != nil {
+		return nil, err
 	}
 	if err := in.kind(""); err != nil {
 		return nil, err
@@ -341,6 +347,7 @@ func (v *Introspection) judge(in *introspection) (*Token, error) {
 		Audience: in.audience,
 		Scopes:   in.scopes,
 		Expiry:   in.expiry,
+		Binding:  in.binding,
 	}, in.kept), nil
 }
 

@@ -38,6 +38,11 @@ type JWTConfig struct {
 	// [DefaultLeeway]. It does not prolong exp.
 	Leeway time.Duration
 
+	// AllowBound accepts tokens that are bound to a key which the sender must prove to
+	// have. The caller must then look at [Token.Binding]. Without it, such tokens are
+	// refused.
+	AllowBound bool
+
 	// Now returns the time. Nil means [time.Now].
 	Now func() time.Time
 }
@@ -100,6 +105,7 @@ func (v *JWT) Verify(ctx context.Context, p *Presented) (*Token, error) {
 		Audience: c.audience,
 		Scopes:   c.scopes,
 		Expiry:   c.expiry,
+		Binding:  c.binding,
 		keys:     set,
 	}
 	return New(t, p.JWS.payload), nil
@@ -132,10 +138,9 @@ func (v *JWT) check(jws *JWS, now time.Time) error {
 		return breaks(ruleTimes, NotYetValid, "nbf is %s in the future", c.notBefore.Sub(now).Round(time.Second))
 	case c.issuedAt.After(latest):
 		return breaks(ruleTimes, NotYetValid, "iat is %s in the future", c.issuedAt.Sub(now).Round(time.Second))
-	case c.constrained:
-		// To accept it as a plain bearer token would remove the protection
-		// that the client asked for (RFC 9449, section 7.2; RFC 8705).
-		return breaks(ruleConstrained, SenderConstrained, "bound to a key by cnf, which is not supported")
+	}
+	if err := c.checkBinding(v.config.AllowBound); err != nil {
+		return err
 	}
 	_, err := c.whose(c.subject)
 	return err

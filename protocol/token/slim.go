@@ -28,6 +28,9 @@ type shared struct {
 	issuer, clientID string
 	audience, scopes []string
 	members          string // of the claims
+	// binding is that of one token: it isn't shared. It is here because few tokens
+	// have one.
+	binding Binding
 }
 
 // Subject returns the token's subject.
@@ -45,6 +48,7 @@ func (s *Slim) Token(raw string, kept *Kept) *Token {
 		Scopes:   s.shared.scopes,
 		claims:   s.claims,
 		common:   s.shared.members,
+		Binding:  s.shared.binding,
 		keys:     s.keys,
 		kept:     kept,
 	}
@@ -82,6 +86,11 @@ func (s *Slimmer) Slim(t *Token) Slim {
 		slim.expiry = t.Expiry.Unix()
 	}
 	slim.shared = s.share(common)
+	if !t.Binding.IsZero() {
+		own := *slim.shared
+		own.binding = t.Binding
+		slim.shared = &own
+	}
 	return slim
 }
 

@@ -22,10 +22,15 @@ func TestSlim(t *testing.T) {
 	}
 	expiry := time.Unix(4_000_000_000, 0)
 	of := func(t token.Token, claims string) *token.Token { return token.New(t, []byte(claims)) }
+	bound := *signed
+	bound.Binding = token.Binding{Key: "key", Certificate: "certificate"}
 	tokens := map[string]*token.Token{
-		"JWT":    signed,
-		"opaque": of(token.Token{Issuer: "https://a.example", Subject: "ada", Type: token.ClientSubject, ClientID: "ide", Audience: []string{"x", "y"}, Scopes: []string{"read"}, Expiry: expiry}, `{"sub":"ada","aud":["x","y"],"client_id":"ide","team":["a", 1.5, null]}`),
-		"alike":  of(token.Token{Issuer: "https://a.example", Subject: "bob", Type: token.ClientSubject, ClientID: "ide", Audience: []string{"x", "y"}, Scopes: []string{"read"}}, `{"sub":"bob","aud":["x","y"],"client_id":"ide"}`),
+		"JWT":           signed,
+		"bound":         &bound,
+		"opaque, bound": of(token.Token{Issuer: "https://a.example", Subject: "ada", Binding: token.Binding{Key: "another"}}, `{"sub":"ada"}`),
+		"opaque, not":   of(token.Token{Issuer: "https://a.example", Subject: "ada"}, `{"sub":"ada"}`),
+		"opaque":        of(token.Token{Issuer: "https://a.example", Subject: "ada", Type: token.ClientSubject, ClientID: "ide", Audience: []string{"x", "y"}, Scopes: []string{"read"}, Expiry: expiry}, `{"sub":"ada","aud":["x","y"],"client_id":"ide","team":["a", 1.5, null]}`),
+		"alike":         of(token.Token{Issuer: "https://a.example", Subject: "bob", Type: token.ClientSubject, ClientID: "ide", Audience: []string{"x", "y"}, Scopes: []string{"read"}}, `{"sub":"bob","aud":["x","y"],"client_id":"ide"}`),
 		// Joined by a space they are the same.
 		"another audience":  of(token.Token{Issuer: "https://a.example", Subject: "eve", Type: token.ClientSubject, ClientID: "ide", Audience: []string{"x y"}, Scopes: []string{"read"}}, `{"sub":"eve","aud":["x","y"],"client_id":"ide"}`),
 		"common ones only":  of(token.Token{Subject: "u"}, `{"iss":"https://a.example"}`),
@@ -38,11 +43,11 @@ func TestSlim(t *testing.T) {
 			slim := slimmer.Slim(want)
 			got := slim.Token(raw, nil)
 			if slim.Subject() != want.Subject || got.Issuer != want.Issuer || got.Subject != want.Subject ||
-				!reflect.DeepEqual(got.Scopes, want.Scopes) || !got.Expiry.Equal(want.Expiry) || got.Signed() != want.Signed() {
+				got.Binding != want.Binding || !reflect.DeepEqual(got.Scopes, want.Scopes) || !got.Expiry.Equal(want.Expiry) || got.Signed() != want.Signed() {
 				t.Errorf("%s: got %+v, want %+v", name, got, want)
 			}
 			full := got.Full()
-			if full.Type != want.Type || full.ClientID != want.ClientID || !reflect.DeepEqual(full.Audience, want.Audience) {
+			if full.Type != want.Type || full.ClientID != want.ClientID || full.Binding != want.Binding || !reflect.DeepEqual(full.Audience, want.Audience) {
 				t.Errorf("%s: in full got %+v, want %+v", name, full, want)
 			}
 			if got, want := got.Claims(), want.Claims(); !reflect.DeepEqual(got, want) {

@@ -41,6 +41,10 @@ type Token struct {
 	// the authorization server doesn't say.
 	Expiry time.Time
 
+	// Binding says which keys the sender must have. Unless it is zero, a request with
+	// the token alone proves nothing.
+	Binding Binding
+
 	// claims is the verified JSON object: a JWT's payload, or an answer of the
 	// introspection or userinfo endpoint. As a string, because a parsed one takes
 	// several times the memory.
