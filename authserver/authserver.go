@@ -46,7 +46,8 @@ func init() {
 // handler, without this server's cookies.
 //
 // Refused requests have the fields `mcp_auth_server_error` and
-// `mcp_auth_server_cause` in the access log.
+// `mcp_auth_server_cause` in the access log; token requests have
+// `mcp_auth_server_grant`, `mcp_auth_server_client` and `mcp_auth_server_user`.
 //
 // Its state is in Caddy's storage below `mcp_auth_server/`, shared by all
 // instances on that storage.
@@ -233,6 +234,8 @@ func (h *Handler) observe(ctx context.Context, e oauth.Event) {
 		logRefusal(ctx, e.Err.Code, e.Err)
 	}
 	requests.WithLabelValues(h.Issuer, e.Endpoint, outcome).Inc()
+	logGrant(ctx, e)
+	h.countIdentity(e)
 	if e.Warning != "" {
 		h.logger.Warn(e.Warning, zap.String("client_id", e.Client), zap.String("user", e.Subject))
 	}
@@ -246,6 +249,26 @@ func logRefusal(ctx context.Context, code string, cause error) {
 	if fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		fields.Add(zap.String("mcp_auth_server_error", code))
 		fields.Add(zap.String("mcp_auth_server_cause", cause.Error()))
+	}
+}
+
+// maxLogged bounds a field of the access log, in bytes. Identifiers of clients that
+// registered themselves are longer.
+const maxLogged = 128
+
+// logGrant adds to the access log who got a token, or wanted one, and for whom.
+func logGrant(ctx context.Context, e oauth.Event) {
+	fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields)
+	if !ok || e.Grant == "" {
+		return
+	}
+	for name, value := range map[string]string{"grant": e.Grant, "client": e.Client, "user": e.Subject} {
+		if len(value) > maxLogged {
+			value = value[:maxLogged] + "..."
+		}
+		if value != "" {
+			fields.Add(zap.String("mcp_auth_server_"+name, value))
+		}
 	}
 }
 

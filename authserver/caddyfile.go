@@ -52,6 +52,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	        scopes        <names...>
 //	        base_url      <url>
 //	        api_url       <url>
+//	        enterprise
 //	    }
 //	    access_token_lifetime  <duration>
 //	    refresh_token_lifetime <duration>
@@ -260,8 +261,10 @@ func (h *Handler) unmarshalUpstream(d *caddyfile.Dispenser) error {
 			err = option.List(d, &u.Groups)
 		case "allow":
 			err = u.unmarshalAllow(d)
+		case "enterprise":
+			err = option.Flag(d, &u.Enterprise)
 		default:
-			err = d.Errf("unrecognized option of upstream: %s (known: client_id, client_secret, allow, groups, name, label, scopes, base_url, api_url)", word)
+			err = d.Errf("unrecognized option of upstream: %s (known: client_id, client_secret, allow, groups, name, label, scopes, base_url, api_url, enterprise)", word)
 		}
 		if err != nil {
 			return err

@@ -67,6 +67,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		Doors:                h.doors,
 		Observe:              h.observe,
 		LimitRegistration:    func(ctx context.Context) time.Duration { return h.state.register(ctx) },
+		Providers:            h.identityProviders(),
 		Now:                  h.now,
 	}
 	if documents != nil {

@@ -70,9 +70,12 @@ func newTestSite(t *testing.T, change ...func(*Handler)) *site {
 	}
 	t.Cleanup(s.state.guesses.AddUsers(slices.Collect(maps.Keys(s.users))))
 	config := oauth.Config{
-		Secret: siteSecret{},
+		Secret: siteSecret{}, Providers: s.identityProviders(), Observe: s.observe,
 		Issuer: s.Issuer, Resources: s.Resources, Store: s.store, Now: s.now, CheckUser: s.checkUser, LimitRegistration: s.state.register, Registration: registration.Policy(*s.Registration),
-		Clients: []oauth.Client{{ID: "desk", Name: "The desk", RedirectURIs: []string{"https://desk.example/callback", "http://127.0.0.1/callback"}}},
+		Clients: []oauth.Client{
+			{ID: "desk", Name: "The desk", RedirectURIs: []string{"https://desk.example/callback", "http://127.0.0.1/callback"}},
+			{ID: "agent", Secret: "a-secret-of-the-agent", Introspection: true},
+		},
 	}
 	for _, scope := range s.Scopes {
 		config.Scopes = append(config.Scopes, oauth.Scope(scope))

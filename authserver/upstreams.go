@@ -60,6 +60,11 @@ type Upstream struct {
 	// organizations and teams that `allow` names.
 	Groups []string `json:"groups,omitempty"`
 
+	// Lets an OpenID provider decide which clients may act for its users, without a
+	// sign-in and consent here: it accepts the provider's identity assertions (ID-JAG).
+	// The allow rules apply to them as well. Default: false.
+	Enterprise bool `json:"enterprise,omitempty"`
+
 	// Who may sign in: one matching rule is enough. Required: having an
 	// account there does not by itself grant access.
 	Allow []AllowRule `json:"allow"`
@@ -112,6 +117,9 @@ func (u *Upstream) provision() error {
 	}
 	if err := u.rules.Check(); err != nil {
 		return fmt.Errorf("allow: %w", err)
+	}
+	if u.Enterprise && u.Type != "oidc" {
+		return errors.New("enterprise is for an OpenID provider, which issues identity assertions (ID-JAG): GitHub doesn't")
 	}
 	if err := u.checkGroups(); err != nil {
 		return fmt.Errorf("groups: %w", err)

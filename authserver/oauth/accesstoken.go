@@ -35,13 +35,17 @@ type accessClaims struct {
 // identifier, which is how revocation and introspection find it.
 func (s *Server) accessToken(ctx context.Context, grant string, g *grant, audience string, scopes []string) (string, error) {
 	u := g.User
+	var signedIn int64 // left out if it is not known
+	if !u.SignedIn.IsZero() {
+		signedIn = u.SignedIn.Unix()
+	}
 	return s.sign(ctx, &accessClaims{
 		Subject:       u.Subject,
 		Audience:      audience,
 		ClientID:      g.ClientID,
 		Scope:         strings.Join(scopes, " "),
 		ID:            grant + "." + rand.Text(),
-		AuthTime:      u.SignedIn.Unix(),
+		AuthTime:      signedIn,
 		Username:      u.Username,
 		Name:          u.Name,
 		Email:         u.Email,

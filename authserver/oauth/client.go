@@ -31,6 +31,7 @@ const (
 	authorizationCode = "authorization_code"
 	refreshToken      = "refresh_token"
 	clientCredentials = "client_credentials"
+	jwtBearer         = token.JWTBearerGrant
 )
 
 // The supported ways to authenticate a client (RFC 7591, section 2).
@@ -132,7 +133,7 @@ func (s *Server) checkClient(c *Client) error {
 		return errors.New("it has both a secret and keys: keep the keys, which can't be stolen from this server")
 	case c.Public() && (c.ClientCredentials || c.Introspection):
 		return errors.New("client_credentials and introspection need a secret, or keys (jwks or jwks_uri)")
-	case len(c.RedirectURIs) == 0 && !c.ClientCredentials && !c.Introspection:
+	case len(c.RedirectURIs) == 0 && !c.ClientCredentials && !c.Introspection && (c.Public() || len(s.config.Providers) == 0):
 		return errors.New("it has no redirect_uris, so it could do nothing")
 	}
 	for _, uri := range c.RedirectURIs {

@@ -10,15 +10,24 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storetest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
+// fuzzedKey is a key that nobody has the private part of.
+const fuzzedKey = `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+
 func newFuzzed(f *testing.F) *Server {
+	source, err := PublicKeys([]byte(`{"keys":[` + fuzzedKey + `]}`))
+	if err != nil {
+		f.Fatal(err)
+	}
 	s, err := New(Config{
 		Issuer: testIssuer, Resources: []string{testResource}, Scopes: []Scope{{Name: "read"}}, Store: storetest.New(), Secret: testMaster("a secret"),
 		Registration: registration.Policy{PrivateSchemes: []string{"cursor"}},
-		Clients:      []Client{{ID: "app", RedirectURIs: []string{testRedirect}}},
+		Clients:      []Client{{ID: "app", RedirectURIs: []string{testRedirect}}, {ID: "robot", Keys: source, ClientCredentials: true}},
+		Providers:    []Provider{{Issuer: "https://idp.example", Keys: source, User: enterpriseUser}},
 	})
 	if err != nil {
 		f.Fatal(err)
@@ -57,6 +66,12 @@ func FuzzForms(f *testing.F) {
 	f.Add(RevokePath, "client_id=app&token=a.b.c", "")
 	f.Add(IntrospectPath, "client_id=app&token=x", "Bearer x")
 	f.Add(TokenPath, "grant_type=client_credentials&client_id=dyn.AAAA", "Basic")
+	unsigned := func(claims string) string {
+		return oauthtest.Compact([]byte(`{"alg":"EdDSA","typ":"JWT"}`), []byte(claims), make([]byte, 64))
+	}
+	f.Add(TokenPath, with(machineForm, unsigned(`{"iss":"robot","sub":"robot","aud":"`+testIssuer+`","exp":4000000000,"jti":"1"}`)).Encode(), "")
+	f.Add(RevokePath, with(url.Values{"token": {"x"}}, unsigned(`{"sub":"app"}`)).Encode(), "")
+	f.Add(TokenPath, identityForm(unsigned(`{"iss":"https://idp.example","aud":[]}`)).Encode(), "")
 	s := newFuzzed(f)
 	f.Fuzz(func(t *testing.T, path, body, authorization string) {
 		if path != TokenPath && path != RevokePath && path != IntrospectPath {
@@ -82,6 +97,8 @@ func FuzzRegister(f *testing.F) {
 	f.Add(`{"redirect_uris":["cursor://x","http://[::1]:3/x"],"client_name":"\u202e","grant_types":["authorization_code"]}`)
 	f.Add(`{"Redirect_URIs":["https://a.example/cb"]}`)
 	f.Add(`{"redirect_uris":["javascript:x"]}`)
+	f.Add(`{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"private_key_jwt","jwks":{"keys":[` + fuzzedKey + `]}}`)
+	f.Add(`{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://a.example/keys","token_endpoint_auth_signing_alg":"ES256"}`)
 	s := newFuzzed(f)
 	f.Fuzz(func(t *testing.T, body string) {
 		r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, testIssuer+RegisterPath, strings.NewReader(body))
@@ -124,7 +141,7 @@ func FuzzClientID(f *testing.F) {
 	f.Add("https://a.example/client.json")
 	s := newFuzzed(f)
 	f.Fuzz(func(t *testing.T, id string) {
-		if c, err := s.client(t.Context(), id); err == nil && id != "app" {
+		if c, err := s.client(t.Context(), id); err == nil && id != "app" && id != "robot" {
 			t.Errorf("%q is %+v", id, c)
 		}
 	})

@@ -44,6 +44,9 @@ type grant struct {
 	Scopes   []string `json:"scopes"`
 	// Refreshable says whether the grant has refresh tokens.
 	Refreshable bool `json:"refreshable,omitempty"`
+	// Provider is the issuer of the identity assertion that the grant comes from;
+	// empty if the user was asked. Such a grant has neither Consent nor Redirect.
+	Provider string `json:"provider,omitempty"`
 	// Confidential says that the client had to authenticate.
 	Confidential bool `json:"confidential,omitempty"`
 
@@ -60,6 +63,12 @@ type grant struct {
 }
 
 func grantKey(id string) string { return grantsPrefix + id }
+
+func newGrantID() string {
+	id := make([]byte, refreshGrant)
+	_, _ = rand.Read(id) // never fails
+	return base64.RawURLEncoding.EncodeToString(id)
+}
 
 // Approve records that the user allows the client what a requests. It returns the
 // URL to send the browser to, with a code (OAuth 2.1, section 4.1.2).
@@ -85,10 +94,8 @@ func (s *Server) Approve(ctx context.Context, user User, a *Authorization) (stri
 	}
 	now := s.now()
 	value := rand.Text() + rand.Text()
-	id := make([]byte, 16)
-	_, _ = rand.Read(id) // never fails
 	record := code{
-		Grant:     base64.RawURLEncoding.EncodeToString(id),
+		Grant:     newGrantID(),
 		Challenge: a.Challenge,
 		Expires:   now.Add(codeLifetime),
 		Of: grant{

@@ -56,6 +56,9 @@ func (s *Server) metadata() ([]byte, error) {
 		introspectSecret = introspectSecret || c.Introspection && c.Secret != ""
 		introspectKey = introspectKey || c.Introspection && c.Keys != nil
 	}
+	if len(s.config.Providers) > 0 {
+		grants = append(grants, jwtBearer)
+	}
 	methods := methodsOf(public, secret, key)
 	m := map[string]any{
 		"issuer":                                         issuer,
@@ -81,6 +84,10 @@ func (s *Server) metadata() ([]byte, error) {
 		// contain openid.
 		"subject_types_supported":               []string{"public"},
 		"id_token_signing_alg_values_supported": []string{"ES256"},
+	}
+	if len(s.config.Providers) > 0 {
+		// draft-ietf-oauth-identity-assertion-authz-grant, section 7.2.
+		m["authorization_grant_profiles_supported"] = []string{identityProfile}
 	}
 	if !s.config.Registration.Off {
 		m["registration_endpoint"] = issuer + RegisterPath

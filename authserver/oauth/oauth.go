@@ -1,6 +1,6 @@
 // Package oauth is a narrow OAuth 2.1 authorization server: the authorization
-// code grant with PKCE S256, rotating refresh tokens, client credentials, and
-// nothing else. It issues JWT access tokens (RFC 9068) for configured resources
+// code grant with PKCE S256, rotating refresh tokens, client credentials, identity
+// assertions of trusted providers (ID-JAG), and nothing else. It issues JWT access tokens (RFC 9068) for configured resources
 // (RFC 8707), registers clients (RFC 7591; Client ID Metadata Documents), revokes
 // and introspects tokens (RFC 7009, RFC 7662), and publishes its metadata (RFC
 // 8414, RFC 9207).
@@ -99,6 +99,10 @@ type Config struct {
 	// Clients are the clients that the operator configured.
 	Clients []Client
 
+	// Providers are identity providers that may let clients act for their users,
+	// without asking the users (enterprise-managed authorization).
+	Providers []Provider
+
 	// Documents fetches Client ID Metadata Documents, and the keys of clients. Nil
 	// means that neither is supported.
 	Documents Documents
@@ -157,6 +161,9 @@ type Event struct {
 	Client string
 	// Subject is the user; empty if there is none.
 	Subject string
+	// Provider is the issuer of the identity assertion in the request; empty if there
+	// is none, or its issuer is not a provider.
+	Provider string
 	// Err is the error of the response; nil if it succeeded.
 	Err *Error
 	// Warning is a message for the operator, such as the reuse of a refresh
@@ -222,6 +229,9 @@ func New(config Config) (*Server, error) {
 	}
 	if err := s.config.Registration.Check(); err != nil {
 		return nil, fmt.Errorf("registration: %w", err)
+	}
+	if err := s.checkProviders(); err != nil {
+		return nil, err
 	}
 	for i := range config.Clients {
 		c := &config.Clients[i]

@@ -12,8 +12,8 @@ import (
 
 // standing is what today's configuration leaves of a grant.
 type standing struct {
-	consent  *Consent
-	resource string // in today's spelling
+	consent  *Consent // nil if the grant comes from an identity assertion
+	resource string   // in today's spelling
 	scopes   []string
 }
 
@@ -26,7 +26,7 @@ type standing struct {
 // The error is [invalidGrant] if nothing is left. The grant stays stored, so an
 // operator who undoes a change gets the grants back.
 func (s *Server) standing(ctx context.Context, c *Client, id string, g *grant) (*standing, error) {
-	audience, scopes, refused := s.permitted(c, g.Redirect, g.Resource, g.Scopes)
+	audience, scopes, refused := s.granted(c, g)
 	switch {
 	case refused != nil:
 		return nil, refusedGrant(refused.Description, refused.Cause)
@@ -37,6 +37,10 @@ func (s *Server) standing(ctx context.Context, c *Client, id string, g *grant) (
 	}
 	if expires := s.grantExpires(g); !expires.IsZero() && !s.now().Before(expires) {
 		return nil, invalidGrant("The client's access has expired.")
+	}
+	if g.Provider != "" {
+		// The provider's decision takes the place of the user's.
+		return &standing{nil, audience, scopes}, s.checkUser(ctx, g.User)
 	}
 	consent, err := s.consent(ctx, g.User.Subject, g.ClientID)
 	switch {
@@ -54,6 +58,18 @@ func (s *Server) standing(ctx context.Context, c *Client, id string, g *grant) (
 	return &standing{consent, audience, scopes}, nil
 }
 
+// granted returns what today's configuration leaves of a grant, see
+// [Server.permitted].
+func (s *Server) granted(c *Client, g *grant) (string, []string, *Error) {
+	switch {
+	case g.Provider == "":
+		return s.permitted(c, g.Redirect, g.Resource, g.Scopes)
+	case s.provider(g.Provider) == nil:
+		return "", nil, invalidGrant("This server no longer trusts the provider of the user's identity.")
+	}
+	return s.within(c, g.Resource, g.Scopes)
+}
+
 // permitted returns what today's configuration allows the client at a redirect
 // URI: the resource as it is spelled today, and the remaining scopes in the order
 // in which they were granted. It doesn't use the store or the network.
@@ -61,6 +77,11 @@ func (s *Server) permitted(c *Client, redirect, audience string, scopes []string
 	if _, err := c.redirectURI(redirect); redirect == "" || err != nil {
 		return "", nil, s.wrongRedirect(c, redirect, err)
 	}
+	return s.within(c, audience, scopes)
+}
+
+// within is [Server.permitted] without the redirect URI.
+func (s *Server) within(c *Client, audience string, scopes []string) (string, []string, *Error) {
 	i := slices.IndexFunc(s.config.Resources, func(known string) bool { return resource.Same(known, audience) })
 	if i < 0 {
 		return "", nil, badRequest("invalid_target", "This server no longer issues tokens for the resource.")
@@ -132,7 +153,10 @@ func (s *Server) knownClient(ctx context.Context, id, redirect string) (*Client,
 	if err := s.acceptsDocuments(); err != nil {
 		return nil, err
 	}
-	c := &Client{ID: id, RedirectURIs: []string{redirect}, Kind: ByDocument, unread: true}
+	c := &Client{ID: id, Kind: ByDocument, unread: true}
+	if redirect != "" { // which a grant from an identity assertion doesn't have
+		c.RedirectURIs = []string{redirect}
+	}
 	return c, s.stillAllowed(c)
 }
 

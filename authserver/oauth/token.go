@@ -167,10 +167,13 @@ func (s *Server) token(ctx context.Context, w http.ResponseWriter, c *Client, fo
 	case clientCredentials:
 		event.Grant = grantType
 		out, err = s.clientCredentials(ctx, c, form.Get("scope"), form["resource"])
+	case jwtBearer:
+		event.Grant = grantType
+		out, err = s.acceptIdentity(ctx, c, form, event)
 	case "":
 		err = invalidRequest("grant_type is missing.")
 	default:
-		err = badRequest("unsupported_grant_type", "The grant_type must be authorization_code, refresh_token or client_credentials.")
+		err = badRequest("unsupported_grant_type", "The grant_type is not one of the metadata's grant_types_supported.")
 	}
 	if err != nil {
 		return err

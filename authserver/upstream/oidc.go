@@ -15,6 +15,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
@@ -105,6 +106,16 @@ func (o *OIDC) Label() string { return o.config.Label }
 
 // Source implements [Provider].
 func (o *OIDC) Source() []string { return []string{"oidc", o.config.Issuer, o.config.ClientID} }
+
+// Keys returns the source of the provider's keys.
+func (o *OIDC) Keys() keys.Source { return o.issuer }
+
+// Identity returns the user that the claims of an identity assertion of the provider are
+// about. The caller has verified them. It is the same as after a sign-in if the provider
+// puts the same claims into its ID tokens.
+func (o *OIDC) Identity(subject string, claims map[string]any) Identity {
+	return identity(subject, claims)
+}
 
 func (o *OIDC) oauth(m *discovery.Metadata, redirectURI string) *oauth2.Config {
 	endpoint := oauth2.Endpoint{

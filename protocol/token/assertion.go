@@ -3,8 +3,9 @@ package token
 // This file judges the JWTs by which a client, or a provider in a user's name,
 // identifies itself to an authorization server (RFC 7523, section 3). Making them is
 // in clientauth.go. Not supported, and refused: assertions that are bound to a key
-// (cnf), and those with authorization_details (RFC 9396), which limit a grant in a way
-// that isn't understood here.
+// (cnf), those with authorization_details (RFC 9396), which limit a grant in a way that
+// isn't understood here, and those of one tenant of several (tenant, aud_tenant), whose
+// users may have the subjects of other tenants' users.
 
 import (
 	"context"
@@ -101,7 +102,7 @@ func (a *Assertion) member(name string, value jsontext.Value) (err error) {
 		a.notBefore, err = strictjson.NumericDate(value)
 	case "iat":
 		a.IssuedAt, err = strictjson.NumericDate(value)
-	case "cnf", "authorization_details":
+	case "cnf", "authorization_details", "tenant", "aud_tenant":
 		a.limited = name
 	}
 	return err

@@ -94,6 +94,8 @@ func TestAssertionRefused(t *testing.T) {
 		{"jti a number", claims{"jti": 1}, nil, token.BadClaims},
 		{"bound to a key", claims{"cnf": claims{"jkt": "x"}}, nil, token.BadClaims},
 		{"authorization_details", claims{"authorization_details": []any{}}, nil, token.BadClaims},
+		{"a tenant", claims{"tenant": "acme"}, nil, token.BadClaims},
+		{"a tenant here", claims{"aud_tenant": "acme"}, nil, token.BadClaims},
 		{"resource a number", claims{"resource": 1}, nil, token.BadClaims},
 		{"resource empty", claims{"resource": []string{}}, nil, token.BadClaims},
 		{"scope a number", claims{"scope": 1}, nil, token.BadClaims},
@@ -135,7 +137,7 @@ func TestAssertionAccepted(t *testing.T) {
 		{"aud a list of one", "oauth-id-jag+jwt", claims{"aud": []string{testAuthorizationServer}}},
 		{"exp at the end", "oauth-id-jag+jwt", claims{"exp": at(time.Hour)}},
 		{"a clock that is ahead", "oauth-id-jag+jwt", claims{"iat": at(30 * time.Second), "nbf": at(30 * time.Second)}},
-		{"claims that mean nothing here", "oauth-id-jag+jwt", claims{"amr": []string{"mfa"}, "tenant": nil}},
+		{"claims that mean nothing here", "oauth-id-jag+jwt", claims{"amr": []string{"mfa"}, "act": claims{"sub": "x"}}},
 	} {
 		good := claims{"aud": testAuthorizationServer, "resource": []string{"https://a.example/mcp", "https://b.example/mcp"}}
 		for name, value := range test.claims {
