@@ -119,6 +119,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.shared.Add(inprocess.Register(h.Issuer, h.server))
+	h.shared.Add(inprocess.RegisterAccountPage(h.Issuer, h.Issuer+accountPath))
 	h.startSweeping(ctx)
 	return nil
 }

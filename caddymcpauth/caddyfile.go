@@ -46,6 +46,7 @@ func init() {
 //	    forward_token
 //	    dpop             off | accepted | required [{ nonce }]
 //	    client_certificates
+//	    landing          off
 //	    require          <conditions>
 //	    tools            <names...> [need <conditions>] [when <expression>] | nobody | anonymous
 //	    prompts          ...
@@ -189,11 +190,19 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		}
 		h.DPoP = new(DPoP)
 		return h.DPoP.UnmarshalCaddyfile(d.NewFromNextSegment())
+	case "landing":
+		if h.Landing != "" {
+			return d.Err("landing is given twice")
+		}
+		if !d.AllArgs(&h.Landing) || h.Landing != landingOff {
+			return d.Err("landing takes `off`: the page for browsers is on without it")
+		}
+		return nil
 	default:
 		if known, err := h.policyOption(d); known {
 			return err
 		}
-		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, forward_token, dpop, client_certificates, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)", d.Val())
+		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, forward_token, landing, dpop, client_certificates, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)", d.Val())
 	}
 }
 

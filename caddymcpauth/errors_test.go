@@ -60,7 +60,7 @@ func TestAdaptErrors(t *testing.T) {
 		{"issuer without URL", door("issuer"), "issuer takes one URL: the authorization server's issuer identifier, exactly as in its metadata"},
 		{"issuer with two URLs", door("issuer https://a.example.com https://b.example.com"), "issuer takes one URL"},
 		{"empty issuer", door(`issuer ""`), "issuer takes one URL"},
-		{"unknown option", door("isuer https://as.example.com"), "unrecognized option of mcp_auth: isuer (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, forward_token, dpop, client_certificates, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)"},
+		{"unknown option", door("isuer https://as.example.com"), "unrecognized option of mcp_auth: isuer (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, forward_token, landing, dpop, client_certificates, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)"},
 
 		{"dpop without mode", door("dpop"), "dpop takes one of off, accepted, required"},
 		{"dpop with two modes", door("dpop accepted required"), "dpop takes one of off, accepted, required"},
@@ -98,6 +98,10 @@ func TestAdaptErrors(t *testing.T) {
 		{"header with three words", door("header X-User a b"), "header takes a name and a value"},
 		{"header twice", door("header X-User a\nheader X-User b"), "header X-User is given twice"},
 		{"forward_token twice", door("forward_token\nforward_token"), "forward_token is given twice"},
+		{"landing without a value", door("landing"), "landing takes `off`"},
+		{"landing on", door("landing on"), "landing takes `off`: the page for browsers is on without it"},
+		{"landing with two values", door("landing off off"), "landing takes `off`"},
+		{"landing twice", door("landing off\nlanding off"), "landing is given twice"},
 		{"forward_token with an argument", door("forward_token on"), "forward_token takes no value"},
 
 		{"discovery twice", issuerWith("discovery off\ndiscovery https://as.example.com/x"), "discovery is given twice"},

@@ -39,3 +39,6 @@ func CheckVerb(r *http.Request) int {
 	}
 	return 0
 }
+
+// WantsPage reports whether a client with these Accept headers gets a page.
+func WantsPage(accept []string) bool { return wantsPage(accept) }

@@ -137,6 +137,11 @@ type Handler struct {
 	// `request` of client_auth is enough. Default: such a token is refused.
 	ClientCertificates bool `json:"client_certificates,omitempty"`
 
+	// What a browser gets that asks for a page without a token: by default, beside
+	// the challenge, a page that says what the server is and how to connect to it.
+	// `off` gives it the same error in JSON as other clients.
+	Landing string `json:"landing,omitempty"`
+
 	// Who may use which tools, prompts, resources and methods.
 	Policy
 
@@ -184,6 +189,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if err := h.provisionOrigins(); err != nil {
+		return err
+	}
+	if err := h.checkLanding(); err != nil {
 		return err
 	}
 	h.headerNames = guard.NewHeaders(slices.Sorted(maps.Keys(h.Header))...)

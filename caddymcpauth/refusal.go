@@ -66,10 +66,13 @@ const (
 	codeUnavailable = "temporarily_unavailable"
 )
 
+// reasonNoCredentials is the reason of a refusal because there is no token.
+const reasonNoCredentials = "no_credentials"
+
 func refuseNoCredentials() *refusal {
 	return &refusal{
 		status:    http.StatusUnauthorized,
-		reason:    "no_credentials",
+		reason:    reasonNoCredentials,
 		sentence:  "Sign in first: send an access token from one of the authorization servers in the resource metadata.",
 		challenge: true,
 	}
@@ -179,6 +182,9 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, ref *refusal) e
 	}
 	if ref.status == http.StatusMethodNotAllowed {
 		header.Set("Allow", "POST, GET, HEAD, DELETE")
+	}
+	if h.land(w, r, ref) {
+		return nil
 	}
 	body, err := ref.body()
 	if err != nil {

@@ -19,7 +19,7 @@ func TestExample(t *testing.T) {
 	if got := c.do("GET", "/.well-known/oauth-protected-resource/mcp", ""); got.status != 200 || !strings.Contains(got.body, `["`+c.URL+`"]`) {
 		t.Errorf("metadata: got %d %q, want 200 with the example's own issuer", got.status, got.body)
 	}
-	for target, want := range map[string]int{"GET /": 200, "POST /": 404, "GET /sse": 404, "GET /foo": 404, "POST /foo": 404} {
+	for target, want := range map[string]int{"GET /": 302, "POST /": 404, "GET /sse": 404, "GET /foo": 404, "POST /foo": 404} {
 		method, path, _ := strings.Cut(target, " ")
 		if resp := c.raw(method + " " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"); resp.StatusCode != want {
 			t.Errorf("%s: got %d, want %d", target, resp.StatusCode, want)

@@ -229,7 +229,7 @@ const flags = [
 ];
 
 // withChromium calls use with a page, and ends the browser whatever happens.
-async function withChromium(env, signal, use) {
+export async function withChromium(env, signal, use) {
   const own = env.CHROMIUM_PROFILE ? undefined : await mkdtemp(path.join(tmpdir(), 'chromium-'));
   let browser;
   try {

@@ -1,9 +1,10 @@
 // Package pages renders the pages of the authorization server and the façade:
-// signing in, allowing an application access, removing access, and messages.
+// signing in, allowing an application access, removing access, and messages; and
+// the page at an MCP server for people who open its address in a browser.
 //
 // It only knows HTML and net/http. The caller decides what is true, who may see
-// it, and what a form does. The pages run no script and load nothing, so that
-// their policy can refuse everything except their own style.
+// it, and what a form does. The pages run no script, except [Landing], and load
+// nothing, so that their policy can refuse everything except their own style.
 package pages
 
 import (

@@ -71,6 +71,12 @@ func everyPage() map[string]writer {
 		},
 		"account, empty":   pages.Account{Site: "auth.example", User: "Alice", Action: "/revoke", SignOut: "/signout", Token: "t1"},
 		"account, hostile": pages.Account{Site: script, User: script, Email: script, Done: script, Token: script, Access: []pages.Access{{ID: script, Client: hostile, Server: pages.Server{URL: script}, Scopes: []pages.Scope{{Name: script}}}}},
+		"landing": pages.Landing{
+			Site: "mcp.example", Server: pages.Server{URL: "https://mcp.example/mcp", Name: "Files of Acme"},
+			Documentation: "https://docs.example/files", Account: "https://mcp.example/oauth/account",
+		},
+		"landing, empty":   pages.Landing{Site: "mcp.example", Server: pages.Server{URL: "https://mcp.example/mcp"}},
+		"landing, hostile": pages.Landing{Site: script, Server: pages.Server{URL: "https://mcp.example/" + script + "';rm -rf ~;'", Name: script + hostile.Name}, Documentation: script, Account: "javascript:" + script},
 		"message":          pages.Message{Site: "auth.example", Title: "Too late", Text: "The request has expired.", Cure: "Start again.", Detail: "invalid_request: expired", Link: "/account", LinkLabel: "Your account"},
 		"message, empty":   pages.Message{Site: "auth.example", Title: "Done", Text: "You are signed out."},
 		"message, hostile": pages.Message{Site: script, Title: script, Text: script + hostile.Name, Cure: script, Detail: script, Link: "/" + script, LinkLabel: script},
@@ -111,6 +117,11 @@ func TestHeaders(t *testing.T) {
 			switch p.(type) {
 			case pages.Account, pages.Message:
 				policy += "; form-action 'self'"
+			case pages.Landing:
+				_, rest, _ := strings.Cut(got.body, "<script>")
+				content, _, _ := strings.Cut(rest, "</script>")
+				hash := sha256.Sum256([]byte(content))
+				policy += "; script-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; form-action 'none'"
 			}
 			want := http.Header{
 				"Content-Type":            {"text/html; charset=utf-8"},
