@@ -76,9 +76,11 @@ func (h *Handler) judgeAnonymous(r *http.Request, d *decision) *refusal {
 		return h.refuseUnread(ref)
 	}
 	if r.Method != http.MethodPost {
-		// The events that a stream missed may be answers to a user who has signed
-		// in.
-		maps.DeleteFunc(r.Header, func(name string, _ []string) bool { return web.SameHeader(name, "Last-Event-Id") })
+		if h.sessions == nil {
+			// The events that a stream missed may be answers to a user who has signed
+			// in.
+			maps.DeleteFunc(r.Header, func(name string, _ []string) bool { return web.SameHeader(name, "Last-Event-Id") })
+		}
 		d.judged = j
 		j.decision = h.policy.Admit(j.caller)
 		return h.refuseOperation(r, j)
@@ -160,7 +162,7 @@ func (h *Handler) admitAnonymous(w http.ResponseWriter, r *http.Request, d decis
 	identity.Set(r.Context(), nil)
 	h.headerNames.Scrub(r)
 	h.removeCredentials(r)
-	return h.streams.Serve(w, r, d.message(), nil, h.filtered(d, next))
+	return h.streams.Serve(w, r, d.message(), nil, h.bound(d, h.filtered(d, next)))
 }
 
 // hurry sets a time limit for the message of r if its sender hasn't signed in.

@@ -226,11 +226,12 @@ func TestAnonymousIdentity(t *testing.T) {
 	}
 }
 
-// What a stream missed isn't sent again to a caller who hasn't signed in.
+// What a stream missed isn't sent again to a caller who hasn't signed in, also if
+// sessions aren't bound.
 func TestAnonymousResumption(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer(t)
-	s := serve(t, frontDoor(issuer.Issuer(), "anonymous"), func(w http.ResponseWriter, r *http.Request) error {
+	s := serve(t, frontDoor(issuer.Issuer(), "anonymous\nsessions off"), func(w http.ResponseWriter, r *http.Request) error {
 		_, err := io.WriteString(w, r.Header.Get("Last-Event-Id")+strings.Join(r.Header["Last_event_id"], "")+" "+r.Header.Get("Mcp-Session-Id"))
 		return err
 	})

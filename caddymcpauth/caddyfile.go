@@ -47,6 +47,7 @@ func init() {
 //	    dpop             off | accepted | required [{ nonce }]
 //	    client_certificates
 //	    landing          off
+//	    sessions         bound | off
 //	    require          <conditions>
 //	    tools            <names...> [need <conditions>] [when <expression>] | nobody | anonymous
 //	    prompts          ...
@@ -198,11 +199,13 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 			return d.Err("landing takes `off`: the page for browsers is on without it")
 		}
 		return nil
+	case "sessions":
+		return h.sessionsOption(d)
 	default:
 		if known, err := h.policyOption(d); known {
 			return err
 		}
-		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, forward_token, landing, dpop, client_certificates, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)", d.Val())
+		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, forward_token, landing, dpop, client_certificates, sessions, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)", d.Val())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/session"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -30,6 +31,7 @@ const (
 	stepSender
 	stepScopes
 	stepOperation
+	stepSession
 )
 
 // decision is what the front door makes of a request.
@@ -53,6 +55,9 @@ type decision struct {
 	// judged is how the rules judged the request. It is nil if there are no rules,
 	// or if the request was refused before.
 	judged *operation
+	// session is what binds sessions to the sender. It is nil with sessions off, or if
+	// the request was refused before.
+	session *session.Binding
 }
 
 // reader returns the reader of the token's claims. It is made once per request,
@@ -81,9 +86,10 @@ func (d decision) refuse(at step, ref *refusal) decision {
 
 // decide decides about r and writes nothing. ServeHTTP and the explain command both
 // use it. Its steps are: what is served without a token, origin, bearer, verify,
-// sender, scopes, operation. Each may refuse, so later steps can rely on the earlier ones.
+// sender, scopes, operation, session. Each may refuse, so later steps can rely on the
+// earlier ones.
 //
-// The step that judges the message in the body comes last: a body is read only after
+// The step that judges the message in the body comes late: a body is read only after
 // a good token was seen, or if the base protocol is open without one.
 func (h *Handler) decide(r *http.Request) decision {
 	if h.isMetadata(r) {
@@ -105,6 +111,9 @@ func (h *Handler) decide(r *http.Request) decision {
 	if h.isAnonymous(r) {
 		if ref := h.judgeAnonymous(r, &d); ref != nil {
 			return d.refuse(stepOperation, ref)
+		}
+		if ref := h.judgeSession(r, &d); ref != nil {
+			return d.refuse(stepSession, ref)
 		}
 		d.outcome = acceptedAnonymous
 		return d
@@ -129,6 +138,9 @@ func (h *Handler) decide(r *http.Request) decision {
 		if ref := h.judgeOperation(r, &d); ref != nil {
 			return d.refuse(stepOperation, ref)
 		}
+	}
+	if ref := h.judgeSession(r, &d); ref != nil {
+		return d.refuse(stepSession, ref)
 	}
 	d.outcome = accepted
 	return d

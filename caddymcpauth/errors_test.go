@@ -60,7 +60,7 @@ func TestAdaptErrors(t *testing.T) {
 		{"issuer without URL", door("issuer"), "issuer takes one URL: the authorization server's issuer identifier, exactly as in its metadata"},
 		{"issuer with two URLs", door("issuer https://a.example.com https://b.example.com"), "issuer takes one URL"},
 		{"empty issuer", door(`issuer ""`), "issuer takes one URL"},
-		{"unknown option", door("isuer https://as.example.com"), "unrecognized option of mcp_auth: isuer (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, forward_token, landing, dpop, client_certificates, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)"},
+		{"unknown option", door("isuer https://as.example.com"), "unrecognized option of mcp_auth: isuer (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, forward_token, landing, dpop, client_certificates, sessions, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)"},
 
 		{"dpop without mode", door("dpop"), "dpop takes one of off, accepted, required"},
 		{"dpop with two modes", door("dpop accepted required"), "dpop takes one of off, accepted, required"},
@@ -103,6 +103,11 @@ func TestAdaptErrors(t *testing.T) {
 		{"landing with two values", door("landing off off"), "landing takes `off`"},
 		{"landing twice", door("landing off\nlanding off"), "landing is given twice"},
 		{"forward_token with an argument", door("forward_token on"), "forward_token takes no value"},
+		{"sessions without value", door("sessions"), "sessions takes bound, so that each belongs to the user who began it, or off"},
+		{"sessions with another value", door("sessions on"), "sessions takes bound"},
+		{"sessions with an empty value", door(`sessions ""`), "sessions takes bound"},
+		{"sessions with two values", door("sessions bound off"), "sessions takes bound"},
+		{"sessions twice", door("sessions bound\nsessions off"), "sessions is given twice: keep one"},
 
 		{"discovery twice", issuerWith("discovery off\ndiscovery https://as.example.com/x"), "discovery is given twice"},
 		{"discovery without value", issuerWith("discovery"), "discovery takes the URL of a metadata document, or off"},

@@ -70,6 +70,7 @@ func (e explainer) explain(ctx context.Context, raw string) *explanation {
 	if d.token != nil && d.step != stepSender {
 		e.explainScopes(x, d)
 		e.explainPolicy(x, d)
+		e.explainSessions(x)
 	}
 	ref := d.refusal
 	for _, f := range e.findings {

@@ -71,12 +71,23 @@ type config struct {
 // the test at the latest.
 func provision(t testing.TB, routes json.RawMessage) (*config, error) {
 	t.Helper()
+	return provisionOn(t, t.TempDir(), routes)
+}
+
+// provisionOn is provision with a folder for the storage.
+func provisionOn(t testing.TB, dir string, routes json.RawMessage) (*config, error) {
+	t.Helper()
+	storage, err := json.Marshal(map[string]string{"module": "file_system", "root": dir})
+	if err != nil {
+		t.Fatal(err)
+	}
 	testkit.Provisioning.Lock()
 	defer testkit.Provisioning.Unlock()
 	base, err := caddy.ProvisionContext(&caddy.Config{
-		Admin:   &caddy.AdminConfig{Disabled: true},
-		AppsRaw: caddy.ModuleMap{"events": json.RawMessage(`{}`)},
-		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "FATAL"}}}},
+		Admin:      &caddy.AdminConfig{Disabled: true},
+		AppsRaw:    caddy.ModuleMap{"events": json.RawMessage(`{}`)},
+		StorageRaw: storage,
+		Logging:    &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "FATAL"}}}},
 	})
 	if err != nil {
 		t.Fatalf("provisioning a context: %v", err)

@@ -12,7 +12,7 @@ import (
 )
 
 // listing rules hide what is secret.
-const hiding = "tools *secret* nobody\ntools *\nmax_body 64KiB"
+const hiding = "tools *secret* nobody\ntools *\nmax_body 64KiB\nsessions off"
 
 const (
 	fullList = `{"jsonrpc":"2.0","id":7,"result":{"tools":[{"name":"a"}, {"name":"secret"}],"nextCursor":"c"}}`

@@ -27,6 +27,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/session"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -52,6 +53,8 @@ func init() {
 //	a scope is missing                         403 insufficient_scope
 //	the token can't be checked right now       503, Retry-After
 //	a web page from an origin not allowed      403
+//	another user's session                     404
+//	the session can't be checked right now     503, Retry-After
 //
 // With rules (require, tools, prompts, resources, methods), the message in a
 // request is judged as well:
@@ -142,6 +145,11 @@ type Handler struct {
 	// `off` gives it the same error in JSON as other clients.
 	Landing string `json:"landing,omitempty"`
 
+	// `bound`: the session ids and event ids that the server hands out are good for the
+	// user who got them only; to others they don't exist. The key for that is in Caddy's
+	// storage. `off`: they pass as they are. Default: `bound`.
+	Sessions string `json:"sessions,omitempty"`
+
 	// Who may use which tools, prompts, resources and methods.
 	Policy
 
@@ -168,6 +176,8 @@ type Handler struct {
 	anonymous  prometheus.Counter // of callers without a token
 	// anonymousReads are shared by callers without a token. Nil unless there are any.
 	anonymousReads *message.Turns
+	// sessions binds sessions to users. Nil if they aren't bound.
+	sessions *session.Binder
 }
 
 // CaddyModule returns the Caddy module information.
@@ -218,6 +228,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.issuers.TakeOpaque() || h.Anonymous {
 		h.proxy = new(clientip.ProxyWarning)
 	}
+	if err := h.provisionSessions(ctx); err != nil {
+		return err
+	}
 	h.logger = ctx.Logger()
 	if err := h.provisionDPoP(); err != nil {
 		return err
@@ -229,7 +242,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		// An authorization server in this process names the resource to users.
 		h.registered.Add(inprocess.RegisterResource(h.Resource, name))
 	}
-	if err := metrics.Register(ctx, decisions, judged, fetches); err != nil {
+	if err := metrics.Register(ctx, decisions, judged, fetches, sessionEvents); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	h.accepted = decisions.WithLabelValues(h.Resource, "accepted")
@@ -313,7 +326,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next
 	if !h.ForwardToken {
 		h.removeCredentials(r)
 	}
-	next = h.filtered(d, next)
+	next = h.bound(d, h.filtered(d, next))
 	if !streams.IsStream(r) {
 		return next.ServeHTTP(w, r)
 	}

@@ -20,6 +20,13 @@ var (
 		Help:      "Messages by what the rules decided: the method, the line that decided or why none did, and the outcome.",
 	}, []string{"resource", "method", "rule", "outcome"})
 
+	sessionEvents = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy",
+		Subsystem: "mcp_auth",
+		Name:      "sessions_total",
+		Help:      "Sessions of MCP servers that began (begun, begun_anonymous), and those that a user took over who had begun without signing in (taken_over).",
+	}, []string{"resource", "event"})
+
 	fetches = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "caddy",
 		Subsystem: "mcp_auth",
@@ -35,3 +42,5 @@ func countFetch(issuer, document string, err error) {
 	}
 	fetches.WithLabelValues(issuer, document, result).Inc()
 }
+
+func countSession(resource, event string) { sessionEvents.WithLabelValues(resource, event).Inc() }

@@ -137,7 +137,7 @@ func TestSecuritySchemes(t *testing.T) {
 		{"_meta is null", "tools a", `{"_meta":null,"name":"a"}`, `{"_meta":{"securitySchemes":` + read + `},"name":"a","securitySchemes":` + read + `}`},
 	} {
 		for _, stream := range []bool{false, true} {
-			s := serve(t, frontDoor(issuer.Issuer(), "scopes mcp:read\nsecurity_schemes\n"+tc.options), func(w http.ResponseWriter, r *http.Request) error {
+			s := serve(t, frontDoor(issuer.Issuer(), "scopes mcp:read\nsessions off\nsecurity_schemes\n"+tc.options), func(w http.ResponseWriter, r *http.Request) error {
 				if stream {
 					w.Header().Set("Content-Type", "text/event-stream")
 					_, err := io.WriteString(w, "id: 1\ndata: "+list(tc.tools)+"\n\n")

@@ -44,7 +44,7 @@ func BenchmarkSite(b *testing.B) {
 			template := http.Header{
 				"Accept": {"application/json, text/event-stream"}, "Accept-Encoding": {"gzip"}, "Accept-Language": {"*"},
 				"Authorization": token, "Cache-Control": {"no-cache"}, "Content-Length": {"40"}, "Content-Type": {"application/json"},
-				"Mcp-Method": {"ping"}, "Mcp-Protocol-Version": {"2026-07-28"}, "Mcp-Session-Id": {"b8d1a5d8-93a2-4a4b"}, "User-Agent": {"node"},
+				"Mcp-Method": {"ping"}, "Mcp-Protocol-Version": {"2026-07-28"}, "User-Agent": {"node"},
 			}
 			if bm.anonymous {
 				delete(template, "Authorization")

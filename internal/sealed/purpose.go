@@ -53,6 +53,12 @@ var (
 	Answers = add("answers")
 )
 
+// What the front door hashes with a key.
+var (
+	// SessionTag derives the key of the tags that bind sessions to users.
+	SessionTag = add("session tag")
+)
+
 var purposes []Purpose
 
 func add(name string) Purpose { return register(Purpose{name: name}) }

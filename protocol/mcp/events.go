@@ -6,13 +6,13 @@ import (
 	"io"
 )
 
-// Events is a stream of server-sent events (WHATWG HTML, section 9.2), filtered. An
-// event passes unchanged unless its data is JSON with a list in its result. It passes
-// as soon as it is complete, so that no client waits for an event that it could act
-// on.
+// Events is a stream of server-sent events (WHATWG HTML, section 9.2), of which an
+// [EventEditor] changes some. An event passes as soon as it is complete, so that no
+// client waits for an event that it could act on.
 type Events struct {
-	lists *Lists
-	w     io.Writer
+	w      io.Writer
+	max    int
+	editor EventEditor
 	// held is the event that has begun. line is where its current line begins.
 	// searched is how much of it has been searched for the end of that line.
 	held           []byte
@@ -22,24 +22,33 @@ type Events struct {
 	// cr is set if the bytes that have passed end in a carriage return: a line feed
 	// that follows belongs to it.
 	cr bool
-	// passing is set within an event that is larger than Max and passes because no
-	// list has begun in it. tail holds the last bytes that have passed.
+	// passing is set within an event that is larger than max and passes in parts.
 	passing bool
-	tail    []byte
 	err     error
 }
 
-// maxTail is longer than the name of a list, or an escape.
-const maxTail = 32
+// EventEditor changes the events of a stream. An error ends the stream.
+type EventEditor interface {
+	// Event returns what is sent instead of an event, and whether that differs. The
+	// event has all its line breaks, unless the stream ended within it. It is valid
+	// during the call only.
+	Event(event []byte) (edited []byte, changed bool, err error)
+	// Large returns what is sent instead of a part of an event that is too large to be
+	// held. first is true for the first part.
+	Large(part []byte, first bool) ([]byte, error)
+}
+
+// NewEvents returns a stream that writes to w. It holds an event of at most limit
+// bytes.
+func NewEvents(w io.Writer, limit int, editor EventEditor) *Events {
+	return &Events{w: w, max: limit, editor: editor}
+}
 
 // keptSpace is how much space is kept for the next event.
 const keptSpace = 64 << 10
 
-// Events filters what is written to it and writes it to w.
-func (l *Lists) Events(w io.Writer) *Events { return &Events{lists: l, w: w} }
-
-// Write filters p. A message that isn't JSON, or a list that can't be checked, is an
-// [*Error]. The stream ends after that, and after an error of the underlying writer.
+// Write passes p on. The stream ends after an error, be it of the editor or of the
+// underlying writer.
 func (e *Events) Write(p []byte) (int, error) {
 	if e.err == nil && len(p) > 0 {
 		e.err = e.write(p)
@@ -89,13 +98,13 @@ func (e *Events) write(p []byte) error {
 		blank := end == e.line
 		switch {
 		case blank && e.passing:
-			if err := e.pass(text[written:next]); err != nil {
+			if err := e.pass(text[written:next], false); err != nil {
 				return err
 			}
 			written, block = next, next
-			e.passing, e.tail = false, nil
+			e.passing = false
 		case blank:
-			filtered, changed, err := e.event(text[block:next])
+			edited, changed, err := e.event(text[block:next])
 			if err != nil || changed {
 				if err := e.output(text[written:block]); err != nil {
 					return err
@@ -106,7 +115,7 @@ func (e *Events) write(p []byte) error {
 				return err
 			}
 			if changed {
-				if err := e.output(filtered); err != nil {
+				if err := e.output(edited); err != nil {
 					return err
 				}
 			}
@@ -152,31 +161,28 @@ func endOfLine(text []byte, from int) (end, next int) {
 func (e *Events) hold(rest []byte, behind int) error {
 	e.line -= behind
 	e.searched -= behind
-	if !e.passing && len(rest) <= e.lists.Max {
+	if !e.passing && len(rest) <= e.max {
 		if cap(e.held) > keptSpace && len(rest) < keptSpace {
 			e.held = nil
 		}
 		e.held = append(e.held[:0], rest...)
 		return nil
 	}
-	if !e.passing && mayHoldList(rest) {
-		return unfit(Size)
-	}
+	first := !e.passing
 	e.passing, e.held = true, nil
-	err := e.pass(rest)
+	err := e.pass(rest, first)
 	// The next text begins within the current line, or with a new one.
 	e.line, e.searched = min(e.line-len(rest), 0), 0
 	return err
 }
 
 // pass lets a part of a large event through.
-func (e *Events) pass(part []byte) error {
-	e.tail = append(e.tail, part...)
-	if hasListName(e.tail) || hasEscapedLetter(e.tail) {
-		return unfit(Size)
+func (e *Events) pass(part []byte, first bool) error {
+	edited, err := e.editor.Large(part, first)
+	if err != nil {
+		return err
 	}
-	e.tail = append(e.tail[:0], e.tail[max(0, len(e.tail)-maxTail):]...)
-	return e.output(part)
+	return e.output(edited)
 }
 
 func (e *Events) output(text []byte) error {
@@ -187,88 +193,22 @@ func (e *Events) output(text []byte) error {
 	return err
 }
 
-// event filters an event.
-func (e *Events) event(block []byte) (filtered []byte, changed bool, err error) {
+// event edits an event.
+func (e *Events) event(block []byte) (edited []byte, changed bool, err error) {
 	var mark []byte
 	if !e.begun {
 		e.begun = true
 		// Clients have layers that each take one off.
 		mark = block[:len(block)-len(bytes.TrimLeft(block, "\ufeff"))]
 	}
-	text := block[len(mark):]
-	may := mayHoldList(text)
-	if !may && beginsAsJSON(text) {
-		return block, false, nil
+	edited, changed, err = e.editor.Event(block[len(mark):])
+	if err != nil || !changed {
+		return block, false, err
 	}
-	data, isMessage := fieldsOf(text, may)
-	first := bytes.TrimLeft(data, " \t\r\n")
-	if len(first) == 0 {
-		return block, false, nil
+	if len(mark) > 0 {
+		edited = append(bytes.Clone(mark), edited...)
 	}
-	if !may {
-		if isMessage && first[0] != '{' && first[0] != '[' {
-			return nil, false, unfit(Syntax)
-		}
-		return block, false, nil
-	}
-	list, changed, err := e.lists.filter(data)
-	if err != nil {
-		var refused *Error
-		if !isMessage && errors.As(err, &refused) && (refused.Rule == Syntax || refused.Rule == Envelope) {
-			return block, false, nil
-		}
-		return nil, false, err
-	}
-	if !changed {
-		return block, false, nil
-	}
-	return replaceData(mark, text, list), true, nil
-}
-
-// beginsAsJSON reports whether the data of an event begins as an object or array.
-func beginsAsJSON(text []byte) bool {
-	for len(text) > 0 {
-		if rest, ok := bytes.CutPrefix(text, []byte("data:")); ok {
-			rest = bytes.TrimPrefix(rest, []byte(" "))
-			return len(rest) > 0 && (rest[0] == '{' || rest[0] == '[')
-		}
-		_, next := endOfLine(text, 0)
-		if next < 0 {
-			return false
-		}
-		text = text[next:]
-	}
-	return false
-}
-
-// fieldsOf returns the data of an event, or only its first line that isn't blank,
-// and whether the event is a message.
-func fieldsOf(text []byte, all bool) (data []byte, isMessage bool) {
-	isMessage = true
-	any := false
-	for at := 0; at < len(text); {
-		end, next := endOfLine(text, at)
-		if next < 0 {
-			next = len(text)
-		}
-		name, value := fieldOf(text[at:end])
-		switch string(name) {
-		case "event":
-			isMessage = len(value) == 0 || string(value) == "message"
-		case "data":
-			if all {
-				if any {
-					data = append(data, '\n')
-				}
-				data = append(data, value...)
-			} else if len(bytes.TrimLeft(data, " \t\r\n")) == 0 {
-				data = value
-			}
-			any = true
-		}
-		at = next
-	}
-	return data, isMessage
+	return edited, true, nil
 }
 
 // fieldOf splits a line into the name and the value of a field.
@@ -277,25 +217,26 @@ func fieldOf(line []byte) (name, value []byte) {
 	return name, bytes.TrimPrefix(value, []byte(" "))
 }
 
-// replaceData returns the event with its first line of data replaced.
-func replaceData(mark, text, data []byte) []byte {
-	to := append(make([]byte, 0, len(text)+len(data)), mark...)
-	for at := 0; at < len(text); {
-		end, next := endOfLine(text, at)
+// EditFields returns an event with the values of some fields replaced, and whether
+// there are any. edit returns the value that takes the place of a field's value, which
+// must not have line breaks; or false if the field stays as it is.
+func EditFields(event []byte, edit func(name, value []byte) ([]byte, bool)) (edited []byte, changed bool) {
+	written := 0
+	for at := 0; at < len(event); {
+		end, next := endOfLine(event, at)
 		if next < 0 {
-			next = len(text)
+			next = len(event)
 		}
-		if name, _ := fieldOf(text[at:end]); string(name) != "data" {
-			to = append(to, text[at:next]...)
-			at = next
-			continue
-		}
-		for len(data) > 0 {
-			line, rest, _ := bytes.Cut(data, []byte("\n"))
-			to = append(append(append(to, "data: "...), line...), text[end:next]...)
-			data = rest
+		name, value := fieldOf(event[at:end])
+		if value, ok := edit(name, value); ok {
+			edited = append(append(edited, event[written:at]...), name...)
+			edited = append(append(edited, ": "...), value...)
+			written, changed = end, true
 		}
 		at = next
 	}
-	return to
+	if !changed {
+		return event, false
+	}
+	return append(edited, event[written:]...), true
 }
