@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -56,9 +58,9 @@ func (s *Server) accessToken(ctx context.Context, grant string, g *grant, audien
 
 // sign completes the claims and signs them.
 func (s *Server) sign(ctx context.Context, claims *accessClaims) (string, error) {
-	keys, err := s.keys.current(ctx)
+	keys, err := s.keys.Current(ctx)
 	if err != nil {
-		return "", err
+		return "", unavailable(err)
 	}
 	now := s.now()
 	claims.Issuer = s.config.Issuer
@@ -68,7 +70,14 @@ func (s *Server) sign(ctx context.Context, claims *accessClaims) (string, error)
 	if err != nil {
 		return "", err
 	}
-	signed, err := keys.signing(now).signer.Sign(payload)
+	signer, err := jose.NewSigner(
+		jose.SigningKey{Algorithm: jose.ES256, Key: keys.Signing(now)},
+		(&jose.SignerOptions{}).WithType("at+jwt"),
+	)
+	if err != nil {
+		return "", err
+	}
+	signed, err := signer.Sign(payload)
 	if err != nil {
 		return "", err
 	}

@@ -124,14 +124,14 @@ func (s *Server) serveMetadata(w http.ResponseWriter) {
 }
 
 func (s *Server) serveKeys(w http.ResponseWriter, r *http.Request) {
-	keys, err := s.keys.current(r.Context())
+	keys, err := s.keys.Current(r.Context())
 	if err != nil {
-		e := asError(err)
+		e := unavailable(err)
 		refuse(w, e)
 		s.observe(r.Context(), Event{Endpoint: "keys", Err: e})
 		return
 	}
-	serveDocument(w, keys.document)
+	serveDocument(w, keys.Document())
 }
 
 func serveDocument(w http.ResponseWriter, document []byte) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/signing"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
@@ -242,16 +243,16 @@ func TestKeysRotate(t *testing.T) {
 	tokens := f.tokens()
 	first := kid(t, tokens.Access)
 
-	f.clock.Advance(keyLifetime)
+	f.clock.Advance(signing.Lifetime)
 	set := f.keySet(f.Server)
 	if n := strings.Count(set, `"kid"`); n != 2 {
-		t.Fatalf("after %s there are %d keys, want the old and the new: %s", keyLifetime, n, set)
+		t.Fatalf("after %s there are %d keys, want the old and the new: %s", signing.Lifetime, n, set)
 	}
 	tokens = f.tokens()
 	if got := kid(t, tokens.Access); got != first {
 		t.Errorf("the new key signs before everybody has it")
 	}
-	f.clock.Advance(keyLead + time.Minute)
+	f.clock.Advance(signing.Lead + time.Minute)
 	old := tokens.Access
 	tokens = f.tokens()
 	second := kid(t, tokens.Access)
@@ -266,7 +267,7 @@ func TestKeysRotate(t *testing.T) {
 	if n := strings.Count(f.keySet(f.Server), `"kid"`); n != 2 {
 		t.Errorf("the old key is gone while its tokens live: %d keys", n)
 	}
-	f.clock.Advance(DefaultAccessTokenLifetime + keyAfter + time.Minute)
+	f.clock.Advance(DefaultAccessTokenLifetime + signing.After + time.Minute)
 	if set := f.keySet(f.Server); strings.Count(set, `"kid"`) != 1 || strings.Contains(set, first) {
 		t.Errorf("the old key stays: %s", set)
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/signing"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
@@ -178,7 +179,7 @@ type Server struct {
 	now     func() time.Time
 	clients map[string]*Client
 	scopes  []string
-	keys    keyring
+	keys    *signing.Ring
 	judge   token.Verifier
 }
 
@@ -244,11 +245,11 @@ func New(config Config) (*Server, error) {
 		c.Kind = PreRegistered
 		s.clients[c.ID] = c
 	}
-	s.keys = keyring{server: s}
+	s.keys = s.newKeys()
 	var err error
 	s.judge, err = token.NewJWT(token.JWTConfig{
 		Issuer:     config.Issuer,
-		Keys:       &s.keys,
+		Keys:       s.keys,
 		Audience:   config.Resources,
 		Algorithms: []string{"ES256"},
 		Now:        s.now,

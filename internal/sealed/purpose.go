@@ -44,6 +44,12 @@ var (
 	NextRefreshToken = add("next refresh token")
 )
 
+// What the front door seals.
+var (
+	// AssertionKey is a private key in the storage.
+	AssertionKey = add("assertion key")
+)
+
 // What the façade seals.
 var (
 	// Question is an authorization request that waits for the user, in a page's
