@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/assertion"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
 )
@@ -43,6 +44,7 @@ func init() {
 //	    legacy_metadata
 //	    origins          <origins...>
 //	    header           <name> <value>
+//	    assertion        { ... }
 //	    forward_token
 //	    dpop             off | accepted | required [{ nonce }]
 //	    client_certificates
@@ -107,6 +109,9 @@ func (h *Handler) metadataPaths(id resource.Identifier) caddyhttp.MatchPath {
 	paths := caddyhttp.MatchPath{id.MetadataPath(), id.MetadataPath() + "/"}
 	if h.LegacyMetadata {
 		paths = append(paths, legacyMetadataPath)
+	}
+	if h.Assertion != nil {
+		paths = append(paths, assertion.KeysPath)
 	}
 	return paths
 }
@@ -181,6 +186,12 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		return nil
 	case "legacy_metadata":
 		return option.Flag(d, &h.LegacyMetadata)
+	case "assertion":
+		if h.Assertion != nil {
+			return option.Twice(d, "assertion")
+		}
+		h.Assertion = new(Assertion)
+		return h.Assertion.UnmarshalCaddyfile(d.NewFromNextSegment())
 	case "forward_token":
 		return option.Flag(d, &h.ForwardToken)
 	case "client_certificates":
@@ -205,7 +216,7 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		if known, err := h.policyOption(d); known {
 			return err
 		}
-		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, forward_token, landing, dpop, client_certificates, sessions, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)", d.Val())
+		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, assertion, forward_token, landing, dpop, client_certificates, sessions, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)", d.Val())
 	}
 }
 

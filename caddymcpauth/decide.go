@@ -17,6 +17,7 @@ const (
 	acceptedAnonymous // without a token
 	metadataRequest
 	legacyMetadataRequest
+	keysRequest
 	preflightRequest
 )
 
@@ -97,6 +98,9 @@ func (h *Handler) decide(r *http.Request) decision {
 	}
 	if h.isLegacyMetadata(r) {
 		return decision{outcome: legacyMetadataRequest}
+	}
+	if h.isKeys(r) {
+		return decision{outcome: keysRequest}
 	}
 	var d decision
 	origin, allowed := h.checkOrigin(r)

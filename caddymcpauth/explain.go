@@ -71,6 +71,7 @@ func (e explainer) explain(ctx context.Context, raw string) *explanation {
 		e.explainScopes(x, d)
 		e.explainPolicy(x, d)
 		e.explainSessions(x)
+		e.explainAssertion(x, d)
 	}
 	ref := d.refusal
 	for _, f := range e.findings {

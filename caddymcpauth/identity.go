@@ -2,6 +2,8 @@ package caddymcpauth
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
@@ -93,6 +96,25 @@ func selectHeaders(headers []identityHeader) *token.Selection {
 		}
 		return values
 	})
+}
+
+// provisionHeaders checks the headers that tell the next handler who the user is.
+func (h *Handler) provisionHeaders() error {
+	names := slices.Sorted(maps.Keys(h.Header))
+	if name := h.Assertion.headerName(); name != "" {
+		names = append(names, name)
+	}
+	h.headerNames = guard.NewHeaders(names...)
+	if err := h.headerNames.Check(); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.Header)) {
+		if h.Header[name] == "" {
+			return fmt.Errorf("header %s has no value", name)
+		}
+		h.identityHeaders = append(h.identityHeaders, newIdentityHeader(name, h.Header[name]))
+	}
+	return nil
 }
 
 // setHeaders tells the next handler who the user is.

@@ -57,6 +57,9 @@ func (h *Handler) layout(tree *routing.Tree) ([]layoutFinding, error) {
 	}
 	if l.self.Name != "" {
 		l.checkServers(h)
+		if h.Assertion != nil {
+			l.checkKeys()
+		}
 	}
 	return l.findings, nil
 }
@@ -265,23 +268,6 @@ func (l *layout) unreached(way *routing.Way) {
 	default:
 		l.found("no request for this resource reaches mcp_auth", fmt.Sprintf("have its matcher, and those of the routes around it, cover %s", path))
 	}
-}
-
-// checkMetadata warns if clients can't learn where to sign in.
-func (l *layout) checkMetadata() {
-	way := l.follow(probe{method: http.MethodGet, path: l.resource.MetadataPath()})
-	for _, door := range way.Handlers {
-		if door.Name != "mcp_auth" {
-			continue
-		}
-		if door.Resource != l.self.Resource {
-			l.found(fmt.Sprintf("the metadata at %s is behind mcp_auth for %s, which asks for a token", l.resource.MetadataURL(), door.Resource),
-				"put this mcp_auth before that one, or leave the metadata's path out of its matcher")
-		}
-		return
-	}
-	l.found(fmt.Sprintf("the metadata at %s can't be reached, so clients don't learn where to sign in", l.resource.MetadataURL()),
-		fmt.Sprintf("put mcp_auth beside handle, handle_path or route with a matcher of its own, or let these match %s* as well", l.resource.MetadataPath()))
 }
 
 // opens reports whether a way ends at a handler that may be the MCP server or lead

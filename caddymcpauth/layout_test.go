@@ -64,10 +64,11 @@ func warningsOf(t *testing.T, caddyfile string) ([]string, error) {
 }
 
 const (
-	layoutDoor  = "https://mcp.example.com/mcp {\n issuer https://as.example.com\n}\n"
-	layoutOther = "https://mcp.example.com/other {\n issuer https://as.example.com\n}\n"
-	layoutRoot  = "https://mcp.example.com {\n issuer https://as.example.com\n}\n"
-	layoutProxy = "reverse_proxy 127.0.0.1:9\n"
+	layoutDoor      = "https://mcp.example.com/mcp {\n issuer https://as.example.com\n}\n"
+	layoutOther     = "https://mcp.example.com/other {\n issuer https://as.example.com\n}\n"
+	layoutRoot      = "https://mcp.example.com {\n issuer https://as.example.com\n}\n"
+	layoutAsserting = "https://mcp.example.com/mcp {\n issuer https://as.example.com\n assertion {\n audience https://backend.internal\n}\n}\n"
+	layoutProxy     = "reverse_proxy 127.0.0.1:9\n"
 )
 
 // What leaves the MCP server open, or closes it to everyone, is reported when the
@@ -124,6 +125,11 @@ func TestLayouts(t *testing.T) {
 		{"try_files that fails", "", "try_files {path} =404\nmcp_auth /mcp* " + layoutDoor + layoutProxy + "handle_errors {\n" + layoutProxy + "}", "fail before they reach mcp_auth", "try_files", ""},
 		{"basic_auth as well", "", "mcp_auth /mcp* " + layoutDoor + "basic_auth {\nada $2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG\n}\n" + layoutProxy, "basic_auth", "@rest not path /mcp*", ""},
 		{"metadata behind another door", "", "route {\nmcp_auth /.well-known/* " + layoutRoot + "mcp_auth /mcp* " + layoutDoor + layoutProxy + "}", "", "", "2 warnings"},
+
+		{"keys of assertions", "", "mcp_auth /mcp* " + layoutAsserting + "handle /mcp* {\n" + layoutProxy + "}\nhandle {\nrespond 404\n}", "", "", ""},
+		{"keys of another door of the origin", "", "mcp_auth /other* " + strings.Replace(layoutAsserting, "/mcp ", "/other ", 1) + "@h path /mcp* /.well-known/oauth-protected-resource/*\nhandle @h {\nmcp_auth " + layoutAsserting + layoutProxy + "}", "", "", ""},
+		{"keys that can't be reached", "", "@m path /mcp* /.well-known/oauth-protected-resource/*\nhandle @m {\nmcp_auth " + layoutAsserting + layoutProxy + "}", "the keys of assertions at https://mcp.example.com/.well-known/mcp-auth/jwks.json can't be reached", "match /.well-known/mcp-auth/jwks.json as well", ""},
+		{"keys behind another door", "", "@o path /other* /.well-known/mcp-auth/*\nroute {\nmcp_auth @o " + layoutOther + "mcp_auth /mcp* " + layoutAsserting + layoutProxy + "}", "the keys of assertions at https://mcp.example.com/.well-known/mcp-auth/jwks.json are behind mcp_auth for https://mcp.example.com/other", "put this mcp_auth before that one", ""},
 
 		{"the same twice", "", "mcp_auth /mcp* " + layoutDoor + "mcp_auth /mcp* " + layoutDoor + layoutProxy, "", "", "Remove one of the two"},
 		{"overlap", "", "mcp_auth /mcp* " + layoutDoor + "mcp_auth " + layoutRoot + layoutProxy, "", "", "matchers that don't overlap"},

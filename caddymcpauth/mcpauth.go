@@ -7,9 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -126,6 +124,9 @@ type Handler struct {
 	// that servers may confuse with it, are removed.
 	Header map[string]string `json:"header,omitempty"`
 
+	// Tell the next handler who a request is from in a signed form. Default: none.
+	Assertion *Assertion `json:"assertion,omitempty"`
+
 	// Leave the Authorization header, and a DPoP header, in the request. By default they
 	// are removed: an MCP server must not pass tokens on, and it can't leak a token that
 	// it doesn't have.
@@ -204,15 +205,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.checkLanding(); err != nil {
 		return err
 	}
-	h.headerNames = guard.NewHeaders(slices.Sorted(maps.Keys(h.Header))...)
-	if err := h.headerNames.Check(); err != nil {
+	if err := h.provisionHeaders(); err != nil {
 		return err
 	}
-	for _, name := range h.headerNames.Names() {
-		if h.Header[name] == "" {
-			return fmt.Errorf("header %s has no value", name)
-		}
-		h.identityHeaders = append(h.identityHeaders, newIdentityHeader(name, h.Header[name]))
+	if err := h.provisionAssertion(ctx); err != nil {
+		return fmt.Errorf("assertion: %w", err)
 	}
 	h.headerClaims = selectHeaders(h.identityHeaders)
 	if err := guard.Require(ctx); err != nil {
@@ -242,7 +239,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		// An authorization server in this process names the resource to users.
 		h.registered.Add(inprocess.RegisterResource(h.Resource, name))
 	}
-	if err := metrics.Register(ctx, decisions, judged, fetches, sessionEvents); err != nil {
+	if err := metrics.Register(ctx, decisions, judged, fetches, sessionEvents, assertions); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	h.accepted = decisions.WithLabelValues(h.Resource, "accepted")
@@ -272,6 +269,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.serveDocument(w, r, "metadata", h.metadata)
 	case legacyMetadataRequest:
 		return h.serveLegacyMetadata(w, r)
+	case keysRequest:
+		return h.serveKeys(w, r)
 	case preflightRequest:
 		return h.servePreflight(w, r, d.origin)
 	case accepted:
@@ -301,6 +300,7 @@ func (h *Handler) KeepsToken(ctx context.Context, raw string) bool {
 // nothing that they use is closed while another configuration holds it.
 func (h *Handler) Cleanup() error {
 	errs := []error{h.registered.Release()}
+	h.Assertion.close()
 	for _, iss := range h.Issuers {
 		if iss != nil {
 			errs = append(errs, iss.shared.Release())
@@ -311,6 +311,11 @@ func (h *Handler) Cleanup() error {
 
 // admit passes the accepted request on with the identity of its sender.
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next caddyhttp.Handler) error {
+	reader := d.reader()
+	signed, ref := h.assert(r, d, reader)
+	if ref != nil {
+		return h.refuse(w, r, ref)
+	}
 	h.accepted.Inc()
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	// Otherwise an earlier authentication handler would supply the same
@@ -319,13 +324,13 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next
 	if identity.Reader(r.Context()) == nil {
 		repl.Map(userPlaceholder(r.Context()))
 	}
-	reader := d.reader()
 	identity.Set(r.Context(), reader)
 
 	h.setHeaders(r, reader, repl)
 	if !h.ForwardToken {
 		h.removeCredentials(r)
 	}
+	h.setAssertion(r, signed)
 	next = h.bound(d, h.filtered(d, next))
 	if !streams.IsStream(r) {
 		return next.ServeHTTP(w, r)

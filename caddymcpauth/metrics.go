@@ -33,7 +33,22 @@ var (
 		Name:      "fetches_total",
 		Help:      "Documents fetched from authorization servers, by kind (metadata, keys) and result (ok, error).",
 	}, []string{"issuer", "document", "result"})
+
+	assertions = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy",
+		Subsystem: "mcp_auth",
+		Name:      "assertions_total",
+		Help:      "Assertions signed for the server behind, by result (ok, error). Most requests bring one that was signed before.",
+	}, []string{"resource", "result"})
 )
+
+func countAssertion(resource string, err error) {
+	result := "ok"
+	if err != nil {
+		result = "error"
+	}
+	assertions.WithLabelValues(resource, result).Inc()
+}
 
 func countFetch(issuer, document string, err error) {
 	result := "ok"

@@ -284,9 +284,12 @@ func TestLearnsHeaders(t *testing.T) {
 	door := func(names string) string {
 		return `{"handle":[{"handler":"mcp_auth","header":{` + names + `}}]}`
 	}
+	asserting := func(assertion string) string {
+		return `{"handle":[{"handler":"mcp_auth","assertion":` + assertion + `}]}`
+	}
 	raw := new(caddyhttp.Server)
 	err := json.Unmarshal([]byte(`{
-		"routes":[`+door(`"X-User":"a"`)+`,{"handle":[{"handler":"subroute","routes":[`+door(`"X-Email":"a","x_user":"b"`)+`],"errors":{"routes":[`+door(`"X-Group":"a"`)+`]}}]}],
+		"routes":[`+asserting(`{}`)+`,`+asserting(`{"authorization":true}`)+`,`+asserting(`{"header":"X-Who"}`)+`,`+asserting(`null`)+`,`+door(`"X-User":"a"`)+`,{"handle":[{"handler":"subroute","routes":[`+door(`"X-Email":"a","x_user":"b"`)+`],"errors":{"routes":[`+door(`"X-Group":"a"`)+`]}}]}],
 		"errors":{"routes":[`+door(`"X-Error":"a"`)+`]},
 		"named_routes":{"n":`+door(`"X-Named":"a"`)+`,"m":{"handle":[{"handler":"invoke","name":"m"},{"handler":"invoke","name":"n"}]}}}`), raw)
 	if err != nil {
@@ -296,7 +299,7 @@ func TestLearnsHeaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"X-User", "X-Email", "X-Group", "X-Error", "X-Named"}
+	want := []string{"X-Mcp-Auth-Assertion", "X-Who", "X-User", "X-Email", "X-Group", "X-Error", "X-Named"}
 	if !reflect.DeepEqual(s.headers, want) {
 		t.Errorf("got %q, want %q", s.headers, want)
 	}

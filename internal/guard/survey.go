@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/routing"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/assertion"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
@@ -67,12 +69,20 @@ func (s *survey) collect(routes caddyhttp.RouteList) error {
 		for _, p := range parts {
 			if p.Name == "mcp_auth" {
 				var door struct {
-					Header map[string]json.RawMessage `json:"header"`
+					Header    map[string]json.RawMessage `json:"header"`
+					Assertion *struct {
+						Header        string `json:"header"`
+						Authorization bool   `json:"authorization"`
+					} `json:"assertion"`
 				}
 				if err := p.Decode(&door); err != nil {
 					return err
 				}
-				for _, name := range slices.Sorted(maps.Keys(door.Header)) {
+				names := slices.Sorted(maps.Keys(door.Header))
+				if a := door.Assertion; a != nil && !a.Authorization {
+					names = append(names, cmp.Or(a.Header, assertion.DefaultHeader))
+				}
+				for _, name := range names {
 					if !s.sets(name) {
 						s.headers = append(s.headers, name)
 					}

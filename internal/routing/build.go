@@ -225,12 +225,15 @@ func (b *builder) handler(p Part, around []caddyhttp.MatcherSets) (handler, erro
 			return h, err
 		}
 		if p.Name == "mcp_auth" {
-			if err := json.Unmarshal(h.config, &struct {
-				Resource     *string `json:"resource"`
-				ForwardToken *bool   `json:"forward_token"`
-			}{&h.Resource, &h.ForwardsToken}); err != nil {
+			door := struct {
+				Resource     *string   `json:"resource"`
+				ForwardToken *bool     `json:"forward_token"`
+				Assertion    *struct{} `json:"assertion"`
+			}{Resource: &h.Resource, ForwardToken: &h.ForwardsToken}
+			if err := json.Unmarshal(h.config, &door); err != nil {
 				return h, err
 			}
+			h.Asserts = door.Assertion != nil
 			if u, err := url.Parse(h.Resource); err == nil {
 				h.path = u.Path
 				b.tree.capitals = b.tree.capitals || h.path != strings.ToLower(h.path)

@@ -22,9 +22,10 @@ type Handler struct {
 	// Module is the handler itself; nil where it isn't provisioned yet.
 	Module caddyhttp.MiddlewareHandler
 	// Resource is the resource of a front door. ForwardsToken says that the door
-	// leaves the token in the request.
+	// leaves the token in the request, and Asserts that it signs assertions.
 	Resource      string
 	ForwardsToken bool
+	Asserts       bool
 
 	path   string // of the resource
 	config json.RawMessage

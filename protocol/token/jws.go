@@ -18,6 +18,13 @@ import (
 // of group memberships reach half of it.
 const MaxSize = 16 << 10
 
+// AssertionParameter is in the header of the assertions that a door makes for the
+// server behind it (see package assertion), also of those that are access tokens to
+// that server. No door lets one in, even if its issuers include a door: a server must
+// not be able to act as the user to whom it answers. Other readers ignore it (RFC
+// 7515, section 4).
+const AssertionParameter = "mcp_auth_assertion"
+
 // Presented is a bearer token as a client presented it. Nothing of it is
 // verified.
 type Presented struct {
@@ -40,6 +47,9 @@ type JWS struct {
 	// Issuer is the iss of the payload, as the token claims. It only selects
 	// the issuer whose keys are tried.
 	Issuer string
+
+	// assertion says that it is for the server behind a door.
+	assertion bool
 
 	claims    claims
 	payload   []byte
@@ -97,6 +107,9 @@ func parseJWS(raw string, header []byte) (*JWS, error) {
 	if err := jws.readHeader(header); err != nil {
 		return nil, invalid(Malformed, "header: %v", err)
 	}
+	if jws.assertion {
+		return nil, invalid(WrongType, "an assertion for the server behind a door")
+	}
 	dot := strings.LastIndexByte(raw, '.')
 	jws.input = raw[:dot]
 	var err error
@@ -133,6 +146,8 @@ func (jws *JWS) readHeader(header []byte) error {
 			err = errors.New("critical extensions are not supported")
 		case "b64", "enc", "zip":
 			err = errors.New("not supported")
+		case AssertionParameter:
+			jws.assertion = true
 		}
 		// jwk, jku, x5u and x5c are not even looked at: a key that the token
 		// brings along proves nothing.

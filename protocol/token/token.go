@@ -6,6 +6,7 @@ package token
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,6 +74,18 @@ func New(t Token, claims []byte) *Token {
 // Claims returns a copy of all verified claims as the issuer wrote them. Numbers are
 // float64, as in encoding/json. The token itself is not in it.
 func (t *Token) Claims() map[string]any { return claimsOf(t.Full().object()) }
+
+// Same reports whether t and other, verdicts on one raw token, say the same. It may
+// report false for two that say the same in another form.
+func (t *Token) Same(other *Token) bool {
+	if t.Issuer != other.Issuer || t.Subject != other.Subject || !t.Expiry.Equal(other.Expiry) || !slices.Equal(t.Scopes, other.Scopes) {
+		return false
+	}
+	if t.Signed() || other.Signed() {
+		return t.Signed() && other.Signed() // the rest is in the raw token
+	}
+	return t.claims == other.claims && t.common == other.common
+}
 
 // object returns all claims as one JSON object.
 func (t *Token) object() string {
