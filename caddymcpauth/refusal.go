@@ -194,7 +194,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, ref *refusal) e
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(ref.status)
-	_, _ = w.Write(body) // the client may be gone; there is nothing left to do
+	// The client may be gone; there is nothing left to do.
+	_, _ = w.Write(body) //nolint:gosec // it is JSON, and the header says so
 	return nil
 }
 
