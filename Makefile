@@ -9,7 +9,7 @@ GORELEASER = $(GO) run github.com/goreleaser/goreleaser/v2@v2.15.1
 # deadline exceeded" and nothing found.
 FUZZTIME ?= 10000x
 NODE = integration_test/node
-DEBIAN = python3-django-oauth-toolkit python3-hypercorn chromium redis-server
+DEBIAN = python3-django-oauth-toolkit python3-hypercorn python3-jwt python3-cryptography chromium redis-server
 
 .PHONY: test check deps debian lint unit fuzz cross cover run bench release-check
 
@@ -31,7 +31,7 @@ deps: $(NODE)/node_modules/.package-lock.json debian
 # Debian's packages, where they may be installed. Elsewhere the tests that need
 # them skip, or fail in CI.
 debian:
-	@if /usr/bin/python3 -c 'import oauth2_provider, hypercorn' 2>/dev/null && command -v chromium >/dev/null && command -v redis-server >/dev/null; then :; \
+	@if /usr/bin/python3 -c 'import oauth2_provider, hypercorn, jwt, cryptography' 2>/dev/null && command -v chromium >/dev/null && command -v redis-server >/dev/null; then :; \
 		elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null; \
 		else \
