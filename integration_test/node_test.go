@@ -153,6 +153,7 @@ type clientLine struct {
 	Scope           string          `json:"scope"`
 	BeforeCall      int             `json:"beforeCall"`
 	Authorizations  int             `json:"authorizations"`
+	TokenType       string          `json:"tokenType"`
 	Progress        json.RawMessage `json:"progress"`
 	Error           json.RawMessage `json:"error"`
 }

@@ -2,7 +2,7 @@
 //
 //   node client-v2.mjs <mcp-url> [--era legacy|auto|modern] [options, see client.mjs]
 
-import { Client, SSEClientTransport, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
+import { Client, DpopSession, SSEClientTransport, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
 import { fail, main } from './client.mjs';
 
 // In the auto era the SDK asks for 2026-07-28 and falls back to initialize.
@@ -20,5 +20,6 @@ main({
   finish: (transport, callback) => transport.finishAuth(callback),
   call: (client, params, options) => client.callTool(params, options),
   versionOf: (client) => client.getNegotiatedProtocolVersion(),
+  newDPoP: () => DpopSession.create(),
   Unauthorized: UnauthorizedError,
 }).catch(fail);

@@ -16,6 +16,7 @@ const options = {
   'client-id': { type: 'string' }, // a client that is registered already
   'client-metadata-url': { type: 'string' }, // a Client ID Metadata Document
   'redirect-port': { type: 'string', default: '0' },
+  dpop: { type: 'boolean', default: false }, // SDK v2: tokens are bound to a key
 };
 
 const print = (value) => console.log(JSON.stringify(value));
@@ -24,7 +25,7 @@ const print = (value) => console.log(JSON.stringify(value));
 // client and its transport before connecting; finish(transport, callback)
 // redeems the authorization code; the other functions paper over the SDKs'
 // different signatures.
-export async function main({ connect, finish, call, versionOf, Unauthorized }) {
+export async function main({ connect, finish, call, versionOf, newDPoP, Unauthorized }) {
   const { values, positionals: [url] } = parseArgs({ options, allowPositionals: true });
   if (!url) throw new Error('usage: client <mcp-url> [options]');
   const token = values['header-token'];
@@ -32,6 +33,7 @@ export async function main({ connect, finish, call, versionOf, Unauthorized }) {
     clientMetadataUrl: values['client-metadata-url'],
     clientId: values['client-id'],
     redirectPort: Number(values['redirect-port']),
+    newDPoP: values.dpop ? newDPoP : undefined,
   });
   const settings = {
     oauth,
@@ -70,6 +72,7 @@ export async function main({ connect, finish, call, versionOf, Unauthorized }) {
     scope: (await oauth?.tokens())?.scope,
     refreshToken: Boolean((await oauth?.tokens())?.refresh_token),
     authorizations: oauth?.authorizations ?? 0,
+    tokenType: (await oauth?.tokens())?.token_type,
   });
 
   const { tools } = await withUser(transport, () => client.listTools());

@@ -14,14 +14,14 @@ const authorize = process.env.SIGNIN_BROWSER === 'chromium.mjs'
 // everything in memory. clientMetadataUrl makes the client identify itself by
 // that document, where the authorization server takes such; clientId is for a
 // client that is registered already; redirectPort is for one whose redirect
-// URI was registered with a port.
-export async function newOAuth({ clientMetadataUrl, clientId, redirectPort = 0 }) {
+// URI was registered with a port; newDPoP makes the key that tokens are bound to.
+export async function newOAuth({ clientMetadataUrl, clientId, redirectPort = 0, newDPoP }) {
   const server = http.createServer((req, res) => res.end('You may close this window.\n'));
   await new Promise((resolve, reject) => {
     server.once('error', reject).listen(redirectPort, '127.0.0.1', resolve);
   });
   server.unref();
-  return new OAuth(`http://127.0.0.1:${server.address().port}/callback`, { clientMetadataUrl, clientId });
+  return new OAuth(`http://127.0.0.1:${server.address().port}/callback`, { clientMetadataUrl, clientId, newDPoP });
 }
 
 class OAuth {
@@ -36,7 +36,7 @@ class OAuth {
   #state;
   #discovery;
 
-  constructor(redirectUrl, { clientMetadataUrl, clientId }) {
+  constructor(redirectUrl, { clientMetadataUrl, clientId, newDPoP }) {
     this.redirectUrl = redirectUrl;
     this.clientMetadataUrl = clientMetadataUrl;
     this.clientMetadata = {
@@ -48,6 +48,10 @@ class OAuth {
       application_type: 'native',
     };
     if (clientId) this.#client = { client_id: clientId };
+    if (newDPoP) {
+      let session;
+      this.dpop = () => (session ??= newDPoP());
+    }
   }
 
   clientInformation() { return this.#client; }
