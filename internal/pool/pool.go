@@ -39,7 +39,8 @@ func (p *Pool[T]) Acquire(refs *References, key []any, construct func() (T, erro
 	return value.(T), nil
 }
 
-// Range calls visit for every value, until it returns false.
+// Range calls visit for every value, until it returns false. visit must not use the
+// pool: it is locked meanwhile.
 func (p *Pool[T]) Range(visit func(T) bool) {
 	p.usage.Range(func(_, value any) bool { return visit(value.(T)) })
 }
@@ -47,14 +48,19 @@ func (p *Pool[T]) Range(visit func(T) bool) {
 // Count returns how many values have a key that begins with first, and how many
 // references there are to them.
 func (p *Pool[T]) Count(first string) (values, references int) {
+	var keys []any
 	p.usage.Range(func(key, _ any) bool {
 		var parts []any
 		if json.Unmarshal([]byte(key.(string)), &parts) == nil && len(parts) > 0 && parts[0] == first {
-			n, _ := p.usage.References(key)
-			values, references = values+1, references+n
+			keys = append(keys, key)
 		}
 		return true
 	})
+	for _, key := range keys {
+		if n, ok := p.usage.References(key); ok {
+			values, references = values+1, references+n
+		}
+	}
 	return values, references
 }
 

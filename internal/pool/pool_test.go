@@ -3,6 +3,7 @@ package pool_test
 import (
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
@@ -101,4 +102,38 @@ func TestReferencesAreReleasedBackwards(t *testing.T) {
 	if err := errors.Join(refs.Release(), refs.Release()); err != nil || !slices.Equal(order, []int{2, 1, 0}) {
 		t.Errorf("got %v, %v, want each once, the latest first", order, err)
 	}
+}
+
+// Counting goes on while other modules are provisioned and cleaned up. A count that
+// asked for the references of a value while it went through the pool waited forever for
+// one that wanted to change it.
+func TestCountBesideOthers(t *testing.T) {
+	t.Parallel()
+	p := pool.New[*value]()
+	var kept pool.References
+	acquire := func(refs *pool.References, name string) {
+		var ends []string
+		if _, err := p.Acquire(refs, []any{name}, func() (*value, error) { return &value{name: name, ends: &ends}, nil }); err != nil {
+			t.Error(err)
+		}
+	}
+	acquire(&kept, "kept")
+	var others sync.WaitGroup
+	for range 4 {
+		others.Go(func() {
+			for range 2000 {
+				var refs pool.References
+				acquire(&refs, "other")
+				if err := refs.Release(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 5000 {
+		if values, references := p.Count("kept"); values != 1 || references != 1 {
+			t.Fatalf("got %d values and %d references, want one", values, references)
+		}
+	}
+	others.Wait()
 }
