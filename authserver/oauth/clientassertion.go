@@ -62,10 +62,19 @@ func (s *Server) authenticateByKey(ctx context.Context, r *http.Request, form ur
 		Types:       clientAssertionTypes,
 		Issuer:      known.ID,
 		Subject:     known.ID,
-		Audience:    s.config.Issuer,
+		Audience:    []string{s.config.Issuer},
 		MaxLifetime: maxClientAssertion,
 		Keys:        known.Keys,
 		Now:         s.now,
+	}
+	if known.Kind != PreRegistered {
+		// ChatGPT was seen to write the URL of the token endpoint, which RFC 7523
+		// allows, and uses its key as soon as the metadata lists the method. Another
+		// authorization server may get such an assertion from it. But unlike that of
+		// a machine, it gives nobody a token: that needs a user's code or refresh
+		// token as well, and without its key the client would be one that anyone can
+		// pose as.
+		rules.Audience = append(rules.Audience, s.config.Issuer+TokenPath)
 	}
 	if known.SigningAlg != "" {
 		rules.Algorithms = []string{known.SigningAlg}

@@ -366,6 +366,18 @@ func TestSigningClients(t *testing.T) {
 		if got = post(t, f.Server, TokenPath, with(refresh, f.assertion(id, nil))); got.status != 200 {
 			t.Errorf("%s: refreshing: %d %s", name, got.status, got.body)
 		}
+		// The operator's clients name the issuer. Others may do as RFC 7523 says.
+		refresh.Set("refresh_token", got.Refresh)
+		for _, audience := range []any{testIssuer + RevokePath, "https://other.example/oauth/token", []string{testIssuer, testIssuer + TokenPath}} {
+			if got := post(t, f.Server, TokenPath, with(refresh, f.assertion(id, map[string]any{"aud": audience}))); got.Error != "invalid_client" {
+				t.Errorf("%s: aud %v: got %d %s, want invalid_client", name, audience, got.status, got.body)
+			}
+		}
+		if byEndpoint := post(t, f.Server, TokenPath, with(refresh, f.assertion(id, map[string]any{"aud": testIssuer + TokenPath}))); (byEndpoint.status == 200) != (id != "desk") {
+			t.Errorf("%s: aud the token endpoint: got %d %s", name, byEndpoint.status, byEndpoint.body)
+		} else if byEndpoint.status == 200 {
+			got = byEndpoint
+		}
 		if gone := post(t, f.Server, RevokePath, with(url.Values{"token": {got.Refresh}}, f.assertion(id, nil))); gone.status != 200 {
 			t.Errorf("%s: revoking: %d %s", name, gone.status, gone.body)
 		}
@@ -445,8 +457,10 @@ func TestOptionalKey(t *testing.T) {
 	if got := post(t, f.Server, TokenPath, redeem()); got.status != 200 {
 		t.Errorf("without a key: got %d %s", got.status, got.body)
 	}
-	if got := post(t, f.Server, TokenPath, with(redeem(), f.assertion(documentID, nil))); got.status != 200 {
-		t.Errorf("with its key: got %d %s", got.status, got.body)
+	for _, audience := range []string{testIssuer, testIssuer + TokenPath} {
+		if got := post(t, f.Server, TokenPath, with(redeem(), f.assertion(documentID, map[string]any{"aud": audience}))); got.status != 200 {
+			t.Errorf("with its key, for %s: got %d %s", audience, got.status, got.body)
+		}
 	}
 	if got := post(t, f.Server, TokenPath, with(redeem(), f.assertion(documentID, map[string]any{"aud": "x"}))); got.Error != "invalid_client" {
 		t.Errorf("with a bad assertion: got %d %s, want invalid_client", got.status, got.body)

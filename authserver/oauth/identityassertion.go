@@ -140,7 +140,7 @@ func (s *Server) identityOf(ctx context.Context, c *Client, raw string) (*token.
 		Types:        []string{token.IdentityAssertionTyp},
 		Issuer:       p.Issuer,
 		ClientID:     c.ID,
-		Audience:     s.config.Issuer,
+		Audience:     []string{s.config.Issuer},
 		MaxLifetime:  maxIdentityAssertion,
 		NeedIssuedAt: true,
 		Keys:         p.Keys,

@@ -131,14 +131,14 @@ type AssertionRules struct {
 	// Subject and ClientID are exactly what sub and client_id must be. Empty means
 	// that the caller decides; an assertion always needs a sub.
 	Subject, ClientID string
-	// Audience is exactly what aud must be, as its only value.
+	// Audience lists the values of which exactly one must be in aud, and nothing else.
 	//
-	// RFC 7523 also allows the URL of the token endpoint, and further values. Both
-	// let one authorization server make a client sign assertions for another: it
-	// names the other's endpoint as its own. So the successor of that RFC,
-	// draft-ietf-oauth-rfc7523bis, requires the issuer and nothing else, and so does
-	// this.
-	Audience string
+	// RFC 7523 allows the URL of the token endpoint, and further values. Both can let
+	// one authorization server make a client sign assertions for another: it names the
+	// other's endpoint as its own. So the successor of that RFC,
+	// draft-ietf-oauth-rfc7523bis, requires the issuer alone. A caller that lists more
+	// has to know what an assertion for another server is worth here.
+	Audience []string
 	// Algorithms lists the algorithms that it may be signed with. Empty means all
 	// asymmetric ones known here.
 	Algorithms []string
@@ -186,8 +186,8 @@ func (a *Assertion) check(rules *AssertionRules, now time.Time) error {
 		return invalid(BadClaims, "sub is missing, or not who it must be")
 	case rules.ClientID != "" && a.ClientID != rules.ClientID:
 		return invalid(BadClaims, "client_id is not the client that sends it")
-	case rules.Audience == "" || len(a.Audience) != 1 || a.Audience[0] != rules.Audience:
-		return invalid(WrongAudience, "aud is not %q alone", rules.Audience)
+	case len(a.Audience) != 1 || !slices.Contains(rules.Audience, a.Audience[0]):
+		return invalid(WrongAudience, "aud is not one of %q, and nothing else", rules.Audience)
 	case a.Expiry.IsZero():
 		return invalid(BadClaims, "no exp")
 	case !now.Before(a.Expiry):

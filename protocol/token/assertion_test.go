@@ -25,7 +25,7 @@ func identityRules(t *testing.T, srv *oauthtest.Server, now func() time.Time) *t
 		Types:        []string{token.IdentityAssertionTyp},
 		Issuer:       srv.Issuer(),
 		ClientID:     "client-1",
-		Audience:     testAuthorizationServer,
+		Audience:     []string{testAuthorizationServer},
 		MaxLifetime:  time.Hour,
 		NeedIssuedAt: true,
 		Keys:         keys.Static(published(t, srv)),
@@ -166,7 +166,7 @@ func TestClientAssertion(t *testing.T) {
 		Types:       []string{"", "jwt", token.ClientAssertionTyp},
 		Issuer:      "client-1",
 		Subject:     "client-1",
-		Audience:    testAuthorizationServer,
+		Audience:    []string{testAuthorizationServer},
 		MaxLifetime: 10 * time.Minute,
 		Keys:        keys.Static(published(t, srv)),
 		Now:         c.Now,
@@ -239,7 +239,7 @@ func FuzzAssertion(f *testing.F) {
 		f.Add(seed)
 	}
 	rules := &token.AssertionRules{
-		Types: []string{token.IdentityAssertionTyp}, Issuer: srv.Issuer(), ClientID: "client-1", Audience: testAuthorizationServer,
+		Types: []string{token.IdentityAssertionTyp}, Issuer: srv.Issuer(), ClientID: "client-1", Audience: []string{testAuthorizationServer},
 		MaxLifetime: time.Hour, Keys: keys.Static(set), Now: c.Now,
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
