@@ -1,13 +1,8 @@
 package caddymcpauth
 
 import (
-	"cmp"
-	"context"
-	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -64,68 +59,6 @@ func (h *Handler) layout(tree *routing.Tree) ([]layoutFinding, error) {
 	return l.findings, nil
 }
 
-// checkServers warns of contradictions between a door and the mcp_auth_server
-// beside it.
-func (l *layout) checkServers(h *Handler) {
-	for i, server := range l.tree.Servers {
-		if slices.ContainsFunc(l.tree.Servers[:i], func(other routing.Server) bool {
-			return other.Issuer == server.Issuer && slices.Equal(other.Hosts, server.Hosts)
-		}) {
-			l.found("mcp_auth_server "+server.Issuer+" is there twice: only the first one answers", "remove one of the two, or give them issuers that differ in their path")
-			continue
-		}
-		if u, err := url.Parse(server.Issuer); err == nil && len(server.Hosts) > 0 && !slices.ContainsFunc(server.Hosts, func(host string) bool {
-			return strings.EqualFold(host, u.Hostname()) || strings.Contains(host, "*") || strings.Contains(host, "{")
-		}) {
-			l.found(fmt.Sprintf("the issuer of mcp_auth_server %s is not an address of its site, %s: clients look for its metadata at the issuer", server.Issuer, strings.Join(server.Hosts, ", ")),
-				"write the address of the site as the issuer, here and in mcp_auth")
-		}
-		for _, iss := range h.Issuers {
-			switch {
-			case iss.Issuer == server.Issuer:
-				l.checkServer(h, server)
-			case resource.Same(iss.Issuer, server.Issuer):
-				l.found(fmt.Sprintf("issuer %s and mcp_auth_server %s differ only in spelling: no token will be accepted", iss.Issuer, server.Issuer), "write issuer "+server.Issuer)
-			}
-		}
-	}
-}
-
-func (l *layout) checkServer(h *Handler, server routing.Server) {
-	spelled := slices.IndexFunc(server.Resources, func(r string) bool { return resource.Same(r, h.Resource) })
-	switch {
-	case slices.Contains(server.Resources, h.Resource):
-	case spelled >= 0:
-		l.found(fmt.Sprintf("resource %s of mcp_auth_server differs from %s only in spelling: clients ask for the latter", server.Resources[spelled], h.Resource), "write resource "+h.Resource+" in mcp_auth_server")
-	default:
-		l.found(fmt.Sprintf("mcp_auth_server %s issues no tokens for this resource", server.Issuer), "add "+h.Resource+" to `resource` of mcp_auth_server")
-	}
-	known := func(scope string) bool {
-		return slices.ContainsFunc(server.Scopes, func(s routing.Scope) bool {
-			return h.hierarchy.Satisfied([]string{s.Name}, []string{scope})
-		})
-	}
-	var said []string
-	for _, placed := range h.Rules.Conditions() {
-		for _, scope := range placed.Condition.Scope {
-			if !known(scope) && !slices.Contains(said, scope) {
-				said = append(said, scope)
-				l.found(fmt.Sprintf("%s line %d needs the scope %s, which mcp_auth_server %s doesn't have: no user can be granted it", placed.Rule.Kind, placed.Rule.Number, scope, server.Issuer), "add "+scope+" to `scopes` of mcp_auth_server")
-			}
-		}
-	}
-	for _, scope := range h.Offer {
-		if !known(scope) {
-			l.found(fmt.Sprintf("mcp_auth offers the scope %s, which mcp_auth_server %s doesn't have: no user can be granted it", scope, server.Issuer), "add "+scope+" to `scopes` of mcp_auth_server, or take it out of `offer`")
-		}
-	}
-	for _, scope := range h.Scopes {
-		if !known(scope) {
-			l.found(fmt.Sprintf("mcp_auth needs the scope %s, which mcp_auth_server %s doesn't have: nobody can get in", scope, server.Issuer), "add "+scope+" to `scopes` of mcp_auth_server")
-		}
-	}
-}
-
 // layout is a door and its place in the routes.
 type layout struct {
 	tree     *routing.Tree
@@ -135,22 +68,6 @@ type layout struct {
 }
 
 type layoutFinding struct{ message, cure string }
-
-// probe is a request to follow.
-type probe struct {
-	method, path, query string
-	header              http.Header
-	major               int    // of the HTTP version
-	client              string // its address
-	host                string // if not the resource's
-}
-
-func (p probe) equal(other probe) bool {
-	return p.method == other.method && p.path == other.path && p.query == other.query && p.major == other.major && p.client == other.client && p.host == other.host && len(p.header) == len(other.header)
-}
-
-// networks are addresses that a matcher may treat differently, one of each kind.
-var networks = []string{"203.0.113.1", "10.0.0.1", "127.0.0.1", "2001:db8::1"}
 
 func (l *layout) check() error {
 	path := l.path()
@@ -290,59 +207,4 @@ func answeredBy(way *routing.Way) string {
 
 func (l *layout) meets(way *routing.Way) bool {
 	return slices.ContainsFunc(way.Handlers, func(h routing.Handler) bool { return h.Name == "mcp_auth" && h.Resource == l.self.Resource })
-}
-
-// path is the resource's.
-func (l *layout) path() string {
-	return cmp.Or(strings.TrimPrefix(l.resource.MetadataPath(), resource.WellKnown), "/")
-}
-
-// host returns the host of requests: the resource's, or another host of the site
-// if a proxy in front knows the site by other names.
-func (l *layout) host() string {
-	u, err := url.Parse(l.resource.Origin())
-	if err != nil {
-		return ""
-	}
-	for _, host := range l.self.Hosts {
-		if strings.EqualFold(host, u.Hostname()) {
-			return u.Host
-		}
-	}
-	for _, host := range l.self.Hosts {
-		if strings.HasPrefix(host, "*.") && strings.HasSuffix(u.Hostname(), host[1:]) {
-			return u.Host
-		}
-	}
-	if len(l.self.Hosts) > 0 {
-		return strings.Replace(l.self.Hosts[0], "*", "x", 1)
-	}
-	return u.Host
-}
-
-func (l *layout) follow(p probe) *routing.Way {
-	r := &http.Request{
-		Method:     p.method,
-		URL:        &url.URL{Path: p.path, RawQuery: p.query},
-		ProtoMajor: max(p.major, 1),
-		ProtoMinor: 1,
-		Proto:      "HTTP/1.1",
-		Header:     p.header.Clone(),
-		Host:       cmp.Or(p.host, l.host()),
-		RemoteAddr: net.JoinHostPort(cmp.Or(p.client, networks[0]), "49152"),
-	}
-	if p.major > 1 {
-		r.ProtoMinor, r.Proto = 0, fmt.Sprintf("HTTP/%d.0", p.major)
-	}
-	if r.Header == nil {
-		r.Header = make(http.Header)
-	}
-	if strings.HasPrefix(l.resource.Origin(), "https:") {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
-		}
-		r.TLS = &tls.ConnectionState{HandshakeComplete: true, ServerName: host}
-	}
-	return l.tree.Way(r.WithContext(context.Background()), p.path)
 }

@@ -21,7 +21,7 @@ import (
 // authorization is a request to the authorization endpoint as it was read. Only
 // this form of it is judged, sealed and passed on.
 type authorization struct {
-	endpoint *guarded
+	endpoint *inspected
 	// query and form are the parameters by where they were sent. Servers' own
 	// pages repeat the query's parameters in their forms (RFC 6749, section 3.1).
 	query, form url.Values
@@ -32,7 +32,7 @@ type authorization struct {
 
 // authorize inspects an authorization request before the authorization server
 // gets it.
-func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, g *guarded, next caddyhttp.Handler) error {
+func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, g *inspected, next caddyhttp.Handler) error {
 	a, err := h.readAuthorization(r, g)
 	if err != nil {
 		if errors.Is(err, errMethod) {
@@ -75,7 +75,7 @@ func (h *Handler) authorize(w http.ResponseWriter, r *http.Request, g *guarded, 
 
 // readAuthorization reads and repairs a request. It refuses one that could be
 // read in two ways.
-func (h *Handler) readAuthorization(r *http.Request, g *guarded) (*authorization, error) {
+func (h *Handler) readAuthorization(r *http.Request, g *inspected) (*authorization, error) {
 	if err := reading.CheckHeaders(r.Header); err != nil {
 		return nil, err
 	}

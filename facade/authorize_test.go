@@ -88,7 +88,7 @@ func TestQuestionSaysForWhom(t *testing.T) {
 		"another issuer": asAnotherIssuer,
 		"another client": func(h *Handler) { h.shared = &Static{ClientID: "other", RedirectURIs: []string{claude}} },
 		"another endpoint": func(h *Handler) {
-			h.applied = &applied{fields: h.applied.fields, guards: []guarded{{kind: authorizationRequest, address: "https://auth.example.com/new"}}}
+			h.applied = &applied{fields: h.applied.fields, endpoints: []inspected{{kind: authorizationRequest, address: "https://auth.example.com/new"}}}
 		},
 	} {
 		other := *s.Handler

@@ -120,8 +120,8 @@ func (h *Handler) stillAsked(r *http.Request, q *question) bool {
 	if h.shared == nil || q.ClientID != h.shared.SharedClientID() {
 		return false
 	}
-	list, err := h.guards(r.Context())
-	return err == nil && slices.ContainsFunc(list, func(g guarded) bool {
+	list, err := h.discoveredEndpoints(r.Context())
+	return err == nil && slices.ContainsFunc(list, func(g inspected) bool {
 		return g.kind == authorizationRequest && g.address == q.Endpoint
 	})
 }

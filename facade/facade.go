@@ -107,7 +107,7 @@ type Handler struct {
 	corrected repair.Metadata
 	applied   *applied
 	policy    registration.Policy
-	own       []guarded // the façade's endpoints
+	own       []inspected // the façade's endpoints
 
 	authorizations, tokens *reading.Reader
 
@@ -133,7 +133,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.isMetadata(r.URL.Path) {
 		return h.serveMetadata(w, r)
 	}
-	g, err := h.guard(r)
+	g, err := h.endpointOf(r)
 	switch {
 	case g != nil && err != nil:
 		return h.refuseMisread(w, r, g, err)

@@ -47,11 +47,11 @@ func (h inProcessServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // applied is the metadata that clients get, derived from what was discovered.
 type applied struct {
-	mu     sync.Mutex
-	from   *discovery.Metadata
-	fields map[string]any
-	guards []guarded
-	err    error
+	mu        sync.Mutex
+	from      *discovery.Metadata
+	fields    map[string]any
+	endpoints []inspected
+	err       error
 }
 
 // fields returns the metadata that clients get. It must not be modified.
@@ -71,7 +71,7 @@ func (h *Handler) fields(ctx context.Context) (map[string]any, error) {
 		if a.fields, a.err = h.corrected.Apply(m.Fields()); a.err != nil {
 			h.logger.Error("the authorization server's metadata can't be used", zap.Error(a.err))
 		}
-		a.guards = h.serverGuards(a.fields, m.Fields())
+		a.endpoints = h.serverEndpoints(a.fields, m.Fields())
 	}
 	return a.fields, a.err
 }

@@ -80,7 +80,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	further := slices.Concat(h.Strip, slices.Collect(maps.Keys(h.Add)))
 	h.authorizations, h.tokens = reading.ForAuthorization(further...), reading.ForToken(further...)
-	h.own = h.ownGuards()
+	h.own = h.ownEndpoints()
 	if h.registrar != nil {
 		h.corrected.RegistrationEndpoint = strings.TrimSuffix(h.Issuer, "/") + registerPath
 		_, forwards := h.registrar.(Forwarder)
@@ -98,7 +98,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		if h.applied.fields, err = h.corrected.Apply(nil); err != nil {
 			return err
 		}
-		h.applied.guards = h.serverGuards(h.applied.fields, nil)
+		h.applied.endpoints = h.serverEndpoints(h.applied.fields, nil)
 	}
 	h.references.Add(inprocess.Register(h.Issuer, inProcessServer{h}))
 	return nil

@@ -15,7 +15,7 @@ import (
 
 // token inspects the requests that programs send, for tokens, revocation and
 // introspection. Their parameters are in the body (RFC 6749, section 3.2).
-func (h *Handler) token(w http.ResponseWriter, r *http.Request, g *guarded, next caddyhttp.Handler) error {
+func (h *Handler) token(w http.ResponseWriter, r *http.Request, g *inspected, next caddyhttp.Handler) error {
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodOptions:

@@ -100,7 +100,7 @@ func TestPushedRequestsAreRefused(t *testing.T) {
 	if err := json.Unmarshal(w.Body.Bytes(), &m); err != nil || w.Code != 200 || m["pushed_authorization_request_endpoint"] != nil || m["request_uri_parameter_supported"] != false {
 		t.Errorf("metadata: %d %s", w.Code, w.Body)
 	}
-	// What was discovered is guarded as what was set.
+	// What was discovered is inspected as what was set.
 	if w := s.do(request("GET", "/o/AUTH?"+good().Encode(), "")); w.Code != 400 {
 		t.Errorf("got %d", w.Code)
 	}

@@ -1,17 +1,18 @@
 package oauth
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // Kind says how this server knows a client.
@@ -117,6 +118,16 @@ func (c *Client) redirectURI(requested string) (string, error) {
 	return "", errors.New("redirect_uri is not one that the client registered")
 }
 
+// DocumentHost returns the host that publishes the client's metadata document;
+// empty if there is no document.
+func (c *Client) DocumentHost() string {
+	u, err := url.Parse(c.ID)
+	if c.Kind != ByDocument || err != nil {
+		return ""
+	}
+	return strings.TrimPrefix(web.Origin(u), "https://")
+}
+
 // minSecret is the minimum length of a client's secret. Nobody has to type it.
 const minSecret = 16
 
@@ -147,21 +158,6 @@ func (s *Server) checkClient(c *Client) error {
 		}
 	}
 	return nil
-}
-
-// client returns the client with the identifier id. The error is an [*Error].
-func (s *Server) client(ctx context.Context, id string) (*Client, error) {
-	switch {
-	case id == "":
-		return nil, invalidRequest("client_id is missing.")
-	case s.clients[id] != nil:
-		return s.clients[id], nil
-	case strings.HasPrefix(id, dynamicPrefix):
-		return s.dynamicClient(ctx, id)
-	case isDocument(id):
-		return s.documentClient(ctx, id)
-	}
-	return nil, invalidClient("This server doesn't know the client.", nil)
 }
 
 // grantedScopes returns those of the requested scopes that the client may have,

@@ -23,8 +23,8 @@ const (
 	refusedRequest // what the façade can't inspect
 )
 
-// guarded is an endpoint on the issuer's origin.
-type guarded struct {
+// inspected is an endpoint on the issuer's origin.
+type inspected struct {
 	kind requestKind
 	// address is its URL, without a query.
 	address string
@@ -34,9 +34,9 @@ type guarded struct {
 	label string
 }
 
-// guardedEndpoints are the endpoints of the authorization server, by their
+// inspectedEndpoints are the endpoints of the authorization server, by their
 // metadata fields. The façade inspects requests to those on the issuer's origin.
-var guardedEndpoints = []struct {
+var inspectedEndpoints = []struct {
 	field string
 	kind  requestKind
 	label string
@@ -48,12 +48,12 @@ var guardedEndpoints = []struct {
 	{"pushed_authorization_request_endpoint", refusedRequest, atPushed},
 }
 
-// ownGuards returns the façade's own endpoints.
-func (h *Handler) ownGuards() []guarded {
-	var list []guarded
+// ownEndpoints returns the façade's own endpoints.
+func (h *Handler) ownEndpoints() []inspected {
+	var list []inspected
 	add := func(kind requestKind, path, label string) {
 		u := url.URL{Path: h.base + path}
-		list = append(list, guarded{kind: kind, address: h.origin + u.EscapedPath(), path: u.EscapedPath(), label: label})
+		list = append(list, inspected{kind: kind, address: h.origin + u.EscapedPath(), path: u.EscapedPath(), label: label})
 	}
 	if h.registrar != nil {
 		add(registrationRequest, registerPath, atRegistration)
@@ -64,10 +64,10 @@ func (h *Handler) ownGuards() []guarded {
 	return list
 }
 
-// serverGuards returns the endpoints of the authorization server. fields is the
+// serverEndpoints returns the endpoints of the authorization server. fields is the
 // metadata that clients get, discovered is the server's own.
-func (h *Handler) serverGuards(fields, discovered map[string]any) (list []guarded) {
-	for _, endpoint := range guardedEndpoints {
+func (h *Handler) serverEndpoints(fields, discovered map[string]any) (list []inspected) {
+	for _, endpoint := range inspectedEndpoints {
 		address, ok := fields[endpoint.field].(string)
 		if !ok {
 			// Clients aren't told about it, but the endpoint exists.
@@ -78,24 +78,24 @@ func (h *Handler) serverGuards(fields, discovered map[string]any) (list []guarde
 		if err != nil || address == "" || web.Origin(u) != h.origin {
 			continue
 		}
-		list = append(list, guarded{endpoint.kind, h.origin + u.EscapedPath(), u.EscapedPath(), endpoint.label})
+		list = append(list, inspected{endpoint.kind, h.origin + u.EscapedPath(), u.EscapedPath(), endpoint.label})
 	}
 	return list
 }
 
-// guard returns the endpoint that a request is for, or nil if it is for none. The
+// endpointOf returns the endpoint that a request is for, or nil if it is for none. The
 // endpoints may have to be discovered first; the error says that this failed. A
 // path that a server might read as an endpoint's has an error of the type
 // *misread.
-func (h *Handler) guard(r *http.Request) (*guarded, error) {
+func (h *Handler) endpointOf(r *http.Request) (*inspected, error) {
 	path := r.URL.EscapedPath()
 	g, err := find(h.own, path)
 	if g != nil || err != nil {
 		return g, err
 	}
-	list, err := h.guards(r.Context())
+	list, err := h.discoveredEndpoints(r.Context())
 	if err != nil {
-		if h.mayBeGuarded(r) {
+		if h.mayBeInspected(r) {
 			return nil, err
 		}
 		return nil, nil
@@ -103,7 +103,7 @@ func (h *Handler) guard(r *http.Request) (*guarded, error) {
 	return find(list, path)
 }
 
-func find(list []guarded, path string) (*guarded, error) {
+func find(list []inspected, path string) (*inspected, error) {
 	for i := range list {
 		if path == list[i].path {
 			return &list[i], nil
@@ -125,9 +125,9 @@ func (e *misread) Error() string {
 	return fmt.Sprintf("the path is not exactly that of the endpoint in the metadata, %s, but could be taken for it", e.endpoint)
 }
 
-// mayBeGuarded reports whether a request could be for an endpoint while the
+// mayBeInspected reports whether a request could be for an endpoint while the
 // endpoints are unknown.
-func (h *Handler) mayBeGuarded(r *http.Request) bool {
+func (h *Handler) mayBeInspected(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return reading.NoBody(r) != nil || reading.CheckHeaders(r.Header) != nil || h.authorizations.Suspicious(r.URL.RawQuery)
@@ -137,7 +137,7 @@ func (h *Handler) mayBeGuarded(r *http.Request) bool {
 
 // refuseMisread refuses a request whose path a server might read as an
 // endpoint's.
-func (h *Handler) refuseMisread(w http.ResponseWriter, r *http.Request, g *guarded, cause error) error {
+func (h *Handler) refuseMisread(w http.ResponseWriter, r *http.Request, g *inspected, cause error) error {
 	if g.kind == authorizationRequest || g.kind == consentRequest {
 		return h.refusePage(w, r, g.label, cause)
 	}
@@ -145,15 +145,15 @@ func (h *Handler) refuseMisread(w http.ResponseWriter, r *http.Request, g *guard
 	return nil
 }
 
-// guards returns the endpoints of the authorization server. The error says that
+// discoveredEndpoints returns the endpoints of the authorization server. The error says that
 // they can't be discovered.
-func (h *Handler) guards(ctx context.Context) ([]guarded, error) {
+func (h *Handler) discoveredEndpoints(ctx context.Context) ([]inspected, error) {
 	if _, err := h.fields(ctx); err != nil {
 		return nil, err
 	}
 	h.applied.mu.Lock()
 	defer h.applied.mu.Unlock()
-	return h.applied.guards, nil
+	return h.applied.endpoints, nil
 }
 
 var errMethod = errors.New("this endpoint does not support the method")
