@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // Signing out ends the session, wherever its cookie has been copied to.
@@ -144,8 +146,8 @@ func TestAccount(t *testing.T) {
 	}
 	var id string
 	for n := range page.root.Descendants() {
-		if attribute(n, "name") == "revoke" {
-			id = attribute(n, "value")
+		if testkit.Attribute(n, "name") == "revoke" {
+			id = testkit.Attribute(n, "value")
 		}
 	}
 	stale := p.copied()

@@ -24,6 +24,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storetest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/registration"
 )
 
@@ -232,9 +233,9 @@ func (pg *shown) press(name, value string, fields ...string) *shown {
 		form, found := url.Values{name: {value}}, false
 		for d := range n.Descendants() {
 			if d.Data == "input" {
-				form.Set(attribute(d, "name"), attribute(d, "value"))
+				form.Set(testkit.Attribute(d, "name"), testkit.Attribute(d, "value"))
 			}
-			found = found || d.Data == "button" && attribute(d, "name") == name && attribute(d, "value") == value
+			found = found || d.Data == "button" && testkit.Attribute(d, "name") == name && testkit.Attribute(d, "value") == value
 		}
 		if !found {
 			continue
@@ -242,7 +243,7 @@ func (pg *shown) press(name, value string, fields ...string) *shown {
 		for i := 0; i < len(fields); i += 2 {
 			form.Set(fields[i], fields[i+1])
 		}
-		return pg.p.do("POST", attribute(n, "action"), form)
+		return pg.p.do("POST", testkit.Attribute(n, "action"), form)
 	}
 	pg.p.t.Fatalf("there is no button %s=%s: %d %s", name, value, pg.status, pg.text())
 	return nil
@@ -254,20 +255,13 @@ func (pg *shown) signIn(user string) *shown {
 	return pg.press("decision", "signin", "username", user, "password", testPassword).follow()
 }
 
-func (pg *shown) button(value string) bool {
-	for n := range pg.root.Descendants() {
-		if n.Data == "button" && attribute(n, "value") == value {
-			return true
-		}
-	}
-	return false
-}
+func (pg *shown) button(value string) bool { return testkit.HasButton(pg.root, value) }
 
 // field is the value of an input.
 func (pg *shown) field(name string) string {
 	for n := range pg.root.Descendants() {
-		if n.Data == "input" && attribute(n, "name") == name {
-			return attribute(n, "value")
+		if n.Data == "input" && testkit.Attribute(n, "name") == name {
+			return testkit.Attribute(n, "value")
 		}
 	}
 	return ""
@@ -281,15 +275,6 @@ func (pg *shown) text() string {
 		}
 	}
 	return strings.Join(words, " ")
-}
-
-func attribute(n *html.Node, name string) string {
-	for _, a := range n.Attr {
-		if a.Key == name {
-			return a.Val
-		}
-	}
-	return ""
 }
 
 // signedIn reports who the account page says is signed in.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/upstream"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 )
 
@@ -61,7 +62,7 @@ func withUpstreams(t *testing.T) (*site, *idp) {
 func (pg *shown) link(prefix string) string {
 	pg.p.t.Helper()
 	for n := range pg.root.Descendants() {
-		if href := attribute(n, "href"); strings.HasPrefix(href, prefix) {
+		if href := testkit.Attribute(n, "href"); strings.HasPrefix(href, prefix) {
 			return href
 		}
 	}

@@ -1,16 +1,12 @@
 package caddymcpauth_test
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/adapttest"
 )
 
 // warningsOf provisions a Caddyfile, and returns what is logged at WARN and above
@@ -21,46 +17,11 @@ func warningsOf(t *testing.T, caddyfile string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var config caddy.Config
-	if err := caddy.StrictUnmarshalJSON(raw, &config); err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "layout") // Caddy may still write there after an error
+	log, err := adapttest.Logged(t, raw)
 	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	file := filepath.Join(dir, "log")
-	config.StorageRaw, err = json.Marshal(map[string]string{"module": "file_system", "root": dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	writer, err := json.Marshal(map[string]string{"output": "file", "filename": file})
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.Admin = &caddy.AdminConfig{Disabled: true}
-	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "WARN", WriterRaw: writer}}}}
-	testkit.Provisioning.Lock()
-	defer testkit.Provisioning.Unlock()
-	if err := caddy.Validate(&config); err != nil {
 		return nil, err
 	}
-	log, err := os.ReadFile(file)
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	var warnings []string
-	for line := range strings.Lines(string(log)) {
-		var entry struct{ Logger, Msg, Cure string }
-		if err := json.Unmarshal([]byte(line), &entry); err != nil {
-			t.Fatal(err)
-		}
-		if entry.Logger == "http.handlers.mcp_auth" && entry.Cure != "" { // other tests log at the same time
-			warnings = append(warnings, entry.Msg+" -> "+entry.Cure)
-		}
-	}
-	return warnings, nil
+	return adapttest.Warnings(t, log), nil
 }
 
 const (

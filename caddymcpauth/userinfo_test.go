@@ -3,16 +3,12 @@ package caddymcpauth_test
 import (
 	"encoding/json"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/adapttest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // guestDoorOf is a front door with an issuer that has only the given verifier.
@@ -36,32 +32,15 @@ func warnings(t *testing.T, body string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "log")
-	raw, err := json.Marshal(map[string]any{
-		"admin":   map[string]any{"disabled": true},
-		"storage": map[string]any{"module": "file_system", "root": t.TempDir()},
-		"logging": map[string]any{"logs": map[string]any{"default": map[string]any{
-			"level": "WARN", "writer": map[string]any{"output": "file", "filename": file},
-		}}},
-		"apps": map[string]any{"http": map[string]any{"servers": map[string]any{"srv0": map[string]any{"routes": routes}}}},
-	})
+	raw, err := json.Marshal(map[string]any{"apps": map[string]any{"http": map[string]any{"servers": map[string]any{"srv0": map[string]any{"routes": routes}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var config caddy.Config
-	if err := json.Unmarshal(raw, &config); err != nil {
+	log, err := adapttest.Logged(t, raw)
+	if err != nil {
 		t.Fatal(err)
 	}
-	testkit.Provisioning.Lock()
-	defer testkit.Provisioning.Unlock()
-	if err := caddy.Validate(&config); err != nil {
-		t.Fatal(err)
-	}
-	log, err := os.ReadFile(file)
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	return string(log)
+	return log
 }
 
 func TestUserinfo(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // A user sees who has access, and takes it away.
@@ -22,8 +24,8 @@ func TestEmbeddedServerAccount(t *testing.T) {
 	}
 	var id string
 	for n := range pg.root.Descendants() {
-		if n.Data == "button" && attribute(n, "name") == "revoke" {
-			id = attribute(n, "value")
+		if n.Data == "button" && testkit.Attribute(n, "name") == "revoke" {
+			id = testkit.Attribute(n, "value")
 		}
 	}
 	form := url.Values{"revoke": {id}, "csrf": {pg.field("csrf")}}

@@ -2,7 +2,6 @@ package integration_test
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -244,25 +243,11 @@ var goroutineTotal = regexp.MustCompile(`goroutine profile: total (\d+)`)
 // goroutines returns how many goroutines Caddy has.
 func (c *caddyServer) goroutines() int {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), testkit.Patience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.admin+"/debug/pprof/goroutine?debug=1", nil)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	match := goroutineTotal.FindSubmatch(body)
+	_, profile := c.askAdmin(http.MethodGet, "/debug/pprof/goroutine?debug=1", "")
+	match := goroutineTotal.FindStringSubmatch(profile)
 	if match == nil {
-		c.t.Fatalf("no goroutine profile: %.100s", body)
+		c.t.Fatalf("no goroutine profile: %.100s", profile)
 	}
-	n, _ := strconv.Atoi(string(match[1]))
+	n, _ := strconv.Atoi(match[1])
 	return n
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/html"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // person is a user with a browser that runs no scripts and shows every
@@ -113,28 +115,21 @@ func (p *person) follow(pg *page) *page {
 // field returns the value of the form field name.
 func (pg *page) field(name string) string {
 	for n := range pg.root.Descendants() {
-		if n.Data == "input" && attribute(n, "name") == name {
-			return attribute(n, "value")
+		if n.Data == "input" && testkit.Attribute(n, "name") == name {
+			return testkit.Attribute(n, "value")
 		}
 	}
 	return ""
 }
 
 // button reports whether there is a button with the value.
-func (pg *page) button(value string) bool {
-	for n := range pg.root.Descendants() {
-		if n.Data == "button" && attribute(n, "value") == value {
-			return true
-		}
-	}
-	return false
-}
+func (pg *page) button(value string) bool { return testkit.HasButton(pg.root, value) }
 
 // link returns the address of the link whose text contains text.
 func (pg *page) link(text string) string {
 	for n := range pg.root.Descendants() {
 		if n.Data == "a" && strings.Contains(textOf(n), text) {
-			u, err := pg.url.Parse(attribute(n, "href"))
+			u, err := pg.url.Parse(testkit.Attribute(n, "href"))
 			if err == nil {
 				return u.String()
 			}
@@ -162,15 +157,6 @@ func textOf(n *html.Node) string {
 	return strings.Join(words, " ")
 }
 
-func attribute(n *html.Node, name string) string {
-	for _, a := range n.Attr {
-		if a.Key == name {
-			return a.Val
-		}
-	}
-	return ""
-}
-
 // submit sends the form that has the field `request`, with a button pressed.
 func (p *person) submit(pg *page, decision string, fields ...string) *page {
 	p.t.Helper()
@@ -180,8 +166,8 @@ func (p *person) submit(pg *page, decision string, fields ...string) *page {
 		}
 		form := url.Values{"decision": {decision}}
 		for d := range n.Descendants() {
-			if d.Data == "input" && attribute(d, "name") != "" {
-				form.Set(attribute(d, "name"), attribute(d, "value"))
+			if d.Data == "input" && testkit.Attribute(d, "name") != "" {
+				form.Set(testkit.Attribute(d, "name"), testkit.Attribute(d, "value"))
 			}
 		}
 		if !form.Has("request") {
@@ -190,7 +176,7 @@ func (p *person) submit(pg *page, decision string, fields ...string) *page {
 		for i := 0; i < len(fields); i += 2 {
 			form.Set(fields[i], fields[i+1])
 		}
-		action, err := pg.url.Parse(attribute(n, "action"))
+		action, err := pg.url.Parse(testkit.Attribute(n, "action"))
 		if err != nil {
 			p.t.Fatal(err)
 		}
@@ -234,14 +220,14 @@ func (pg *page) form() *form {
 			continue
 		}
 		f := &form{fields: make(url.Values)}
-		action, err := pg.url.Parse(attribute(n, "action"))
+		action, err := pg.url.Parse(testkit.Attribute(n, "action"))
 		if err != nil {
 			return nil
 		}
 		f.action = action.String()
 		for d := range n.Descendants() {
-			if name := attribute(d, "name"); name != "" && (d.Data == "input" || d.Data == "button") && !f.fields.Has(name) {
-				f.fields.Set(name, attribute(d, "value"))
+			if name := testkit.Attribute(d, "name"); name != "" && (d.Data == "input" || d.Data == "button") && !f.fields.Has(name) {
+				f.fields.Set(name, testkit.Attribute(d, "value"))
 			}
 		}
 		return f

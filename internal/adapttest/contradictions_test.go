@@ -1,16 +1,12 @@
 package adapttest_test
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/adapttest"
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // warnings provisions a Caddyfile, and returns what mcp_auth warns of, with the
@@ -21,48 +17,11 @@ func warnings(t *testing.T, caddyfile string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var config caddy.Config
-	if err := caddy.StrictUnmarshalJSON(raw, &config); err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "adapttest") // Caddy may still write there
+	log, err := adapttest.Logged(t, raw)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	object := func(v map[string]string) json.RawMessage {
-		raw, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return raw
-	}
-	file := filepath.Join(dir, "log")
-	config.StorageRaw = object(map[string]string{"module": "file_system", "root": dir})
-	config.Admin = &caddy.AdminConfig{Disabled: true}
-	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {
-		BaseLog: caddy.BaseLog{Level: "WARN", WriterRaw: object(map[string]string{"output": "file", "filename": file})},
-	}}}
-	testkit.Provisioning.Lock()
-	defer testkit.Provisioning.Unlock()
-	if err := caddy.Validate(&config); err != nil {
-		t.Fatal(err)
-	}
-	log, err := os.ReadFile(file)
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	var found []string
-	for line := range strings.Lines(string(log)) {
-		var entry struct{ Logger, Msg, Cure string }
-		if err := json.Unmarshal([]byte(line), &entry); err != nil {
-			t.Fatal(err)
-		}
-		if entry.Logger == "http.handlers.mcp_auth" && entry.Cure != "" {
-			found = append(found, entry.Msg+" -> "+entry.Cure)
-		}
-	}
-	return strings.Join(found, "\n")
+	return strings.Join(adapttest.Warnings(t, log), "\n")
 }
 
 // What a door and the authorization server beside it say must fit together.

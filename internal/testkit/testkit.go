@@ -1,5 +1,5 @@
 // Package testkit has what the tests of several packages need: a clock that they
-// move, a way to wait for background work, free ports, an in-memory network that works in the
+// move, a way to wait for background work, free ports, what a page has, an in-memory network that works in the
 // bubbles of testing/synctest, and the lock for provisioning. It knows neither
 // Caddy nor any package of this module, so that every test can use it.
 package testkit

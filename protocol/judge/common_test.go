@@ -1,16 +1,21 @@
 package judge_test
 
 import (
-	"context"
 	"encoding/base64"
-	"errors"
 	"testing"
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/tokentest"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/discovery"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/outbound"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
+)
+
+// What tests of verifiers share.
+var (
+	verify  = tokentest.Verify
+	outcome = tokentest.Outcome
 )
 
 const mcpResource = "https://mcp.example.com/mcp"
@@ -38,37 +43,6 @@ func newJWT(t *testing.T, srv *oauthtest.Server, now func() time.Time, change fu
 		t.Fatal(err)
 	}
 	return v
-}
-
-// verify does with raw what the front door does.
-func verify(ctx context.Context, v token.Verifier, raw string) (*token.Token, error) {
-	p, err := token.Present(raw)
-	if err != nil {
-		return nil, err
-	}
-	return v.Verify(ctx, p)
-}
-
-// outcome names the three outcomes of a [token.Verifier], the reason included.
-func outcome(tok *token.Token, err error) string {
-	var inv *token.InvalidError
-	var una *token.UnavailableError
-	switch {
-	case tok != nil && err == nil:
-		return "verified"
-	case tok != nil:
-		return "both a token and an error"
-	case errors.As(err, &inv) && errors.As(err, &una):
-		return "both invalid and unavailable"
-	case errors.As(err, &inv):
-		return string(inv.Reason)
-	case errors.As(err, &una):
-		return "unavailable"
-	case err != nil:
-		return "another error: " + err.Error()
-	default:
-		return "neither a token nor an error"
-	}
 }
 
 // compact puts a token together that nobody has signed.
