@@ -9,12 +9,19 @@ GORELEASER = $(GO) run github.com/goreleaser/goreleaser/v2@v2.15.1
 # deadline exceeded" and nothing found.
 FUZZTIME ?= 10000x
 NODE = integration_test/node
+CLIENTS = integration_test/clients
 DEBIAN = python3-django-oauth-toolkit python3-hypercorn python3-jwt python3-cryptography chromium redis-server
 
-.PHONY: test check deps debian lint unit fuzz cross cover run bench release-check
+.PHONY: test test-clients check deps debian lint unit fuzz cross cover run bench release-check
 
 # Everything. The unit tests come last, so that the output ends with their summary.
 test: deps lint fuzz cross unit
+
+# The table of docs/clients.md, seen again: agents and other clients, whose models
+# are played on loopback. It takes half an hour, and 1.8 GB of npm packages, so it
+# isn't part of `make test`. CLIENT=codex runs one row, UPDATE=1 writes the table.
+test-clients: deps $(CLIENTS)/node_modules/.package-lock.json
+	$(GO) test -tags clients -count=1 -timeout 2h -v -run 'TestClientTable/$(subst $() ,_,$(CLIENT))' ./integration_test $(if $(UPDATE),-update)
 
 # The quick one, for every save: no race detector, no clients, no fuzzing.
 check:
@@ -42,10 +49,14 @@ $(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
 	@command -v npm >/dev/null || { echo "the integration tests need Node.js 20 or newer, with npm"; exit 1; }
 	cd $(NODE) && npm ci
 
+$(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package-lock.json
+	cd $(CLIENTS) && npm ci
+
 lint:
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) vet -tags bench ./bench
+	$(GO) vet -tags clients ./integration_test
 	$(GOLANGCI) run ./...
 	$(ACTIONLINT)
 

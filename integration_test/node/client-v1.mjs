@@ -9,10 +9,10 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import { fail, main } from './client.mjs';
 
 main({
-  connect(url, { oauth, headers, sse }) {
+  connect(url, { oauth, headers, sse, listChanged }) {
     const Transport = sse ? SSEClientTransport : StreamableHTTPClientTransport;
     return {
-      client: new Client({ name: 'integration-test-v1', version: '1' }),
+      client: new Client({ name: 'integration-test-v1', version: '1' }, { listChanged }),
       transport: new Transport(url, { authProvider: oauth, requestInit: { headers } }),
     };
   },

@@ -9,11 +9,11 @@ import { fail, main } from './client.mjs';
 const modes = { legacy: 'legacy', auto: 'auto', modern: { pin: '2026-07-28' } };
 
 main({
-  connect(url, { oauth, headers, era, sse }) {
+  connect(url, { oauth, headers, era, sse, listChanged }) {
     if (!modes[era]) throw new Error(`unknown era ${era}`);
     const Transport = sse ? SSEClientTransport : StreamableHTTPClientTransport;
     return {
-      client: new Client({ name: 'integration-test-v2', version: '1' }, { versionNegotiation: { mode: modes[era] } }),
+      client: new Client({ name: 'integration-test-v2', version: '1' }, { versionNegotiation: { mode: modes[era] }, listChanged }),
       transport: new Transport(url, { authProvider: oauth, requestInit: { headers } }),
     };
   },

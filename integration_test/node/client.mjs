@@ -2,6 +2,7 @@
 // client-v1.mjs and client-v2.mjs for the SDKs. All output is JSON lines.
 
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { newOAuth } from './oauth.mjs';
 
@@ -11,7 +12,8 @@ const options = {
   era: { type: 'string', default: 'auto' }, // SDK v2: legacy, auto, modern
   transport: { type: 'string', default: 'http' }, // http, or sse (HTTP+SSE of 2024-11-05)
   progress: { type: 'boolean', default: false }, // a line per progress notification
-  repl: { type: 'boolean', default: false }, // a call per line of stdin
+  repl: { type: 'boolean', default: false }, // stdin has lines: call [tool], or changes
+  changes: { type: 'boolean', default: false }, // listen for changes of the list
   'header-token': { type: 'string' }, // this bearer token, no OAuth
   'client-id': { type: 'string' }, // a client that is registered already
   'client-metadata-url': { type: 'string' }, // a Client ID Metadata Document
@@ -35,11 +37,15 @@ export async function main({ connect, finish, call, versionOf, newDPoP, Unauthor
     redirectPort: Number(values['redirect-port']),
     newDPoP: values.dpop ? newDPoP : undefined,
   });
+  const changed = []; // the lists of tools that came with notifications
   const settings = {
     oauth,
     headers: token ? { Authorization: `Bearer ${token}` } : {},
     era: values.era,
     sse: values.transport === 'sse',
+    listChanged: values.changes
+      ? { tools: { debounceMs: 0, onChanged: (err, tools) => changed.push(tools?.map(({ name }) => name) ?? []) } }
+      : undefined,
   };
 
   // withUser retries once, after the user has authorized the client.
@@ -63,8 +69,8 @@ export async function main({ connect, finish, call, versionOf, newDPoP, Unauthor
   });
 
   const onprogress = values.progress ? (progress) => print({ progress }) : undefined;
-  const callTool = () => withUser(transport, () => call(client, {
-    name: values.tool,
+  const callTool = (name = values.tool) => withUser(transport, () => call(client, {
+    name,
     arguments: JSON.parse(values.args),
   }, { onprogress }));
   const state = async () => ({
@@ -89,12 +95,18 @@ export async function main({ connect, finish, call, versionOf, newDPoP, Unauthor
   if (values.repl) {
     for await (const line of createInterface({ input: process.stdin })) {
       if (line.trim() === 'quit') break;
-      if (line.trim() !== 'call') {
+      const [command, tool] = line.trim().split(' ');
+      if (command === 'changes') {
+        for (let i = 0; i < 100 && !changed.length; i++) await sleep(50);
+        print({ tools: changed.shift() ?? [] });
+        continue;
+      }
+      if (command !== 'call') {
         print({ error: { message: `unknown command ${line}` } });
         continue;
       }
       try {
-        print({ result: await callTool(), ...await state() });
+        print({ result: await callTool(tool), ...await state() });
       } catch (err) {
         print({ error: describe(err), ...await state() });
       }
