@@ -33,7 +33,7 @@ type inspectorCLI struct {
 }
 
 func sitInspector(era string) func(*seat) driver {
-	return func(s *seat) driver { return inspectorCLI{s, era, freePort(s.t)} }
+	return func(s *seat) driver { return inspectorCLI{s, era, testkit.FreePort(s.t)} }
 }
 
 // cli runs a method.
@@ -65,9 +65,9 @@ func (c inspectorWeb) session(p *play) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), clientTime)
 	defer cancel()
-	port := freePort(c.t)
+	port := testkit.FreePort(c.t)
 	server := c.command(ctx, []string{
-		fmt.Sprintf("CLIENT_PORT=%d", port), fmt.Sprintf("MCP_SANDBOX_PORT=%d", freePort(c.t)), fmt.Sprintf("MCP_APP_ORIGIN_PORT=%d", freePort(c.t)),
+		fmt.Sprintf("CLIENT_PORT=%d", port), fmt.Sprintf("MCP_SANDBOX_PORT=%d", testkit.FreePort(c.t)), fmt.Sprintf("MCP_APP_ORIGIN_PORT=%d", testkit.FreePort(c.t)),
 		"MCP_AUTO_OPEN_ENABLED=false", "MCP_INSPECTOR_SECRET_STORE=file", "DANGEROUSLY_OMIT_AUTH=true",
 	}, c.inspectorProgram(), "--web", "--transport", "http", "--server-url", c.URL+"/mcp", "--protocol-era", "auto")
 	server.Stdout, server.Stderr = c.printed, c.printed
