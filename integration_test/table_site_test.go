@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // tableSite is what the clients of the table meet: an embedded authorization
@@ -176,8 +178,8 @@ func (s *seat) revoke() {
 		pg := p.get(s.URL + "/oauth/account")
 		var id string
 		for n := range pg.root.Descendants() {
-			if n.Data == "button" && attribute(n, "name") == "revoke" {
-				id = attribute(n, "value")
+			if n.Data == "button" && testkit.Attribute(n, "name") == "revoke" {
+				id = testkit.Attribute(n, "value")
 			}
 		}
 		if id == "" {
