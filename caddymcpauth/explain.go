@@ -49,7 +49,9 @@ func (x *explanation) add(steps ...token.Step) { x.Steps = append(x.Steps, steps
 func (e explainer) explain(ctx context.Context, raw string) *explanation {
 	x := &explanation{Resource: e.Resource, Status: http.StatusOK}
 	for _, iss := range e.Issuers {
-		iss.forget(raw) // or a verdict cached by another door would hide this door's reasons
+		// Another mcp_auth of this resource may have accepted it just now, and nothing
+		// is traced for a token that is remembered as good.
+		iss.forget(raw)
 	}
 	var j judgement
 	var sender senderTrace

@@ -57,11 +57,11 @@ func Before(h httpcaddyfile.Helper, routes ...httpcaddyfile.ConfigValue) []httpc
 	})
 }
 
-// isNested reports whether the directive stands inside another one, such as
-// handle, which can contain only routes.
+// isNested reports whether the directive stands inside another one, such as handle.
+// What is nested may consist of routes only: an error route belongs to the site.
 func isNested(h httpcaddyfile.Helper) bool {
-	// At the top level of a site, BlockState is State itself. In a nested block it
-	// is another map, so what is set there doesn't show in State.
+	// Caddy passes State as the BlockState of a site's own directives, and a copy to
+	// those in a nested block: what is set there doesn't show in State.
 	const key = "mcp_auth_guard.nested"
 	if h.BlockState == nil {
 		return true

@@ -14,7 +14,8 @@ import (
 // Headers with which a proxy may change the path that a server or framework sees.
 // Many accept them from any client, even without a proxy.
 var (
-	// PathHeaders are the names of all of them.
+	// PathHeaders are all of them: those that name a path, and those that name a
+	// prefix.
 	PathHeaders = web.NewNames(slices.Concat(pathHeaders, prefixHeaders)...)
 
 	// pathHeaders name another path: to those of Microsoft, Symfony, Laminas, and

@@ -69,8 +69,10 @@ type flight struct {
 	forced bool
 }
 
-// load returns a value whose fetch began at since or later. With a zero since, it
-// returns the one at hand. Its error is a [*outbound.UnavailableError].
+// load returns a value whose fetch began at since or later, after a fetch if there is
+// none. With a zero since, any value that is still usable will do; if it isn't fresh any
+// more, a newer one is fetched in the background. The error is an
+// [*outbound.UnavailableError].
 func (k *kept[T]) load(ctx context.Context, since time.Time) (T, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -112,7 +114,7 @@ func (k *kept[T]) load(ctx context.Context, since time.Time) (T, error) {
 }
 
 // has reports whether the value may be used now and its fetch began at since or
-// later. k.mu must be held, here and in all methods that follow.
+// later. k.mu must be held, here and in all methods below but expire.
 func (k *kept[T]) has(since, now time.Time) bool {
 	return !k.asOf.IsZero() && !k.asOf.Before(since) && now.Before(k.asOf.Add(k.usable))
 }
@@ -140,7 +142,7 @@ func (k *kept[T]) none(err error) (T, error) {
 	return none, &outbound.UnavailableError{Err: err}
 }
 
-// wait waits for f, or for d if there is no flight. It releases k.mu while it waits.
+// wait waits for f, or for d if there is no flight. It releases k.mu meanwhile.
 func (k *kept[T]) wait(ctx context.Context, f *flight, d time.Duration) error {
 	k.waiters++
 	k.mu.Unlock()

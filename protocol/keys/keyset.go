@@ -26,10 +26,10 @@ import (
 
 // Source provides the keys of one issuer.
 type Source interface {
-	// KeySet returns keys that were requested from the issuer at since or later. With
-	// a zero since, it returns the ones at hand. Its error is an
-	// [*outbound.UnavailableError] if there are none, if the issuer can't be reached,
-	// or if it was asked too recently.
+	// KeySet returns keys that were requested from the issuer at since or later, and
+	// asks the issuer if there are none. With a zero since, the keys at hand will do.
+	// The error is an [*outbound.UnavailableError]: there are no such keys, and the
+	// issuer can't be reached or was asked too recently.
 	KeySet(ctx context.Context, since time.Time) (*Set, error)
 }
 

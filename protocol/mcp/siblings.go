@@ -62,8 +62,9 @@ func byForm(names []string) map[string][]string {
 // That is so if an object, at any depth, has two members whose names are the same
 // without letter case, width, blanks, _ and -, or a member that isn't spelled as it
 // is looked up. Go's encoding/json takes Force for force, pydantic and protobuf take
-// max_amount for maxAmount. Arguments with too many names to fold count as ambiguous.
-// So does __proto__: its members can be taken for those beside it.
+// max_amount for maxAmount. Arguments count as ambiguous, too, if they have too many
+// names to fold, can't be read, or have __proto__, whose members can be taken for those
+// beside it.
 func (l Lookup) Ambiguous(arguments json.RawMessage) bool {
 	if len(arguments) == 0 {
 		return false

@@ -10,11 +10,11 @@ type UnavailableError struct {
 	// unknown.
 	RetryAfter time.Duration
 	// Outage means that the failure looks like the server's, not that of the one
-	// question, such as a token: no connection, no answer in time, 429, 502, 503 or
-	// 504, or our own credentials refused. After several outages the server isn't
+	// question, such as a token: no connection, no answer in time, 502, 503 or 504,
+	// 429 unless it counts the token's own requests, or our own credentials refused. After several outages the server isn't
 	// asked for a while, so a failure that one caller can cause with a token of its
-	// own must not be an outage. Without Outage, the failure concerns only that
-	// token.
+	// own must not be an outage. Without Outage, the failure may be about that token
+	// alone, or about something that isn't asked for per token, such as keys.
 	Outage bool
 	// Err is the cause.
 	Err error

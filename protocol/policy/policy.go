@@ -17,13 +17,14 @@ type Rules struct {
 	Tools     []Line `json:"tools,omitempty"`
 	Prompts   []Line `json:"prompts,omitempty"`
 	Resources []Line `json:"resources,omitempty"`
-	// Methods say who may use a method of the protocol. They apply in addition to the
-	// others: a call of a tool needs the line of the tool and, if one names
-	// tools/call, that line.
+	// Methods say who may use a method of the protocol, in addition to the lines above:
+	// a call of a tool needs what the tool's line says and, if a line of Methods names
+	// tools/call, what that one says.
 	Methods []Line `json:"methods,omitempty"`
 }
 
-// Line is one rule. Without Need, When, Nobody and Anonymous it allows every caller.
+// Line is one rule. Without Need, When, Nobody and Anonymous it allows every caller
+// with a token.
 type Line struct {
 	// Names are what the line is about. A * is any run of characters, / included;
 	// nothing else is special. Case counts, and the whole name has to match. At
@@ -31,9 +32,9 @@ type Line struct {
 	Names []string `json:"names"`
 	// Need is what the caller must meet.
 	Need Need `json:"need,omitempty"`
-	// When is an expression in CEL that must be true as well. It sees name (uri in
-	// lines of resources), arguments (not there), claims, scopes, client_id, user and
-	// issuer. What can't be evaluated is false.
+	// When is an expression in CEL that must be true as well. It sees name and
+	// arguments, or uri in lines of resources, and claims, scopes, client_id, user and
+	// issuer. An expression that can't be evaluated is false.
 	When string `json:"when,omitempty"`
 	// Nobody allows no caller.
 	Nobody bool `json:"nobody,omitempty"`
@@ -45,7 +46,7 @@ type Line struct {
 type Need [][]Condition
 
 // Condition is about the caller. Exactly one of Scope, Claim, Client, User and Key
-// is set.
+// is set; Values goes with Claim, and At may go with User.
 //
 // A condition that can't be judged doesn't hold, with Not or without: a caller
 // without the claim groups meets neither `claim groups x` nor `not claim groups x`.
@@ -54,7 +55,8 @@ type Need [][]Condition
 type Condition struct {
 	// Not negates the condition. It can't be used with Scope.
 	Not bool `json:"not,omitempty"`
-	// Scope holds if all of these scopes were granted.
+	// Scope holds if all of these scopes were granted, by name or by one that includes
+	// them.
 	Scope []string `json:"scope,omitempty"`
 	// Claim holds if the claim of that name, or one of its elements, is one of
 	// Values. Numbers and booleans are compared by their JSON text. Where there is
