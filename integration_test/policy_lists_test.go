@@ -12,7 +12,7 @@ import (
 func TestPolicyLists(t *testing.T) {
 	t.Parallel()
 	f, behind := startFakeIssuer(t), startBehindDoor(t)
-	c := startCaddy(t, behind.fill(f.fill(judgedSite)))
+	c := startCaddy(t, behind.fill(f.fill(strings.Replace(judgedSite, "issuer ISSUER", "issuer ISSUER\nsessions off", 1))))
 	token := f.token(c, nil)
 	const (
 		question = `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`
