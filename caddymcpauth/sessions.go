@@ -161,40 +161,13 @@ func refuseSession(err error) *refusal {
 	}
 }
 
-// bound returns next with the handles of sessions in requests without their tags, and
-// those in answers with them.
+// bound returns next with the handles of sessions in the request without their tags, and
+// those in its answer with them.
 func (h *Handler) bound(d decision, next caddyhttp.Handler) caddyhttp.Handler {
 	if d.session == nil {
 		return next
 	}
-	return caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		if d.session.TookOver {
-			countSession(h.Resource, "taken_over")
-		}
-		// Trailers arrive after the body, too late to be checked. MCP doesn't use them.
-		r.Trailer = nil
-		r.URL.RawQuery = d.session.Set(r.Header, r.URL.RawQuery)
-		if (d.session.HasSession() || r.Method == http.MethodGet) && acceptsEvents(r) {
-			// Ids in compressed events can't be tagged, and then nobody could resume.
-			r.Header.Set("Accept-Encoding", "identity")
-		}
-		sw := h.newSessionWriter(w, r, d.session)
-		defer func() {
-			if isUnavailable(sw.err) {
-				h.logger.Error("a session can't be bound to its user, so the server's answer was not passed on", zap.String("resource", h.Resource), zap.Error(sw.err))
-			}
-		}()
-		refuse, err := sw.serve(next, r)
-		if !refuse {
-			return err
-		}
-		withoutContent(w.Header())
-		w.Header().Del(sessionHeader)
-		w.Header().Del("Set-Cookie")
-		ref := refuseSession(sw.err)
-		ref.bodyRead = true // or the server behind would not have answered
-		return h.refuse(w, r, ref)
-	})
+	return &sessionWriter{door: h, binding: d.session, message: d.message(), next: next}
 }
 
 // explainSessions says whose the sessions of the server are.

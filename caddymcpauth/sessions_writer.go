@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
@@ -19,12 +21,16 @@ const (
 	eventStream   = "text/event-stream"
 )
 
-// sessionWriter tags the handles of sessions in an answer.
+// sessionWriter is the handler of one request, and the writer of its answer, in which it
+// tags the handles of sessions. It is one value, because every request needs it.
 type sessionWriter struct {
-	*caddyhttp.ResponseWriterWrapper
-	ctx      context.Context // of the request
-	resource string
-	binding  *session.Binding
+	caddyhttp.ResponseWriterWrapper
+	door    *Handler
+	binding *session.Binding
+	message *mcp.Message // nil if it hasn't been read
+	next    caddyhttp.Handler
+
+	ctx context.Context // of the request
 	// tagsEvents is false for revisions whose streams can't be resumed.
 	tagsEvents bool
 
@@ -34,15 +40,34 @@ type sessionWriter struct {
 	err error
 }
 
-func (h *Handler) newSessionWriter(w http.ResponseWriter, r *http.Request, binding *session.Binding) *sessionWriter {
-	return &sessionWriter{
-		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
-		ctx:                   r.Context(),
-		resource:              h.Resource,
-		binding:               binding,
-		// Since 2026-07-28 there are no sessions, and streams can't be resumed.
-		tagsEvents: !needsCacheScope(r.Header.Get("Mcp-Protocol-Version")),
+// ServeHTTP implements [caddyhttp.Handler].
+func (w *sessionWriter) ServeHTTP(rw http.ResponseWriter, r *http.Request) error {
+	w.ResponseWriter, w.ctx = rw, r.Context()
+	// Since 2026-07-28 there are no sessions, and streams can't be resumed.
+	w.tagsEvents = !needsCacheScope(r.Header.Get("Mcp-Protocol-Version"))
+	if w.binding.TookOver {
+		countSession(w.door.Resource, "taken_over")
 	}
+	// Trailers arrive after the body, too late to be checked. MCP doesn't use them.
+	r.Trailer = nil
+	r.URL.RawQuery = w.binding.Set(r.Header, r.URL.RawQuery)
+	if (w.binding.HasSession() || r.Method == http.MethodGet) && acceptsEvents(r) {
+		// Ids in compressed events can't be tagged, and then nobody could resume.
+		r.Header.Set("Accept-Encoding", "identity")
+	}
+	refuse, err := w.serve(r)
+	if !refuse {
+		return err
+	}
+	withoutContent(rw.Header())
+	rw.Header().Del(sessionHeader)
+	rw.Header().Del("Set-Cookie")
+	ref := refuseSession(w.err)
+	ref.bodyRead = true // or the server behind would not have answered
+	if w.message != nil {
+		ref.id = w.message.ID
+	}
+	return w.door.refuse(rw, r, ref)
 }
 
 // acceptsEvents reports whether the answer to r may be a stream of events.
@@ -60,8 +85,11 @@ var errUnbound = errors.New("the session can't be bound to its user")
 
 // serve calls next, which gives up in a panic when it can't write an answer, as
 // reverse_proxy does. It reports whether the client is to get another answer.
-func (w *sessionWriter) serve(next caddyhttp.Handler, r *http.Request) (refuse bool, err error) {
+func (w *sessionWriter) serve(r *http.Request) (refuse bool, err error) {
 	defer func() {
+		if isUnavailable(w.err) {
+			w.door.logger.Error("a session can't be bound to its user, so the server's answer was not passed on", zap.String("resource", w.door.Resource), zap.Error(w.err))
+		}
 		if p := recover(); p != nil && (p != http.ErrAbortHandler || !w.refused()) {
 			panic(p)
 		}
@@ -69,7 +97,7 @@ func (w *sessionWriter) serve(next caddyhttp.Handler, r *http.Request) (refuse b
 			err = nil
 		}
 	}()
-	err = next.ServeHTTP(w, r)
+	err = w.next.ServeHTTP(w, r)
 	switch {
 	case w.begun && isUnavailable(w.err):
 		panic(http.ErrAbortHandler) // the client must not take the stream for complete
@@ -121,9 +149,9 @@ func (w *sessionWriter) tag(ids []string) error {
 		ids[i] = tagged
 		switch {
 		case begins && w.binding.Anonymous():
-			countSession(w.resource, "begun_anonymous")
+			countSession(w.door.Resource, "begun_anonymous")
 		case begins:
-			countSession(w.resource, "begun")
+			countSession(w.door.Resource, "begun")
 		}
 	}
 	return nil
@@ -180,6 +208,7 @@ func (w *sessionWriter) FlushError() error {
 
 // Interface guards
 var (
+	_ caddyhttp.Handler   = (*sessionWriter)(nil)
 	_ http.ResponseWriter = (*sessionWriter)(nil)
 	_ io.ReaderFrom       = (*sessionWriter)(nil)
 )
