@@ -45,6 +45,7 @@ func init() {
 //	    origins          <origins...>
 //	    header           <name> <value>
 //	    assertion        { ... }
+//	    exchange         { ... }
 //	    forward_token
 //	    dpop             off | accepted | required [{ nonce }]
 //	    client_certificates
@@ -192,6 +193,12 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		}
 		h.Assertion = new(Assertion)
 		return h.Assertion.UnmarshalCaddyfile(d.NewFromNextSegment())
+	case "exchange":
+		if h.Exchange != nil {
+			return option.Twice(d, "exchange")
+		}
+		h.Exchange = new(Exchange)
+		return h.Exchange.UnmarshalCaddyfile(d.NewFromNextSegment())
 	case "forward_token":
 		return option.Flag(d, &h.ForwardToken)
 	case "client_certificates":
@@ -216,7 +223,7 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		if known, err := h.policyOption(d); known {
 			return err
 		}
-		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, assertion, forward_token, landing, dpop, client_certificates, sessions, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)", d.Val())
+		return d.Errf("unrecognized option of mcp_auth: %s (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, assertion, exchange, forward_token, landing, dpop, client_certificates, sessions, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)", d.Val())
 	}
 }
 

@@ -60,7 +60,7 @@ func TestAdaptErrors(t *testing.T) {
 		{"issuer without URL", door("issuer"), "issuer takes one URL: the authorization server's issuer identifier, exactly as in its metadata"},
 		{"issuer with two URLs", door("issuer https://a.example.com https://b.example.com"), "issuer takes one URL"},
 		{"empty issuer", door(`issuer ""`), "issuer takes one URL"},
-		{"unknown option", door("isuer https://as.example.com"), "unrecognized option of mcp_auth: isuer (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, assertion, forward_token, landing, dpop, client_certificates, sessions, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)"},
+		{"unknown option", door("isuer https://as.example.com"), "unrecognized option of mcp_auth: isuer (known: issuer, scopes, scopes_supported, offer, scope_implies, metadata, legacy_metadata, origins, header, assertion, exchange, forward_token, landing, dpop, client_certificates, sessions, require, tools, prompts, resources, methods, anonymous, refuse, security_schemes, max_body)"},
 
 		{"dpop without mode", door("dpop"), "dpop takes one of off, accepted, required"},
 		{"dpop with two modes", door("dpop accepted required"), "dpop takes one of off, accepted, required"},

@@ -76,6 +76,9 @@ func (e explainer) explain(ctx context.Context, raw string) *explanation {
 		e.explainAssertion(x, d)
 	}
 	ref := d.refusal
+	if no := e.explainExchange(x, d); no != nil {
+		ref = no
+	}
 	for _, f := range e.findings {
 		x.add(token.Step{Rule: "layout", Outcome: token.Unknown, Detail: f.message, Cure: f.cure})
 	}

@@ -52,6 +52,7 @@ type Issuer struct {
 
 	discovery *discovery.Issuer
 
+	turns  issuerTurns
 	keys   []string // names of API keys
 	caches []cacheState
 	shared pool.References
@@ -67,7 +68,7 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (judge.Issuer, 
 	if err != nil {
 		return none, err
 	}
-	iss.discovery = state.Issuer
+	iss.discovery, iss.turns = state.Issuer, state.turns
 	if iss.Cache != nil {
 		if err := iss.Cache.check(); err != nil {
 			return none, fmt.Errorf("cache: %w", err)

@@ -127,6 +127,9 @@ type Handler struct {
 	// Tell the next handler who a request is from in a signed form. Default: none.
 	Assertion *Assertion `json:"assertion,omitempty"`
 
+	// Exchange the user's token for one for the next handler. Default: none.
+	Exchange *Exchange `json:"exchange,omitempty"`
+
 	// Leave the Authorization header, and a DPoP header, in the request. By default they
 	// are removed: an MCP server must not pass tokens on, and it can't leak a token that
 	// it doesn't have.
@@ -218,6 +221,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionIssuers(ctx); err != nil {
 		return err
 	}
+	if err := h.provisionExchange(); err != nil {
+		return fmt.Errorf("exchange: %w", err)
+	}
 	if err := h.provisionPolicy(ctx); err != nil {
 		return err
 	}
@@ -239,7 +245,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		// An authorization server in this process names the resource to users.
 		h.registered.Add(inprocess.RegisterResource(h.Resource, name))
 	}
-	if err := metrics.Register(ctx, decisions, judged, fetches, sessionEvents, assertions); err != nil {
+	if err := metrics.Register(ctx, decisions, judged, fetches, sessionEvents, assertions, exchanges); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	h.accepted = decisions.WithLabelValues(h.Resource, "accepted")
@@ -301,6 +307,7 @@ func (h *Handler) KeepsToken(ctx context.Context, raw string) bool {
 func (h *Handler) Cleanup() error {
 	errs := []error{h.registered.Release()}
 	h.Assertion.close()
+	h.Exchange.close()
 	for _, iss := range h.Issuers {
 		if iss != nil {
 			errs = append(errs, iss.shared.Release())
@@ -313,6 +320,10 @@ func (h *Handler) Cleanup() error {
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next caddyhttp.Handler) error {
 	reader := d.reader()
 	signed, ref := h.assert(r, d, reader)
+	if ref != nil {
+		return h.refuse(w, r, ref)
+	}
+	exchanged, ref := h.exchange(r, d, reader)
 	if ref != nil {
 		return h.refuse(w, r, ref)
 	}
@@ -331,6 +342,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next
 		h.removeCredentials(r)
 	}
 	h.setAssertion(r, signed)
+	next = h.exchanged(d, reader, exchanged, next)
 	next = h.bound(d, h.filtered(d, next))
 	if !streams.IsStream(r) {
 		return next.ServeHTTP(w, r)

@@ -34,6 +34,13 @@ var (
 		Help:      "Documents fetched from authorization servers, by kind (metadata, keys) and result (ok, error).",
 	}, []string{"issuer", "document", "result"})
 
+	exchanges = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy",
+		Subsystem: "mcp_auth",
+		Name:      "exchanges_total",
+		Help:      "Tokens exchanged for the server behind, by result (ok, refused, interaction, own_client, unavailable). Most requests bring one that is kept.",
+	}, []string{"resource", "result"})
+
 	assertions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "caddy",
 		Subsystem: "mcp_auth",

@@ -44,6 +44,8 @@ type refusal struct {
 	id  json.RawMessage
 	// result is the body of an answer that is no error.
 	result json.RawMessage
+	// claims is the claims challenge of the authorization server, a JSON object.
+	claims string
 	// bodyRead says that the request's body was read to its end.
 	bodyRead bool
 	// cause goes to the log only.
@@ -205,6 +207,7 @@ func (h *Handler) challenge(ref *refusal) string {
 		MetadataURL: h.resource.MetadataURL(),
 		Scopes:      ref.scopes,
 		Error:       ref.code,
+		Claims:      ref.claims,
 		DPoP:        h.dpopChallenge(ref),
 	}
 	switch {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -34,26 +33,7 @@ type Introspection struct {
 	// Placeholders are replaced once, at provision.
 	Endpoint string `json:"endpoint,omitempty"`
 
-	// The front door's client id at the authorization server. Required.
-	// Placeholders are replaced once, at provision.
-	ClientID string `json:"client_id,omitempty"`
-
-	// The client secret. Write it as a placeholder, such as `{env.SECRET}` or
-	// `{file./run/secrets/introspection}`. Required unless
-	// client_auth is private_key_jwt.
-	ClientSecret string `json:"client_secret,omitempty"`
-
-	// How the front door authenticates: `client_secret_basic`,
-	// `client_secret_post` or `private_key_jwt`. Default: private_key_jwt if
-	// there is a private key, else client_secret_basic.
-	ClientAuth string `json:"client_auth,omitempty"`
-
-	// The file with the private key for private_key_jwt: PEM, without a
-	// passphrase; RSA, EC or Ed25519.
-	PrivateKey string `json:"private_key,omitempty"`
-
-	// The kid of the private key, if the authorization server wants one.
-	KeyID string `json:"key_id,omitempty"`
+	Credentials
 
 	// Also introspect the issuer's signed JWTs, after their signature and
 	// claims have been checked here, so that a revocation takes effect before
@@ -96,15 +76,10 @@ func (v *Introspection) TokenVerifier(iss IssuerInfo) (none token.Source, err er
 	if leeway := time.Duration(v.Leeway); leeway < 0 || leeway > maxLeeway {
 		return none, fmt.Errorf("leeway %s is not between 0 and %s", leeway, maxLeeway)
 	}
-	if err := option.Replace(
-		option.Setting{Name: "endpoint", Value: &v.Endpoint},
-		option.Setting{Name: "client_id", Value: &v.ClientID},
-		option.Setting{Name: "client_secret", Value: &v.ClientSecret},
-		option.Setting{Name: "private_key", Value: &v.PrivateKey},
-	); err != nil {
+	if err := option.Replace(option.Setting{Name: "endpoint", Value: &v.Endpoint}); err != nil {
 		return none, err
 	}
-	auth, err := v.clientAuth(iss)
+	auth, err := v.Authenticator(iss.Issuer)
 	if err != nil {
 		return none, err
 	}
@@ -157,45 +132,6 @@ func (v *Introspection) TokenVerifier(iss IssuerInfo) (none token.Source, err er
 // ConfirmsJWT implements [JWTConfirmer].
 func (v *Introspection) ConfirmsJWT() bool { return v.ConfirmJWT }
 
-// clientAuth returns how the front door authenticates.
-func (v *Introspection) clientAuth(iss IssuerInfo) (token.ClientAuth, error) {
-	method := v.ClientAuth
-	if method == "" {
-		method = "client_secret_basic"
-		if v.PrivateKey != "" {
-			method = "private_key_jwt"
-		}
-	}
-	if v.ClientID == "" {
-		return nil, errors.New("client_id is missing: the front door needs credentials of its own at the authorization server")
-	}
-	switch method {
-	case "client_secret_basic", "client_secret_post":
-		switch {
-		case v.ClientSecret == "":
-			return nil, errors.New("client_secret is missing or empty")
-		case v.PrivateKey != "" || v.KeyID != "":
-			return nil, fmt.Errorf("private_key and key_id are for private_key_jwt, not for %s", method)
-		case method == "client_secret_post":
-			return token.ClientSecretPost(v.ClientID, v.ClientSecret), nil
-		}
-		return token.ClientSecretBasic(v.ClientID, v.ClientSecret), nil
-	case "private_key_jwt":
-		switch {
-		case v.ClientSecret != "":
-			return nil, errors.New("client_secret is not for private_key_jwt: remove one of the two")
-		case v.PrivateKey == "":
-			return nil, errors.New("private_key is missing: name the file with the PEM key")
-		}
-		key, err := os.ReadFile(v.PrivateKey)
-		if err != nil {
-			return nil, fmt.Errorf("private_key: %w", err)
-		}
-		return token.PrivateKeyJWT(v.ClientID, iss.Issuer, v.KeyID, key, time.Now)
-	}
-	return nil, fmt.Errorf("client_auth %q is none of client_secret_basic, client_secret_post, private_key_jwt", method)
-}
-
 // UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:
 //
 //	introspection {
@@ -216,20 +152,16 @@ func (v *Introspection) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Errf("introspection takes no value, but a block: what is %q?", d.Val())
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		var err error
+		known, err := v.Option(d)
+		if known {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		switch d.Val() {
 		case "endpoint":
 			err = option.Text(d, &v.Endpoint)
-		case "client_id":
-			err = option.Text(d, &v.ClientID)
-		case "client_secret":
-			err = option.Text(d, &v.ClientSecret)
-		case "client_auth":
-			err = option.Text(d, &v.ClientAuth)
-		case "private_key":
-			err = option.Text(d, &v.PrivateKey)
-		case "key_id":
-			err = option.Text(d, &v.KeyID)
 		case "token_prefix":
 			err = option.List(d, &v.TokenPrefix)
 		case "confirm_jwt":

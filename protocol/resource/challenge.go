@@ -1,6 +1,9 @@
 package resource
 
-import "strings"
+import (
+	"encoding/base64"
+	"strings"
+)
 
 // Challenge is the value of a WWW-Authenticate header: the Bearer challenge (RFC 6750,
 // section 3), with the address of the metadata (RFC 9728, section 5.1), and behind it
@@ -10,6 +13,11 @@ type Challenge struct {
 	Scopes      []string // scope: everything this operation needs
 	Error       string   // error; empty if the request had no credentials
 	Description string   // error_description
+
+	// Claims is a claims challenge: a JSON object that the client passes on to the
+	// authorization server. Microsoft's clients know it, base64 encoded, beside the
+	// error insufficient_claims.
+	Claims string
 
 	// DPoP is the challenge of DPoP. Nil if proofs aren't accepted.
 	DPoP *DPoPChallenge
@@ -33,6 +41,7 @@ func (c Challenge) String() string {
 		{"error_description", c.Description},
 		{"resource_metadata", c.MetadataURL},
 		{"scope", strings.Join(c.Scopes, " ")},
+		{"claims", base64.StdEncoding.EncodeToString([]byte(c.Claims))},
 	})
 	if c.DPoP != nil {
 		b.WriteString(", ")
