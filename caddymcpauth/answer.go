@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"io"
-	"mime"
 	"net"
 	"net/http"
 	"strconv"
@@ -28,13 +27,13 @@ func (h *Handler) filterLists(w http.ResponseWriter, r *http.Request, m *mcp.Mes
 	}
 	// What can't be read can't be filtered, and no part or older copy of a list is
 	// this caller's.
-	r.Header.Set("Accept-Encoding", "identity")
-	for _, name := range []string{"Range", "If-Range", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since"} {
-		r.Header.Del(name)
+	r.Header["Accept-Encoding"] = []string{"identity"}
+	for _, name := range conditions {
+		delete(r.Header, name)
 	}
 	lists.Max, lists.Private = int(h.MaxBody), needsCacheScope(r.Header.Get("Mcp-Protocol-Version"))
 	lw := &listWriter{
-		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
+		ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
 		lists:                 lists,
 		method:                r.Method,
 	}
@@ -47,9 +46,9 @@ func (h *Handler) filterLists(w http.ResponseWriter, r *http.Request, m *mcp.Mes
 	if !ok {
 		return nil // the client is gone, or all is well
 	}
-	h.logger.Warn("the server's answer to a list could not be checked", zap.String("resource", h.Resource), zap.String("rule", string(refused.Rule)))
-	if lw.kind == streamed {
-		return nil // the stream ends here
+	h.logger.Warn("the server's answer could not be checked for lists", zap.String("resource", h.Resource), zap.String("rule", string(refused.Rule)))
+	if lw.kind == streamed || lw.kind == passing {
+		return nil // the answer ends here
 	}
 	ref := &refusal{status: refused.Status, reason: "answer", rpc: refused.Code, sentence: "The server's answer could not be checked.", bodyRead: true}
 	if m != nil {
@@ -71,12 +70,6 @@ func (w *listWriter) serve(next func(http.ResponseWriter, *http.Request) error, 
 	return next(w, r)
 }
 
-// needsCacheScope reports whether lists say for whom they may be kept: since
-// 2026-07-28 they do.
-func needsCacheScope(version string) bool {
-	return len(version) == len("2026-07-28") && version >= "2026-07-28"
-}
-
 // answerKind says what is done with an answer.
 type answerKind int
 
@@ -86,11 +79,13 @@ const (
 	streamed             // events, one by one
 	list                 // JSON, kept until it is complete
 	other                // not 200, kept until it is complete
+	called               // to another request than for a list, kept until it is complete or too large
+	passing              // to another request, larger than may be kept
 )
 
 // listWriter filters an answer.
 type listWriter struct {
-	*caddyhttp.ResponseWriterWrapper
+	caddyhttp.ResponseWriterWrapper
 	lists  *mcp.Lists
 	method string
 
@@ -98,6 +93,7 @@ type listWriter struct {
 	status int
 	body   []byte // from buffer
 	events *mcp.Events
+	passed mcp.Passage
 	// err is why there is no more to write.
 	err error
 }
@@ -136,10 +132,7 @@ func (w *listWriter) kindOf(status int) answerKind {
 	for _, encoding := range header["Content-Encoding"] {
 		encoded = encoded || encoding != "" && !strings.EqualFold(encoding, "identity")
 	}
-	mediaType := ""
-	if types := header["Content-Type"]; len(types) > 0 {
-		mediaType, _, _ = mime.ParseMediaType(types[0])
-	}
+	mediaType := mediaTypeOf(header["Content-Type"])
 	switch {
 	case encoded || len(header["Content-Type"]) > 1:
 		// If it isn't 200, the status says enough.
@@ -150,6 +143,10 @@ func (w *listWriter) kindOf(status int) answerKind {
 		return other
 	case mediaType == "text/event-stream":
 		return streamed
+	case w.lists.Loose && mediaType != "" && !strings.Contains(strings.ToLower(header["Content-Type"][0]), "json"):
+		return passed // no client reads a message from it
+	case w.lists.Loose:
+		return called
 	case status != http.StatusOK:
 		return other
 	case w.method == http.MethodGet && mediaType != "" && mediaType != "application/json":
@@ -172,8 +169,18 @@ func (w *listWriter) Write(p []byte) (int, error) {
 		var n int
 		n, w.err = w.events.Write(p)
 		return n, w.err
+	case w.kind == passing:
+		return w.pass(p)
 	}
 	if len(w.body)+len(p) > w.lists.Max {
+		if w.kind == called {
+			_, err := w.pass(w.body)
+			buffer.Keep(w.body)
+			if w.body = nil; err != nil {
+				return 0, err
+			}
+			return w.pass(p)
+		}
 		w.err = &mcp.Error{Status: http.StatusBadGateway, Code: mcp.CodeInternal, Rule: mcp.Size}
 		return 0, w.err
 	}
@@ -182,6 +189,19 @@ func (w *listWriter) Write(p []byte) (int, error) {
 	}
 	w.body = append(w.body, p...)
 	return len(p), nil
+}
+
+// pass lets a part of an answer pass that is too large to be kept.
+func (w *listWriter) pass(p []byte) (n int, err error) {
+	if w.err = w.passed.Check(p); w.err != nil {
+		return 0, w.err
+	}
+	if w.kind != passing {
+		w.kind = passing
+		w.ResponseWriterWrapper.WriteHeader(w.status)
+	}
+	n, w.err = w.ResponseWriterWrapper.Write(p) //nolint:gosec // as the server behind wrote it
+	return n, w.err
 }
 
 // ReadFrom implements [io.ReaderFrom]: what is read goes through Write, too.
@@ -195,7 +215,7 @@ func (w *listWriter) FlushError() error {
 	if w.kind == undecided {
 		w.WriteHeader(http.StatusOK)
 	}
-	if w.kind == list || w.kind == other {
+	if w.kind == list || w.kind == other || w.kind == called {
 		return nil
 	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
@@ -223,11 +243,13 @@ func (w *listWriter) finish() error {
 		if kept := w.body; len(kept) == 0 || w.method == http.MethodGet && mcp.IsRefusal(kept) {
 			return w.write(kept)
 		}
-		body, err := w.lists.Filter(w.body)
+		body, _, err := w.lists.Filter(w.body)
 		if err != nil {
 			return err
 		}
 		return w.write(body)
+	case called:
+		return w.finishCalled()
 	case other:
 		if w.err != nil || !mcp.IsRefusal(w.body) {
 			withoutContent(w.Header())
@@ -238,27 +260,33 @@ func (w *listWriter) finish() error {
 	return nil
 }
 
+// finishCalled writes the answer to another request than for a list. Without a list, it
+// stays as it is.
+func (w *listWriter) finishCalled() error {
+	if w.err != nil {
+		return w.err
+	}
+	body, changed, err := w.lists.Filter(w.body)
+	switch {
+	case err != nil && w.status >= 300: // the status says enough
+		withoutContent(w.Header())
+		return w.write(nil)
+	case err != nil:
+		return err
+	case changed:
+		return w.write(body)
+	}
+	w.ResponseWriterWrapper.WriteHeader(w.status)
+	_, err = w.ResponseWriterWrapper.Write(body)
+	return err
+}
+
 func (w *listWriter) write(body []byte) error {
 	withoutValidators(w.Header())
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.ResponseWriterWrapper.WriteHeader(w.status)
 	_, err := w.ResponseWriterWrapper.Write(body)
 	return err
-}
-
-// withoutValidators deletes what was true of the answer before it was filtered.
-func withoutValidators(header http.Header) {
-	for _, name := range []string{"Content-Length", "Etag", "Last-Modified", "Accept-Ranges", "Content-Range", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest", "Trailer"} {
-		header.Del(name)
-	}
-}
-
-// withoutContent deletes what is about a body that isn't sent.
-func withoutContent(header http.Header) {
-	withoutValidators(header)
-	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Disposition", "Content-Location"} {
-		header.Del(name)
-	}
 }
 
 // Interface guards

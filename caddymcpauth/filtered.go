@@ -11,24 +11,24 @@ import (
 )
 
 // filtered returns next with the lists in its answers reduced to what the caller may
-// use. Older revisions answer a POST on the stream of a GET, so those are filtered
-// too.
+// use. Older revisions answer a POST on the stream of a GET, and some servers answer one
+// request as another with the same id, so every answer is looked at.
 func (h *Handler) filtered(d decision, next caddyhttp.Handler) caddyhttp.Handler {
 	if d.judged == nil {
 		return next
 	}
 	changes := func(kind mcp.Kind) bool { return h.policy.Hides(kind) || kind == mcp.Tool && h.SecuritySchemes }
-	m := d.judged.message
-	changed := changes(mcp.Tool) || changes(mcp.Prompt) || changes(mcp.Resource)
-	if m != nil {
-		kind, isList := listed[m.Method]
-		changed = isList && changes(kind)
-	}
-	if !changed {
+	if !changes(mcp.Tool) && !changes(mcp.Prompt) && !changes(mcp.Resource) {
 		return next
 	}
+	m := d.judged.message
+	asked := m == nil
+	if m != nil {
+		kind, isList := listed[m.Method]
+		asked = isList && changes(kind)
+	}
 	return caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		lists := &mcp.Lists{Keep: func(kind mcp.Kind, name string, template bool, _ json.RawMessage) bool {
+		lists := &mcp.Lists{Loose: !asked, Keep: func(kind mcp.Kind, name string, template bool, _ json.RawMessage) bool {
 			return h.policy.Listed(d.judged.caller, kind, name, template)
 		}}
 		if h.SecuritySchemes {

@@ -108,22 +108,30 @@ func TestListsAnswers(t *testing.T) {
 	}
 }
 
-// What isn't a list of a kind with rules isn't touched.
+// What isn't a list is as the server wrote it, and so is what no rule can hide.
 func TestListsAreAllThatIsFiltered(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer(t)
 	token := issuer.Mint(nil)
-	s := serve(t, frontDoor(issuer.Issuer(), hiding), answers(200, []string{"Content-Type", "application/json", "Etag", "x", "Content-Encoding", "zip"}, fullList))
+	const result = `{"jsonrpc":"2.0","id":7,"result":{"content":[{"type":"text","text":"\ud83d"}],"structuredContent":{"tools":[{"name":"secret"}]}}}`
+	headers := []string{"Content-Type", "application/json", "Etag", "x"}
+	s := serve(t, frontDoor(issuer.Issuer(), hiding), answers(200, headers, result))
 	for _, message := range []string{toolCall("a", `{}`), rpc("prompts/list", `{}`), rpc("initialize", `{}`), `{"jsonrpc":"2.0","method":"notifications/x"}`} {
-		if got := s.post(t, token, message, "Accept-Encoding", "zip"); got.body != fullList || got.Header.Get("Etag") != "x" {
-			t.Errorf("%s: got %q", message, got.body)
+		if got := s.post(t, token, message); got.body != result || got.Header.Get("Etag") != "x" || got.ContentLength != int64(len(result)) {
+			t.Errorf("%s: got %q, %v", message, got.body, got.Header)
 		}
 	}
-	if got := s.do(t, "DELETE", "/mcp", bearer(token)...); got.body != fullList {
+	if got := s.do(t, "DELETE", "/mcp", bearer(token)...); got.body != result || got.Header.Get("Etag") != "x" {
 		t.Errorf("DELETE: got %q", got.body)
 	}
 	if got := s.do(t, "HEAD", "/mcp", bearer(token)...); got.StatusCode != 200 || got.Header.Get("Etag") != "" {
 		t.Errorf("HEAD: got %d %v", got.StatusCode, got.Header)
+	}
+	s = serve(t, frontDoor(issuer.Issuer(), "require claim sub user-1\nmethods x nobody"), answers(200, append(headers, "Content-Encoding", "zip"), fullList))
+	for _, message := range []string{toolCall("a", `{}`), rpc("tools/list", `{}`)} {
+		if got := s.post(t, token, message, "Accept-Encoding", "zip"); got.body != fullList || got.Header.Get("Etag") != "x" {
+			t.Errorf("without rules for lists: %s: got %q", message, got.body)
+		}
 	}
 }
 
@@ -194,7 +202,7 @@ func TestListsDontDelayEvents(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer(t)
 	token := issuer.Mint(nil)
-	for _, method := range []string{"GET", "POST"} {
+	for _, message := range []string{"", rpc("tools/list", `{}`), toolCall("a", `{}`)} {
 		next := make(chan string)
 		s := serve(t, frontDoor(issuer.Issuer(), hiding), func(w http.ResponseWriter, _ *http.Request) error {
 			w.Header().Set("Content-Type", "text/event-stream")
@@ -210,9 +218,9 @@ func TestListsDontDelayEvents(t *testing.T) {
 			}
 			return nil
 		})
-		var body io.Reader
-		if method == "POST" {
-			body = strings.NewReader(rpc("tools/list", `{}`))
+		method, body := "GET", io.Reader(nil)
+		if message != "" {
+			method, body = "POST", strings.NewReader(message)
 		}
 		r, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/mcp", body)
 		if err != nil {
@@ -230,7 +238,7 @@ func TestListsDontDelayEvents(t *testing.T) {
 			next <- text
 			for range strings.Count(text, "\n") {
 				if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(text, line) {
-					t.Errorf("%s: after %q: got %q, %v", method, text, line, err)
+					t.Errorf("%s %s: after %q: got %q, %v", method, message, text, line, err)
 				}
 			}
 		}

@@ -63,10 +63,11 @@ func (h *Handler) record(r *http.Request, d decision) {
 		return
 	}
 	j := d.judged
-	judged.WithLabelValues(h.Resource, methodLabel(j.message), ruleName(j.decision), j.decision.Outcome.String()).Inc()
+	rule := ruleName(j.decision)
+	judged.WithLabelValues(h.Resource, methodLabel(j.message), rule, j.decision.Outcome.String()).Inc()
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		for _, field := range [][2]string{
-			{"mcp_auth_rule", ruleName(j.decision)},
+			{"mcp_auth_rule", rule},
 			{"mcp_auth_missing", j.decision.Missing},
 		} {
 			if field[1] != "" {

@@ -10,7 +10,7 @@ import (
 )
 
 // mustProvision loads a site's routes.
-func mustProvision(t *testing.T, site string) *config {
+func mustProvision(t testing.TB, site string) *config {
 	t.Helper()
 	routes, err := adapt(site)
 	if err != nil {

@@ -193,8 +193,11 @@ func setBody(r *http.Request, b *body) {
 	r.GetBody = func() (io.ReadCloser, error) { return b.open(), nil }
 	r.ContentLength = int64(len(b.data))
 	r.TransferEncoding, r.Trailer = nil, nil
-	r.Header.Set("Content-Length", strconv.Itoa(len(b.data)))
-	for _, name := range []string{"Content-Encoding", "Transfer-Encoding", "Trailer", "Expect"} {
-		r.Header.Del(name)
+	length := strconv.Itoa(len(b.data))
+	if said := r.Header["Content-Length"]; len(said) != 1 || said[0] != length {
+		r.Header["Content-Length"] = []string{length}
+	}
+	for _, name := range [...]string{"Content-Encoding", "Transfer-Encoding", "Trailer", "Expect"} {
+		delete(r.Header, name)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -25,12 +26,23 @@ func (m *Message) publish(ctx context.Context) {
 	}
 	caddyhttp.SetVar(ctx, variable, m)
 	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		for _, field := range [][2]string{{"mcp_method", m.Method}, {"mcp_name", m.Name}} {
-			if field[1] != "" {
-				extra.Set(zap.String(field[0], Quoted(field[1])))
-			}
+		// Both in one, which is written out only if the request is logged. The key is for
+		// Set: it replaces the field of a message that was read before.
+		extra.Set(zap.Field{Key: variable, Type: zapcore.InlineMarshalerType, Interface: (*fields)(m)})
+	}
+}
+
+// fields are those of a message in the access log.
+type fields Message
+
+// MarshalLogObject implements [zapcore.ObjectMarshaler].
+func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	for _, field := range [][2]string{{"mcp_method", f.Method}, {"mcp_name", f.Name}} {
+		if field[1] != "" {
+			enc.AddString(field[0], Quoted(field[1]))
 		}
 	}
+	return nil
 }
 
 // forget withdraws what was published, because the request now has another body.

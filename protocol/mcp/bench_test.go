@@ -55,7 +55,7 @@ func BenchmarkFilter(b *testing.B) {
 	lists := &mcp.Lists{Max: 1 << 20, Keep: func(_ mcp.Kind, name string, _ bool, _ json.RawMessage) bool { return name[len(name)-1] != '7' }}
 	for b.Loop() {
 		copy(body, text) // which is changed
-		if _, err := lists.Filter(body); err != nil {
+		if _, _, err := lists.Filter(body); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -16,28 +16,16 @@ func (l *Lists) Events(w io.Writer) *Events {
 // listEditor filters the lists in events.
 type listEditor struct {
 	lists *Lists
-	// tail holds the last bytes that have passed of a large event. Such an event passes
-	// because no list has begun in it.
-	tail []byte
+	// passage is that of a large event, which passes because no list has begun in it.
+	passage Passage
 }
-
-// maxTail is longer than the name of a list, or an escape.
-const maxTail = 32
 
 // Large implements [EventEditor].
 func (l *listEditor) Large(part []byte, first bool) ([]byte, error) {
 	if first {
-		l.tail = l.tail[:0]
-		if mayHoldList(part) {
-			return nil, unfit(Size)
-		}
+		l.passage = Passage{}
 	}
-	l.tail = append(l.tail, part...)
-	if hasListName(l.tail) || hasEscapedLetter(l.tail) {
-		return nil, unfit(Size)
-	}
-	l.tail = append(l.tail[:0], l.tail[max(0, len(l.tail)-maxTail):]...)
-	return part, nil
+	return part, l.passage.Check(part)
 }
 
 // Event implements [EventEditor].
@@ -52,12 +40,12 @@ func (l *listEditor) Event(text []byte) (filtered []byte, changed bool, err erro
 		return text, false, nil
 	}
 	if !may {
-		if isMessage && first[0] != '{' && first[0] != '[' {
+		if isMessage && !l.lists.Loose && first[0] != '{' && first[0] != '[' {
 			return nil, false, unfit(Syntax)
 		}
 		return text, false, nil
 	}
-	list, changed, err := l.lists.filter(data)
+	list, changed, err := l.lists.Filter(data)
 	if err != nil {
 		var refused *Error
 		if !isMessage && errors.As(err, &refused) && (refused.Rule == Syntax || refused.Rule == Envelope) {

@@ -20,6 +20,10 @@ type Lists struct {
 	Schemes func(tool string) string
 	// Max is the size in bytes that an answer with a list may have.
 	Max int
+	// Loose lets an answer pass as it is, whatever is wrong with it and however large it
+	// is, if it certainly holds no list. It is for answers to other requests than for a
+	// list.
+	Loose bool
 	// Private adds cacheScope and ttlMs to lists that don't have them, as revisions
 	// from 2026-07-28 require. Where a list has them, they always become "private"
 	// and 0: a shared cache must not give one caller's list to another.
@@ -40,37 +44,47 @@ var lists = map[string]struct {
 }
 
 // Filter returns a JSON answer, or an array of answers (2025-03-26), without the
-// entries that don't stay. All other bytes are unchanged. Entries without a name never
-// stay. The memory of body is used for the result. The error is an [*Error].
-func (l *Lists) Filter(body []byte) ([]byte, error) {
-	filtered, _, err := l.filter(body)
-	return filtered, err
-}
-
-// filter is Filter. It also reports whether the result differs from body.
-func (l *Lists) filter(body []byte) (filtered []byte, changed bool, err error) {
+// entries that don't stay, and reports whether it is changed. All other bytes are
+// unchanged. Entries without a name never stay. The memory of body is used for the
+// result. The error is an [*Error].
+func (l *Lists) Filter(body []byte) (filtered []byte, changed bool, err error) {
+	if l.Loose {
+		if !mayHoldList(body) {
+			return body, false, nil
+		}
+		switch found, rule := holdsList(body); {
+		case rule != "":
+			return nil, false, unfit(rule)
+		case !found:
+			return body, false, nil
+		}
+	}
 	if len(body) > l.Max {
 		return nil, false, unfit(Size)
 	}
 	f := &filter{scanner: scanner{b: body}, lists: l}
-	rule := f.document(func(at int) (int, Rule) {
-		switch f.first(at) {
+	if rule := f.answers(f.answer); rule != "" {
+		return nil, false, unfit(rule)
+	}
+	return f.edited(), len(f.edits) > 0, nil
+}
+
+// answers reads a document that is an answer or an array of answers, each with answer.
+func (s *scanner) answers(answer func(at, depth int) (int, Rule)) Rule {
+	return s.document(func(at int) (int, Rule) {
+		switch s.first(at) {
 		case '{':
-			return f.answer(at, 0)
+			return answer(at, 0)
 		case '[':
-			return f.array(at, 0, func(at int) (int, Rule) {
-				if f.first(at) != '{' {
+			return s.array(at, 0, func(at int) (int, Rule) {
+				if s.first(at) != '{' {
 					return at, Envelope
 				}
-				return f.answer(at, 1)
+				return answer(at, 1)
 			})
 		}
 		return at, Envelope
 	})
-	if rule != "" {
-		return nil, false, unfit(rule)
-	}
-	return f.edited(), len(f.edits) > 0, nil
 }
 
 // unfit is the error for an answer.

@@ -90,9 +90,9 @@ func TestFilter(t *testing.T) {
 		if want == "same" {
 			want = tc.body
 		}
-		got, err := tc.lists.Filter([]byte(tc.body))
-		if err != nil || string(got) != want {
-			t.Errorf("%s: got  %s, %v\nwant %s", tc.name, got, err, want)
+		got, changed, err := tc.lists.Filter([]byte(tc.body))
+		if err != nil || string(got) != want || changed != (want != tc.body) {
+			t.Errorf("%s: got  %s, changed %t, %v\nwant %s", tc.name, got, changed, err, want)
 		}
 	}
 }
@@ -121,7 +121,7 @@ func TestFilterRefuses(t *testing.T) {
 		{"too deep", result(`"tools":[{"name":"a","inputSchema":` + nested(200) + `}]`), mcp.Depth},
 		{"too large", result(`"tools":[{"name":"` + strings.Repeat("a", 2000) + `"}]`), mcp.Size},
 	} {
-		got, err := (&mcp.Lists{Keep: visible, Max: 2000}).Filter([]byte(tc.body))
+		got, _, err := (&mcp.Lists{Keep: visible, Max: 2000}).Filter([]byte(tc.body))
 		rule := ruleOf(t, err)
 		if rule != tc.want || got != nil {
 			t.Errorf("%s: got %s, rule %q, want %q", tc.name, got, rule, tc.want)
@@ -138,7 +138,7 @@ func TestFilterAdds(t *testing.T) {
 	body := result(`"tools":[{"name":"a"}` + strings.Repeat(`,{"name":"a"}`, 20) + `]`)
 	long := `["` + strings.Repeat("x", 50) + `"]`
 	lists := &mcp.Lists{Keep: visible, Max: 2000, Schemes: func(string) string { return long }}
-	if got, err := lists.Filter([]byte(body)); got != nil || ruleOf(t, err) != mcp.Size {
+	if got, _, err := lists.Filter([]byte(body)); got != nil || ruleOf(t, err) != mcp.Size {
 		t.Errorf("got %s, %v", got, err)
 	}
 }
@@ -152,7 +152,7 @@ func TestFilterAsks(t *testing.T) {
 		return true
 	}}
 	body := result(`"tools":[{"name":"\u0061"}],"prompts":[{"name":"b", "x":1}],"resources":[{"uri":"c:d"}],"resourceTemplates":[{"uriTemplate":"e:{f}"}]`)
-	if _, err := lists.Filter([]byte(body)); err != nil {
+	if _, _, err := lists.Filter([]byte(body)); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{`tool a false {"name":"\u0061"}`, `prompt b false {"name":"b", "x":1}`, `resource c:d false {"uri":"c:d"}`, `resource e:{f} true {"uriTemplate":"e:{f}"}`}
@@ -263,12 +263,12 @@ func FuzzFilter(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		filtered, err := (&mcp.Lists{Keep: visible, Max: 1 << 20, Private: true}).Filter(bytes.Clone(body))
+		filtered, _, err := (&mcp.Lists{Keep: visible, Max: 1 << 20, Private: true}).Filter(bytes.Clone(body))
 		if err != nil {
 			return
 		}
 		with := &mcp.Lists{Keep: visible, Max: 1 << 20, Private: true, Schemes: func(string) string { return "[1]" }}
-		if more, err := with.Filter(bytes.Clone(body)); err == nil {
+		if more, _, err := with.Filter(bytes.Clone(body)); err == nil {
 			want, _ := decode(filtered)
 			want = withSchemes(want)
 			if got, err := decode(more); err != nil || !reflect.DeepEqual(got, want) {

@@ -250,7 +250,7 @@ func (m *message) string(f field) (string, bool) {
 	if f.at == 0 || m.b[f.at] != '"' {
 		return "", false
 	}
-	return string(unquote(nil, m.b[f.at+1:f.end-1])), true
+	return unquoted(m.b[f.at+1 : f.end-1]), true
 }
 
 // isNull reports whether a field is absent, or null, which most libraries send for an

@@ -96,10 +96,13 @@ func (s *scanner) escape(at int) (int, Rule) {
 		if !utf16.IsSurrogate(r) {
 			return at + 6, ""
 		}
-		if low, ok := unit(s.b[at+6:]); !ok || utf16.DecodeRune(r, low) == utf8.RuneError {
-			return at, Encoding
+		if low, ok := unit(s.b[at+6:]); ok && utf16.DecodeRune(r, low) != utf8.RuneError {
+			return at + 12, ""
 		}
-		return at + 12, ""
+		if s.loose {
+			return at + 6, ""
+		}
+		return at, Encoding
 	}
 	return at, Syntax
 }
@@ -156,8 +159,9 @@ func unquote(to, text []byte) []byte {
 			r, _ := unit(text)
 			if utf16.IsSurrogate(r) {
 				low, _ := unit(text[6:])
-				r = utf16.DecodeRune(r, low)
-				text = text[6:]
+				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+					text = text[6:]
+				}
 			}
 			to = utf8.AppendRune(to, r)
 			text = text[4:]
