@@ -115,7 +115,7 @@ func sitOpencode(s *seat) driver {
 			"models": object{"mock": object{"name": "mock", "tool_call": true}},
 		}},
 	})
-	return opencode{s, s.native("opencode-*/bin/opencode"), []string{
+	return opencode{s, s.native("opencode-linux-x64/bin/opencode"), []string{
 		"OPENCODE_DISABLE_AUTOUPDATE=1", "OPENCODE_DISABLE_MODELS_FETCH=1", "OPENCODE_DISABLE_LSP_DOWNLOAD=1",
 	}}
 }

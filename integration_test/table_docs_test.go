@@ -53,6 +53,20 @@ func readTable(t *testing.T, text string) map[string]map[string]string {
 	return rows
 }
 
+// replaceTable writes the table into the file, which may have been edited since it
+// was read.
+func replaceTable(t *testing.T, file, table string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after := splitTable(t, string(text))
+	if err := os.WriteFile(file, []byte(before+table+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func writeTable(t *testing.T, seen map[string]map[string]string) string {
 	t.Helper()
 	var b strings.Builder

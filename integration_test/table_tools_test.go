@@ -4,6 +4,7 @@ package integration_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,4 +69,7 @@ func (m mcpc) session(p *play) {
 	m.run(nil, "mcpc", "connect", m.URL+"/mcp", "@table")
 	p.each(func(tool string) string { return m.run(nil, "mcpc", "@table", "tools-call", tool) })
 	m.run(nil, "mcpc", "close", "@table")
+	if log, err := os.ReadFile(filepath.Join(m.home, ".mcpc", "logs", "bridge-@table.log")); err == nil {
+		fmt.Fprintf(m.printed, "its log:\n%s\n", log)
+	}
 }
