@@ -355,7 +355,7 @@ func TestAssertionKeyIsShared(t *testing.T) {
 
 func TestAssertionMetrics(t *testing.T) {
 	t.Parallel()
-	const resource = "https://assertion-metrics.example.com/mcp"
+	resource := ownResource()
 	s := serve(t, strings.Replace(guestDoor(asserting), testResource, resource, 1), nil)
 	for range 3 {
 		s.do(t, "POST", "/mcp", bearer(guestToken(`{"sub":"ada"}`))...)

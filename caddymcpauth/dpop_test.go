@@ -265,11 +265,18 @@ func TestCachedTokenStaysBound(t *testing.T) {
 func TestNonceAtTheDoor(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, issuer *oauthtest.Server) {
+		// The memory of proofs belongs to the resource. On this clock, those of other
+		// tests lie far in the future, and would be forgotten.
+		resource := ownResource()
+		site := func(options string) string {
+			return strings.Replace(frontDoor(issuer.Issuer(), options), testResource, resource, 1)
+		}
+		path := strings.TrimPrefix(resource, "https://metrics.example.com")
 		p := issuer.NewProver("ES256")
-		bound := issuer.Mint(map[string]any{"cnf": p.Bound()["cnf"], "exp": time.Now().Add(time.Hour).Unix()})
-		s := mustProvision(t, frontDoor(issuer.Issuer(), "dpop required {\nnonce\n}"))
+		bound := issuer.Mint(map[string]any{"aud": resource, "cnf": p.Bound()["cnf"], "exp": time.Now().Add(time.Hour).Unix()})
+		s := mustProvision(t, site("dpop required {\nnonce\n}"))
 		ask := func(nonce any) answer {
-			return s.ask("POST", "/mcp", proofOf(bound, p.Prove("POST", testResource, bound, map[string]any{"nonce": nonce}))...)
+			return s.ask("POST", path, proofOf(bound, p.Prove("POST", resource, bound, map[string]any{"nonce": nonce}))...)
 		}
 		first := ask(oauthtest.Absent)
 		nonce := first.Header.Get("DPoP-Nonce")
@@ -283,10 +290,10 @@ func TestNonceAtTheDoor(t *testing.T) {
 			t.Errorf("with another: got %s", got)
 		}
 		// A bad proof is a bad proof, whatever its nonce.
-		if got := outcomeOf(t, s.ask("POST", "/mcp", proofOf(bound, p.Prove("GET", testResource, bound, nil))...)); got != "401 invalid_dpop_proof" {
+		if got := outcomeOf(t, s.ask("POST", path, proofOf(bound, p.Prove("GET", resource, bound, nil))...)); got != "401 invalid_dpop_proof" {
 			t.Errorf("a bad proof: got %s", got)
 		}
-		reloaded := mustProvision(t, frontDoor(issuer.Issuer(), "dpop accepted {\nnonce\n}"))
+		reloaded := mustProvision(t, site("dpop accepted {\nnonce\n}"))
 		s.cleanup()
 		s = reloaded
 		time.Sleep(3 * time.Minute)
