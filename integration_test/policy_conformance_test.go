@@ -8,7 +8,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"testing"
 
@@ -22,10 +21,7 @@ var totalLine = regexp.MustCompile(`Total: (\d+) passed, (\d+) failed`)
 func TestPolicyConformance(t *testing.T) {
 	t.Parallel()
 	needNode(t)
-	binary := filepath.Join(t.TempDir(), "everything")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/modelcontextprotocol/go-sdk/conformance/everything-server").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	binary := buildConformanceServer(t)
 	c := startCaddy(t, "respond 503")
 	as := startAuthServer(t, c.CA, map[string]any{
 		"resources": map[string]any{c.URL + "/mcp": map[string]any{"scopes": []string{"mcp:tools"}}},
