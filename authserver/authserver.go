@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
 )
@@ -89,6 +90,17 @@ type Handler struct {
 
 	// How long a browser stays signed in. Default: 12h.
 	SessionLifetime caddy.Duration `json:"session_lifetime,omitempty"`
+
+	// Whether clients may, or must, prove that they have a key, to which their tokens are
+	// then bound. With `accepted`, a client that sends a proof gets bound tokens; with
+	// `required`, a request for tokens without one is refused. The front doors must
+	// accept such tokens. Default: proofs are ignored.
+	DPoP *option.DPoP `json:"dpop,omitempty"`
+
+	// Bind tokens to the certificate that a client shows on its TLS connection to this
+	// server, if it shows one. The site must ask for certificates, and the front doors
+	// must accept such tokens. Default: certificates are ignored.
+	ClientCertificates bool `json:"client_certificates,omitempty"`
 
 	// Which clients may register themselves. Default: all whose redirect URIs
 	// are https or on loopback.

@@ -58,6 +58,8 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	    refresh_token_lifetime <duration>
 //	    refresh_token_grace    <duration> | off
 //	    session_lifetime       <duration>
+//	    dpop                   off | accepted | required [{ nonce }]
+//	    client_certificates
 //	    registration           open | redirect_uris <uris...> | off
 //	    private_schemes        <schemes...>
 //	    clients {
@@ -129,11 +131,15 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		return h.unmarshalGrace(d)
 	case "session_lifetime":
 		return option.Duration(d, &h.SessionLifetime)
+	case "dpop":
+		return option.ReadDPoP(d, &h.DPoP)
+	case "client_certificates":
+		return option.Flag(d, &h.ClientCertificates)
 	case "secret":
 		return option.Text(d, &h.Secret)
 	default:
 		return d.Errf("unrecognized option of mcp_auth_server: %s (known: resource, scopes, users, upstream, clients, registration, private_schemes, "+
-			"client_documents, access_token_lifetime, refresh_token_lifetime, refresh_token_grace, session_lifetime, secret)", word)
+			"client_documents, access_token_lifetime, refresh_token_lifetime, refresh_token_grace, session_lifetime, dpop, client_certificates, secret)", word)
 	}
 }
 

@@ -73,6 +73,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if documents != nil {
 		config.Documents = documents
 	}
+	if config.DPoP, err = h.provisionDPoP(); err != nil {
+		return fmt.Errorf("dpop: %w", err)
+	}
+	config.CertificateBound = h.ClientCertificates
 	if h.Registration != nil {
 		config.Registration = registration.Policy(*h.Registration)
 	}

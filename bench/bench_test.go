@@ -41,6 +41,7 @@ func TestBench(t *testing.T) {
 	t.Run("calls", func(t *testing.T) { measureCalls(t, results) })
 	t.Run("caddy", func(t *testing.T) { measureCaddy(t, results) })
 	t.Run("policy", func(t *testing.T) { measurePolicy(t, results) })
+	t.Run("proofs", func(t *testing.T) { measureProofs(t, results) })
 	t.Run("assertion", func(t *testing.T) { measureAssertion(t, results) })
 	results.print()
 }

@@ -204,11 +204,7 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 	case "client_certificates":
 		return option.Flag(d, &h.ClientCertificates)
 	case "dpop":
-		if h.DPoP != nil {
-			return option.Twice(d, "dpop")
-		}
-		h.DPoP = new(DPoP)
-		return h.DPoP.UnmarshalCaddyfile(d.NewFromNextSegment())
+		return option.ReadDPoP(d, &h.DPoP)
 	case "landing":
 		if h.Landing != "" {
 			return d.Err("landing is given twice")

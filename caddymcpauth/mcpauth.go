@@ -21,6 +21,7 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/message"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/streams"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
@@ -136,8 +137,11 @@ type Handler struct {
 	ForwardToken bool `json:"forward_token,omitempty"`
 
 	// Whether clients may, or must, prove with each request that they have the key that
-	// their token is bound to. Default: a token that is bound to a key is refused.
-	DPoP *DPoP `json:"dpop,omitempty"`
+	// their token is bound to. With `accepted`, a token that is bound to a key needs a
+	// proof, and others are accepted as before; with `required`, every token needs one,
+	// API keys apart. With nonce, each client must stay with one Caddy. Default: a token
+	// that is bound to a key is refused.
+	DPoP *option.DPoP `json:"dpop,omitempty"`
 
 	// Accept tokens that are bound to a client certificate (RFC 8705), from clients that
 	// show it on the same TLS connection. The site must ask for certificates: the mode

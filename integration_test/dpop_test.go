@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -151,6 +152,41 @@ func (check dpopCheck) outcome(t *testing.T) string {
 	_, code, _ := strings.Cut(proof, `error="`)
 	code, _, _ = strings.Cut(code, `"`)
 	return fmt.Sprintf("%d %s", check.Status, code)
+}
+
+// The authorization server in the same Caddy binds tokens, and the front door takes
+// them: with a proof, and with nothing else. Both ask for nonces of their own.
+func TestEmbeddedServerBindsTokens(t *testing.T) {
+	t.Parallel()
+	needNode(t)
+	c := startEmbedded(t, embedded)
+	for _, options := range []string{"dpop accepted", "dpop required", "dpop required {\n\t\t\tnonce\n\t\t}"} {
+		site := strings.Replace(embedded, "\t\tclients {", "\t\t"+options+"\n\t\tclients {", 1)
+		site = strings.Replace(site, "\t\tissuer SITE\n", "\t\tissuer SITE\n\t\t"+options+"\n", 1)
+		c.reload(strings.ReplaceAll(site, "CAFILE", c.CA))
+		ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
+		defer cancel()
+		for args, tokenType := range map[string]string{"--dpop": "DPoP", "": "Bearer"} {
+			if args == "" && options != "dpop accepted" {
+				continue
+			}
+			cmd := node(ctx, c.CA, "client-v2.mjs", append(strings.Fields(args), c.URL+"/mcp")...)
+			cmd.Env = append(cmd.Env, "BROWSER_USER=demo")
+			var line clientLine
+			if err := json.Unmarshal(output(t, cmd), &line); err != nil {
+				t.Fatal(err)
+			}
+			who := toolText(t, line.Result)
+			if who["sub"] != "demo" || line.TokenType != tokenType || (who["cnf"] != nil) != (tokenType == "DPoP") {
+				t.Errorf("%s, %q: whoami says %v with a token of type %q, want demo and %s", options, args, who, line.TokenType, tokenType)
+			}
+		}
+	}
+	machine := url.Values{"grant_type": {"client_credentials"}, "client_id": {"machine"}, "client_secret": {"machine-secret-0123"}, "resource": {c.URL + "/mcp"}}
+	got := c.do("POST", "/oauth/token", machine.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+	if got.status != 400 || !strings.Contains(got.body, "invalid_dpop_proof") {
+		t.Errorf("a machine without a proof: got %d %s", got.status, got.body)
+	}
 }
 
 // Version 2 of the TypeScript SDK signs in at oidc-provider, which binds its tokens,

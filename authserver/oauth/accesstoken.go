@@ -23,6 +23,9 @@ type accessClaims struct {
 	IssuedAt int64  `json:"iat"`
 	Expires  int64  `json:"exp"`
 
+	// Confirmation says which keys the sender must have. Nil for a bearer token.
+	Confirmation *confirmation `json:"cnf,omitempty"`
+
 	AuthTime int64 `json:"auth_time,omitempty"`
 	// Section 2.2.2: claims about the user, so that a resource server need not
 	// ask for them.
@@ -56,8 +59,13 @@ func (s *Server) accessToken(ctx context.Context, grant string, g *grant, audien
 	})
 }
 
-// sign completes the claims and signs them.
+// sign completes the claims and signs them. The token is bound to the keys that the
+// sender of the request has proved to have.
 func (s *Server) sign(ctx context.Context, claims *accessClaims) (string, error) {
+	if err := s.useProof(ctx); err != nil {
+		return "", err
+	}
+	claims.Confirmation = senderOf(ctx).confirmation()
 	keys, err := s.keys.Current(ctx)
 	if err != nil {
 		return "", unavailable(err)
@@ -130,7 +138,7 @@ func (s *Server) clientCredentials(ctx context.Context, c *Client, scope string,
 	}
 	return &tokens{
 		AccessToken: access,
-		TokenType:   "Bearer",
+		TokenType:   senderOf(ctx).tokenType(),
 		ExpiresIn:   int64(s.config.AccessTokenLifetime / time.Second),
 		Scope:       strings.Join(scopes, " "),
 	}, nil

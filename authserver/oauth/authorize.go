@@ -48,6 +48,9 @@ type Authorization struct {
 	Offline bool `json:"o,omitempty"`
 	// Challenge is the PKCE code challenge, by S256.
 	Challenge string `json:"h"`
+	// Key is the thumbprint of the key that the code is bound to (RFC 9449, section
+	// 10); empty if the client named none.
+	Key string `json:"k,omitempty"`
 	// Prompt is what the client wants the user to be asked, even if the answer is
 	// remembered (OpenID Connect Core, section 3.1.2.1): login, consent,
 	// select_account; or none, to ask nothing.
@@ -210,8 +213,13 @@ func (s *Server) judgeRequest(a *Authorization, c *Client, parameters url.Values
 		return invalidRequest("The code_challenge_method must be S256.")
 	case !isS256(a.Challenge):
 		return invalidRequest("The code_challenge is not a valid S256 challenge.")
+	case s.config.DPoP != nil && parameters.Has("dpop_jkt") && !isS256(parameters.Get("dpop_jkt")):
+		return invalidRequest("The dpop_jkt is not the SHA-256 thumbprint of a key.")
 	case a.Prompts("none") && len(a.Prompt) > 1:
 		return invalidRequest("The prompt value none can't be combined with others.")
+	}
+	if s.config.DPoP != nil {
+		a.Key = parameters.Get("dpop_jkt")
 	}
 	if text := parameters.Get("max_age"); text != "" {
 		age, err := strconv.ParseUint(text, 10, 63)

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
 )
 
 // codeLifetime is how long a code can be redeemed. It is short because clients
@@ -21,9 +23,12 @@ const codeMemory = 10 * time.Minute
 
 // code is the record of an authorization code. Its key is a hash of the code.
 type code struct {
-	Grant     string    `json:"grant"`
-	Challenge string    `json:"challenge"`
-	Expires   time.Time `json:"expires"`
+	Grant     string `json:"grant"`
+	Challenge string `json:"challenge"`
+	// Key is the thumbprint of the key that the client must prove to have; empty if
+	// the request named none (RFC 9449, section 10).
+	Key     string    `json:"key,omitempty"`
+	Expires time.Time `json:"expires"`
 	// Redeemed is set at the first attempt, whether or not it succeeds.
 	Redeemed bool `json:"redeemed,omitempty"`
 	// Of is the grant that the code gives.
@@ -49,6 +54,9 @@ type grant struct {
 	Provider string `json:"provider,omitempty"`
 	// Confidential says that the client had to authenticate.
 	Confidential bool `json:"confidential,omitempty"`
+
+	// Binding is to which keys the last tokens were bound.
+	Binding token.Binding `json:"binding,omitzero"`
 
 	// Current is the hash of the valid refresh token, and Rotated is when it was
 	// issued.
@@ -97,6 +105,7 @@ func (s *Server) Approve(ctx context.Context, user User, a *Authorization) (stri
 	record := code{
 		Grant:     newGrantID(),
 		Challenge: a.Challenge,
+		Key:       a.Key,
 		Expires:   now.Add(codeLifetime),
 		Of: grant{
 			User:         user,
@@ -174,6 +183,8 @@ func (s *Server) redeem(ctx context.Context, c *Client, form url.Values, event *
 		return nil, invalidGrant("The code was issued to another client.")
 	case form.Has("redirect_uri") && form.Get("redirect_uri") != g.Redirect:
 		return nil, invalidGrant("The redirect_uri doesn't match the authorization request.")
+	case record.Key != "" && senderOf(ctx).binding.Key != record.Key:
+		return nil, invalidGrant("The DPoP proof is not by the key that the authorization request names.")
 	case !isVerifier(verifier) || !verifies(verifier, record.Challenge):
 		return nil, invalidGrant("The code_verifier doesn't match the code_challenge.")
 	}

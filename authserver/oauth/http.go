@@ -48,6 +48,7 @@ func (s *Server) ServesPath(path string) bool { return s.endpoint(path) != "" }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", "DPoP-Nonce")
 	h.Set("X-Content-Type-Options", "nosniff")
 	name := s.endpoint(r.URL.Path)
 	allowed := "POST"
@@ -83,7 +84,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Pragma", "no-cache")
 	switch name {
 	case "token":
-		event, err = s.serveClient(w, r, s.token)
+		event, err = s.serveClient(w, r, s.tokenFor(r))
 	case "register":
 		event, err = s.register(w, r)
 	case "revoke":

@@ -72,7 +72,7 @@ func (s *Server) introspection(ctx context.Context, value string) (map[string]an
 	}
 	answer["scope"] = strings.Join(scopes, " ")
 	answer["active"] = true
-	answer["token_type"] = "Bearer"
+	answer["token_type"] = sender{binding: t.Binding}.tokenType() // cnf is among the claims
 	return answer, nil
 }
 

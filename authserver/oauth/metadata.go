@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/dpop"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/keys"
 )
 
@@ -88,6 +89,12 @@ func (s *Server) metadata() ([]byte, error) {
 	if len(s.config.Providers) > 0 {
 		// draft-ietf-oauth-identity-assertion-authz-grant, section 7.2.
 		m["authorization_grant_profiles_supported"] = []string{identityProfile}
+	}
+	if s.config.DPoP != nil {
+		m["dpop_signing_alg_values_supported"] = dpop.Algorithms() // RFC 9449, section 5.1
+	}
+	if s.config.CertificateBound {
+		m["tls_client_certificate_bound_access_tokens"] = true // RFC 8705, section 3.3
 	}
 	if !s.config.Registration.Off {
 		m["registration_endpoint"] = issuer + RegisterPath

@@ -87,6 +87,15 @@ type Config struct {
 	// delays the detection of a theft by one refresh.
 	RefreshTokenGrace time.Duration
 
+	// DPoP says which requests for tokens need a proof that the sender has a key, to
+	// which the tokens are then bound. Nil means that proofs are ignored, and tokens
+	// are bearer tokens.
+	DPoP *DPoP
+
+	// CertificateBound binds tokens to the certificate that the client shows on its
+	// connection to the token endpoint, if it shows one.
+	CertificateBound bool
+
 	// Registration says which clients may register themselves. The zero value
 	// allows all whose redirect URIs are https or on loopback.
 	Registration registration.Policy
@@ -189,6 +198,9 @@ func New(config Config) (*Server, error) {
 	if err := checkIssuer(config.Issuer); err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
 	}
+	if config.DPoP != nil && config.DPoP.Replay == nil {
+		return nil, errors.New("DPoP needs a memory of used proofs")
+	}
 	if config.Store == nil || config.Secret == nil {
 		return nil, errors.New("a server needs a store and a secret")
 	}
@@ -252,6 +264,7 @@ func New(config Config) (*Server, error) {
 		Keys:       s.keys,
 		Audience:   config.Resources,
 		Algorithms: []string{"ES256"},
+		AllowBound: true, // introspection says to what; revocation needs no key
 		Now:        s.now,
 	})
 	return s, err

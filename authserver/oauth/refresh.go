@@ -94,6 +94,10 @@ func (s *Server) refresh(ctx context.Context, c *Client, form url.Values, event 
 		return nil, invalidGrant("The refresh token was issued to another client.")
 	}
 	event.Subject = g.User.Subject
+	// Before reuse is looked at: a thief without the key can't end the grant.
+	if err := checkSender(c, &g, senderOf(ctx)); err != nil {
+		return nil, err
+	}
 	if err := s.spend(ctx, c); err != nil {
 		return nil, err
 	}
@@ -168,10 +172,11 @@ func (s *Server) issue(ctx context.Context, id string, g *grant, st *standing, s
 	}
 	out := &tokens{
 		AccessToken: access,
-		TokenType:   "Bearer",
+		TokenType:   senderOf(ctx).tokenType(),
 		ExpiresIn:   int64(s.config.AccessTokenLifetime / time.Second),
 		Scope:       strings.Join(scopes, " "),
 	}
+	g.Binding = senderOf(ctx).binding
 	g.Renewed = s.now()
 	g.Expires = g.Renewed.Add(s.config.AccessTokenLifetime)
 	if g.Refreshable {

@@ -40,6 +40,8 @@ var (
 	// RefreshToken distinguishes a refresh token of this server from an invented
 	// one.
 	RefreshToken = add("refresh token")
+	// ProofNonce is the nonce that DPoP proofs must have.
+	ProofNonce = add("proof nonce")
 	// NextRefreshToken derives the refresh token that replaces another.
 	NextRefreshToken = add("next refresh token")
 )

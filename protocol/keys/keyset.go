@@ -159,6 +159,11 @@ func parseKey(raw jsontext.Value) (key, error) {
 	if err := json.Unmarshal(raw, &j); err != nil {
 		return key{}, errUnusableKey
 	}
+	return j.key()
+}
+
+// key returns the key, if it can be used here.
+func (j *jwk) key() (key, error) {
 	if j.Use != "" && j.Use != "sig" || j.KeyOps != nil && !slices.Contains(j.KeyOps, "verify") {
 		return key{}, errUnusableKey
 	}

@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"math/big"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -35,12 +36,14 @@ var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 // ParsePublic reads a JSON Web Key. Its error is [ErrPrivateKey], or says that the key
 // can't be used here.
 func ParsePublic(raw []byte) (*Public, error) {
+	var j jwk
 	private := false
-	err := strictjson.MembersOf(raw, privateMembers, func(name string, _ jsontext.Value) error {
-		for _, member := range privateMembers {
-			private = private || name == member
+	err := strictjson.MembersOf(raw, privateMembers, func(name string, value jsontext.Value) (err error) {
+		if slices.Contains(privateMembers, name) {
+			private = true
+			return nil
 		}
-		return nil
+		return j.member(name, value)
 	})
 	switch {
 	case err != nil:
@@ -48,11 +51,44 @@ func ParsePublic(raw []byte) (*Public, error) {
 	case private:
 		return nil, ErrPrivateKey
 	}
-	k, err := parseKey(raw)
+	k, err := j.key()
 	if err != nil {
 		return nil, err
 	}
 	return &Public{key: k, thumbprint: thumbprint(k)}, nil
+}
+
+// member reads one member, as parseKey does all at once.
+func (j *jwk) member(name string, value jsontext.Value) (err error) {
+	var to *string
+	switch name {
+	case "kty":
+		to = &j.KeyType
+	case "use":
+		to = &j.Use
+	case "alg":
+		to = &j.Algorithm
+	case "crv":
+		to = &j.Curve
+	case "x":
+		to = &j.X
+	case "y":
+		to = &j.Y
+	case "n":
+		to = &j.N
+	case "e":
+		to = &j.E
+	case "key_ops":
+		j.KeyOps, err = strictjson.Strings(value)
+		if j.KeyOps == nil {
+			j.KeyOps = []string{} // there, and empty
+		}
+		return err
+	default:
+		return nil // kid too: the key is here
+	}
+	*to, err = strictjson.String(value)
+	return err
 }
 
 // Thumbprint returns the SHA-256 thumbprint of the key (RFC 7638, RFC 8037, appendix
