@@ -61,6 +61,7 @@ func (list Issuers) JudgeFor(ctx context.Context, raw, client string) (*token.To
 	for i := range list {
 		for _, v := range list[i].Verifiers {
 			if t, _ := v.remembered(ctx, key, raw); t != nil {
+				v.Cache.asked.RecordHits(1)
 				return t, nil
 			}
 		}
