@@ -123,6 +123,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.shared.Add(inprocess.Register(h.Issuer, h.server))
+	h.shared.Add(running.Register(allServers, h))
+	h.shared.Add(inprocess.RegisterSignIn(h.Issuer, h.signInWays()))
 	h.shared.Add(inprocess.RegisterAccountPage(h.Issuer, h.Issuer+accountPath))
 	h.startSweeping(ctx)
 	return nil

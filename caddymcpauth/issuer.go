@@ -112,7 +112,7 @@ func (iss *Issuer) provision(ctx caddy.Context, resource string) (judge.Issuer, 
 		if err != nil {
 			return none, fmt.Errorf("%s: %w", name, err)
 		}
-		out.Verifiers = append(out.Verifiers, cache.Cached(v))
+		out.Verifiers = append(out.Verifiers, cache.Cached(heedEnds(iss.Issuer, v)))
 	}
 	return out, nil
 }

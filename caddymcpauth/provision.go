@@ -77,6 +77,7 @@ func (h *Handler) registerDoor() {
 	}
 	for _, iss := range h.Issuers {
 		h.registered.Add(inprocess.RegisterDoor(iss.Issuer, door))
+		h.registered.Add(inprocess.OnEnd(iss.Issuer, iss.forgetSubject))
 	}
 }
 

@@ -45,7 +45,7 @@ func TestNewRefuses(t *testing.T) {
 		"no scope":                   func(c *Config) { c.Scopes = nil },
 		"scope twice":                func(c *Config) { c.Scopes = append(c.Scopes, c.Scopes[0]) },
 		"offline_access":             func(c *Config) { c.Scopes = append(c.Scopes, Scope{Name: OfflineAccess}) },
-		"long access tokens":         func(c *Config) { c.AccessTokenLifetime = maxAccessTokenLifetime + 1 },
+		"long access tokens":         func(c *Config) { c.AccessTokenLifetime = MaxAccessTokenLifetime + 1 },
 		"short refresh tokens":       func(c *Config) { c.RefreshTokenLifetime = 1 },
 		"client twice":               func(c *Config) { c.Clients = append(c.Clients, c.Clients[0]) },
 		"client like a dynamic one":  func(c *Config) { c.Clients[0].ID = "dyn.x" },

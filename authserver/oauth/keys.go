@@ -8,8 +8,8 @@ import (
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/signing"
 )
 
-// maxAccessTokenLifetime bounds access tokens.
-const maxAccessTokenLifetime = 24 * time.Hour
+// MaxAccessTokenLifetime bounds access tokens.
+const MaxAccessTokenLifetime = 24 * time.Hour
 
 // newKeys returns the keys that access tokens are signed with.
 func (s *Server) newKeys() *signing.Ring {

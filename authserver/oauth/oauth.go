@@ -234,8 +234,8 @@ func New(config Config) (*Server, error) {
 	if s.config.RefreshTokenGrace > maxRefreshTokenGrace {
 		return nil, fmt.Errorf("the grace period for refresh tokens is at most %s: after that, a reused token counts as stolen", maxRefreshTokenGrace)
 	}
-	if s.config.AccessTokenLifetime > maxAccessTokenLifetime {
-		return nil, fmt.Errorf("access tokens that last more than %s could not be revoked in time: let clients refresh them", maxAccessTokenLifetime)
+	if s.config.AccessTokenLifetime > MaxAccessTokenLifetime {
+		return nil, fmt.Errorf("access tokens that last more than %s could not be revoked in time: let clients refresh them", MaxAccessTokenLifetime)
 	}
 	if err := s.checkScopes(); err != nil {
 		return nil, err

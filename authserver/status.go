@@ -1,0 +1,83 @@
+package authserver
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// serverStatus is a server in numbers.
+type serverStatus struct {
+	Issuer string `json:"issuer"`
+	// SignIn is who may sign in.
+	SignIn []string `json:"sign_in"`
+	// Users is how many users have given access, to how many Clients.
+	Users   int `json:"users"`
+	Clients int `json:"clients"`
+	// Grants is how many live grants there are.
+	Grants int `json:"grants"`
+}
+
+func adminStatus(ctx context.Context, req *adminRequest) (any, error) {
+	servers, err := req.servers()
+	if err != nil {
+		return nil, err
+	}
+	answer := struct {
+		Servers []serverStatus `json:"servers"`
+	}{[]serverStatus{}}
+	for _, h := range servers {
+		list, err := h.server.Access(ctx)
+		if err != nil {
+			return nil, err
+		}
+		status := serverStatus{Issuer: h.Issuer, SignIn: h.signInWays()}
+		users, clients := make(map[string]bool), make(map[string]bool)
+		for _, a := range list {
+			users[a.Subject], clients[a.ClientID] = true, true
+			status.Grants += a.Grants
+		}
+		status.Users, status.Clients = len(users), len(clients)
+		answer.Servers = append(answer.Servers, status)
+	}
+	return answer, nil
+}
+
+// signInWays says who may sign in.
+func (h *Handler) signInWays() []string {
+	var ways []string
+	if n := len(h.Users); n > 0 {
+		ways = append(ways, count(n, "user")+" with a password")
+	}
+	for _, u := range h.Upstreams {
+		way := "users of " + u.Name
+		for i, rule := range u.Allow {
+			sep := ": "
+			if i > 0 {
+				sep = ", or "
+			}
+			way += sep + rule.describe()
+		}
+		ways = append(ways, way)
+	}
+	return ways
+}
+
+// maxShownValues is how many values of a rule are shown.
+const maxShownValues = 3
+
+// describe says which users the rule allows.
+func (r AllowRule) describe() string {
+	words := r.Kind
+	if r.Claim != "" {
+		words += " " + r.Claim
+	}
+	shown := r.Values[:min(len(r.Values), maxShownValues)]
+	if len(shown) > 0 {
+		words += " " + strings.Join(shown, ", ")
+	}
+	if more := len(r.Values) - len(shown); more > 0 {
+		words += fmt.Sprintf(" and %d more", more)
+	}
+	return words
+}
