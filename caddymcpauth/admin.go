@@ -25,6 +25,10 @@ func init() {
 //	{"token_sha256": "9f86d081884c7d65…"}
 //
 // It answers with the number of verdicts that were forgotten.
+//
+// And it says what the front doors do:
+//
+//	GET /mcp_auth/status
 type adminAPI struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -37,7 +41,10 @@ func (adminAPI) CaddyModule() caddy.ModuleInfo {
 
 // Routes implements [caddy.AdminRouter].
 func (a adminAPI) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{Pattern: "/mcp_auth/forget", Handler: caddy.AdminHandlerFunc(a.forget)}}
+	return []caddy.AdminRoute{
+		{Pattern: "/mcp_auth/forget", Handler: caddy.AdminHandlerFunc(a.forget)},
+		{Pattern: "/mcp_auth/status", Handler: caddy.AdminHandlerFunc(a.status)},
+	}
 }
 
 // forgetRequest says what to forget.

@@ -17,6 +17,9 @@ func init() {
 			cmd.AddCommand(checkCommand())
 			cmd.AddCommand(explainCommand())
 			cmd.AddCommand(toolsCommand())
+			cmd.AddCommand(statusCommand())
+			cmd.AddCommand(grantsCommand())
+			cmd.AddCommand(usersCommand())
 		},
 	})
 }

@@ -257,7 +257,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	// The line that an operator wants to copy at startup.
-	ctx.Logger().Info("protecting "+h.Resource, zap.Strings("issuers", h.issuerNames()))
+	ctx.Logger().Info("protecting "+h.Resource,
+		zap.Strings("issuers", h.issuerNames()),
+		zap.Strings("sign_in", h.signIn()),
+		zap.Strings("require", h.requirements()),
+		zap.Bool("anonymous", h.Anonymous))
+	h.registered.Add(doors.Register(allDoors, h))
 	h.registerDoor()
 	return h.streams.Provision(ctx)
 }

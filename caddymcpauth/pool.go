@@ -25,6 +25,7 @@ var (
 // what it is asked.
 type issuerState struct {
 	*discovery.Issuer
+	name  string
 	turns issuerTurns
 }
 
@@ -80,7 +81,7 @@ func (iss *Issuer) acquire() (issuerState, error) {
 	key := []any{iss.Issuer, iss.Discovery, iss.Metadata}
 	return issuerPool.Acquire(&iss.shared, key, func() (issuerState, error) {
 		issuer, err := discovery.New(config)
-		return issuerState{issuer, newTurns()}, err
+		return issuerState{issuer, iss.Issuer, newTurns()}, err
 	})
 }
 
