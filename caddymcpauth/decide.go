@@ -56,9 +56,9 @@ type decision struct {
 	// judged is how the rules judged the request. It is nil if there are no rules,
 	// or if the request was refused before.
 	judged *operation
-	// session is what binds sessions to the sender. It is nil with sessions off, or if
+	// session is what binds sessions to the sender. It is zero with sessions off, or if
 	// the request was refused before.
-	session *session.Binding
+	session session.Binding
 }
 
 // reader returns the reader of the token's claims. It is made once per request,

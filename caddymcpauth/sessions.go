@@ -164,7 +164,7 @@ func refuseSession(err error) *refusal {
 // bound returns next with the handles of sessions in the request without their tags, and
 // those in its answer with them.
 func (h *Handler) bound(d decision, next caddyhttp.Handler) caddyhttp.Handler {
-	if d.session == nil {
+	if d.session.IsZero() {
 		return next
 	}
 	return &sessionWriter{door: h, binding: d.session, message: d.message(), next: next}

@@ -26,7 +26,7 @@ const (
 type sessionWriter struct {
 	caddyhttp.ResponseWriterWrapper
 	door    *Handler
-	binding *session.Binding
+	binding session.Binding
 	message *mcp.Message // nil if it hasn't been read
 	next    caddyhttp.Handler
 

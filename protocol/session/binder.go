@@ -22,7 +22,8 @@ type Binder struct {
 	Now func() time.Time
 }
 
-// Binding is a request whose handles are its sender's own.
+// Binding is a request whose handles are its sender's own. The zero value is a request
+// that nothing was said about.
 type Binding struct {
 	binder *Binder
 	owner  Owner
@@ -37,31 +38,38 @@ type Binding struct {
 
 // Bind checks that the handles of a request are its owner's. The error is a [*Error] if
 // one of them isn't, or an [*UnavailableError].
-func (b *Binder) Bind(ctx context.Context, owner Owner, h Handles) (*Binding, error) {
-	to := &Binding{binder: b, owner: owner, at: b.Now(), sent: h}
+func (b *Binder) Bind(ctx context.Context, owner Owner, h Handles) (Binding, error) {
+	to := Binding{binder: b, owner: owner, at: b.Now(), sent: h}
 	if h.None() {
 		return to, nil
 	}
-	key, err := b.key(ctx)
+	if err := to.checkAll(ctx); err != nil {
+		return Binding{}, err
+	}
+	return to, nil
+}
+
+func (to *Binding) checkAll(ctx context.Context) error {
+	key, err := to.binder.key(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if to.session, err = to.check(ctx, key, Header, h.session); err != nil {
-		return nil, err
+	if to.session, err = to.check(ctx, key, Header, to.sent.session); err != nil {
+		return err
 	}
-	if to.query, err = to.check(ctx, key, Query, h.query.value); err != nil {
-		return nil, err
+	if to.query, err = to.check(ctx, key, Query, to.sent.query.value); err != nil {
+		return err
 	}
-	if h.event == "" {
-		return to, nil
+	if to.sent.event == "" {
+		return nil
 	}
-	if owner.anonymous() && to.session == "" {
+	if to.owner.anonymous() && to.session == "" {
 		// Nothing says whose stream it was, and what it missed may be answers to a user
 		// who has signed in. So it starts with what comes next.
-		return to, nil
+		return nil
 	}
-	to.event, err = to.checkEvent(key, h.event)
-	return to, err
+	to.event, err = to.checkEvent(key, to.sent.event)
+	return err
 }
 
 func (b *Binder) key(ctx context.Context) (*Key, error) {
@@ -146,6 +154,9 @@ func (to *Binding) checkEvent(key *Key, text string) (string, error) {
 func (to *Binding) Set(header http.Header, rawQuery string) string {
 	return to.sent.set(header, rawQuery, to.session, to.event, to.query)
 }
+
+// IsZero reports whether nothing was said about the request.
+func (to *Binding) IsZero() bool { return to.binder == nil }
 
 // HasSession reports whether the request belongs to a session by its header.
 func (to *Binding) HasSession() bool { return to.session != "" }

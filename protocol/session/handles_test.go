@@ -37,7 +37,7 @@ func TestReadHeaders(t *testing.T) {
 		{"another and one's own in one", http.Header{"Mcp-Session-Id": {"x, " + mine}}, "Mcp-Session-Id: not of this caller", nil},
 	} {
 		handles, err := session.Read(tc.header, "")
-		var binding *session.Binding
+		var binding session.Binding
 		if err == nil {
 			binding, err = s.Bind(t.Context(), alice, handles)
 		}
@@ -131,7 +131,7 @@ func FuzzRead(f *testing.F) {
 			header := http.Header{"Mcp-Session-Id": {id}, "Last-Event-Id": {event}}
 			handles, err := session.Read(header, query)
 			if err == nil {
-				var binding *session.Binding
+				var binding session.Binding
 				if binding, err = s.Bind(t.Context(), owner, handles); err == nil {
 					query = binding.Set(header, query)
 				}

@@ -73,7 +73,7 @@ func (s *server) ask(t *testing.T, owner session.Owner, sessionID, eventID, quer
 		return got{err: err}
 	}
 	query = binding.Set(header, query)
-	return got{header.Get("Mcp-Session-Id"), header.Get("Last-Event-Id"), query, nil, binding}
+	return got{header.Get("Mcp-Session-Id"), header.Get("Last-Event-Id"), query, nil, &binding}
 }
 
 // begin returns what the client gets for a new session.
@@ -307,5 +307,33 @@ func TestEventIsItsOwners(t *testing.T) {
 		if g := s.ask(t, nobody, "-", event, ""); g.err != nil || g.event != "" {
 			t.Errorf("nobody without a session: got %q, %v", g.event, g.err)
 		}
+	}
+}
+
+// A request of a session costs one tag.
+func BenchmarkBind(b *testing.B) {
+	s := newServer("key", storetest.New())
+	g, err := s.Bind(b.Context(), alice, session.Handles{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	mine, _, err := g.Session(b.Context(), "1868a90c-5f17-4a5c-b5f5-3c1e7d5d4d5a")
+	if err != nil {
+		b.Fatal(err)
+	}
+	header := http.Header{"Mcp-Session-Id": {mine}}
+	for name, header := range map[string]http.Header{"session": header, "none": {"Accept": {"x"}}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				handles, err := session.Read(header, "")
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := s.Bind(b.Context(), alice, handles); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
