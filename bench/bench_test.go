@@ -43,5 +43,6 @@ func TestBench(t *testing.T) {
 	t.Run("policy", func(t *testing.T) { measurePolicy(t, results) })
 	t.Run("proofs", func(t *testing.T) { measureProofs(t, results) })
 	t.Run("assertion", func(t *testing.T) { measureAssertion(t, results) })
+	t.Run("sessions", func(t *testing.T) { measureSessions(t, results) })
 	results.print()
 }
