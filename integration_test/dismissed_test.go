@@ -81,6 +81,30 @@ func TestDismissedUser(t *testing.T) {
 	}
 }
 
+// One client of a user loses access, and the user gets it back by asking for it.
+func TestRevokedClient(t *testing.T) {
+	t.Parallel()
+	c := startEmbedded(t, embedded)
+	a, b := c.register(t, callback), c.register(t, callback+"/other")
+	lost, kept := a.signIn(c.person(t), "demo"), b.signIn(c.person(t), "demo")
+	code, out, _ := c.command("", "grants", "revoke", "--user", "demo", "--client", a.id, "--address", c.admin)
+	if code != 0 || !strings.Contains(out, "1 consent and 1 grant") {
+		t.Fatalf("got %d %s", code, out)
+	}
+	if got := c.do("POST", "/mcp", initialize, "Authorization", "Bearer "+lost.Access); got.status != 401 {
+		t.Errorf("the revoked client: got %d, want 401", got.status)
+	}
+	if _, who := c.whoami(kept.Access); who["sub"] != "demo" {
+		t.Errorf("another client: whoami says %v, want demo", who)
+	}
+	if code, _, stderr := c.command("", "grants", "revoke", "--user", "demo", "--client", a.id, "--address", c.admin); code != 1 || !strings.Contains(stderr, "has no access") {
+		t.Errorf("again: got %d %s, want an error", code, stderr)
+	}
+	if code, _, stderr := c.command("", "grants", "revoke", "--user", "demo", "--address", c.admin); code != 2 || !strings.Contains(stderr, "users sign-out") {
+		t.Errorf("all clients: got %d %s, want the cure", code, stderr)
+	}
+}
+
 // An operator sees what the Caddy does, and no secret.
 func TestStatusCommand(t *testing.T) {
 	t.Parallel()
