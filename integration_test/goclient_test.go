@@ -157,3 +157,12 @@ func TestGoClientSignsIn(t *testing.T) {
 		t.Errorf("the user was asked %d times, want once", n)
 	}
 }
+
+// signingInAs makes the client's user one that the environment of browser.mjs describes.
+func signingInAs(c *caddyServer, env ...string) func(*auth.AuthorizationCodeHandlerConfig) {
+	return func(config *auth.AuthorizationCodeHandlerConfig) {
+		config.AuthorizationCodeFetcher = func(ctx context.Context, args *auth.AuthorizationArgs) (*auth.AuthorizationResult, error) {
+			return authorize(ctx, c.CA, args.URL, env...)
+		}
+	}
+}
