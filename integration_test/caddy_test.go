@@ -3,6 +3,7 @@ package integration_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -125,7 +126,7 @@ func (c *caddyServer) run(cmd *exec.Cmd) {
 		if _, err := os.Stat(c.CA); err != nil {
 			return false
 		}
-		conn, err := tls.Dial("tcp", c.Host, c.tls())
+		conn, err := tls.Dial("tcp", onLoopback(c.Host), c.tls())
 		if err != nil {
 			return false
 		}
@@ -208,6 +209,15 @@ func (c *caddyServer) logs(text string) {
 	c.waitFor("the log to say "+text, func() bool { return c.log.contains(text) })
 }
 
+// onLoopback returns the address where a host of the tests is found. Names below .test
+// are no one's (RFC 6761, section 6.2).
+func onLoopback(address string) string {
+	if host, port, err := net.SplitHostPort(address); err == nil && strings.HasSuffix(host, ".test") {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return address
+}
+
 // tls returns a client configuration that trusts Caddy's own authority.
 func (c *caddyServer) tls() *tls.Config {
 	c.t.Helper()
@@ -219,7 +229,11 @@ func (c *caddyServer) tls() *tls.Config {
 	if !roots.AppendCertsFromPEM(pem) {
 		c.t.Fatal("Caddy's root certificate can't be read")
 	}
-	return &tls.Config{RootCAs: roots, ServerName: "localhost"}
+	name, _, err := net.SplitHostPort(c.Host)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return &tls.Config{RootCAs: roots, ServerName: name}
 }
 
 // client returns an HTTP client that trusts Caddy's own authority.
@@ -227,6 +241,9 @@ func (c *caddyServer) client() *http.Client {
 	transport := &http.Transport{
 		TLSClientConfig:   c.tls(),
 		ForceAttemptHTTP2: true,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, onLoopback(address))
+		},
 	}
 	c.t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: testkit.Patience}
@@ -267,7 +284,7 @@ func (c *caddyServer) do(method, path, body string, headers ...string) answer {
 // the answer: for paths that no client library would send.
 func (c *caddyServer) raw(request string) *http.Response {
 	c.t.Helper()
-	conn, err := tls.Dial("tcp", c.Host, c.tls())
+	conn, err := tls.Dial("tcp", onLoopback(c.Host), c.tls())
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -54,6 +54,16 @@ func withChromium(t *testing.T, c *caddyServer, user string) func(*auth.Authoriz
 	}
 }
 
+// asPerson makes the client's user one whose browser runs no scripts.
+func asPerson(t *testing.T, c *caddyServer, user string) func(*auth.AuthorizationCodeHandlerConfig) {
+	return func(config *auth.AuthorizationCodeHandlerConfig) {
+		config.AuthorizationCodeFetcher = func(_ context.Context, args *auth.AuthorizationArgs) (*auth.AuthorizationResult, error) {
+			q := c.person(t).allow(args.URL, user)
+			return &auth.AuthorizationResult{Code: q.Get("code"), State: q.Get("state"), Iss: q.Get("iss")}, nil
+		}
+	}
+}
+
 // connectGoClientAs connects as the client that introduce makes of it.
 func connectGoClientAs(t *testing.T, c *caddyServer, address string, introduce ...func(*auth.AuthorizationCodeHandlerConfig)) *goClient {
 	t.Helper()

@@ -46,6 +46,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	redisDir = filepath.Join(dir, "redis")
+	pebbleDir = filepath.Join(dir, "pebble")
 	return m.Run()
 }
 
