@@ -109,6 +109,7 @@ func (h *Handler) changeAccount(v *visit) error {
 	}
 	done := "That application no longer has access."
 	if consent != nil {
+		h.audit(v.Context(), &deed{Event: auditRevocation, Outcome: "ok", User: user.Subject, Client: consent.ClientID})
 		done = "The application no longer has access. Its tokens stop working within " + spell(h.server.AccessTokenLifetime()) + "."
 	}
 	return h.showAccount(v, user, done)
@@ -147,6 +148,7 @@ func (h *Handler) signOut(v *visit) error {
 			return notSignedOut(err)
 		}
 	}
+	h.audit(v.Context(), &deed{Event: auditSignOut, Outcome: "ok", User: subject})
 	page := pages.Message{
 		Site:      h.site,
 		Title:     "You are signed out",

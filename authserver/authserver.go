@@ -134,6 +134,7 @@ type Handler struct {
 	routes   map[string]route
 	now      func() time.Time
 	logger   *zap.Logger
+	audited  *zap.Logger // what people and clients did
 	shared   pool.References
 }
 
@@ -247,7 +248,8 @@ func (h *Handler) observe(ctx context.Context, e oauth.Event) {
 	}
 	requests.WithLabelValues(h.Issuer, e.Endpoint, outcome).Inc()
 	logGrant(ctx, e)
-	h.countIdentity(e)
+	h.countIdentity(ctx, e)
+	h.auditEndpoint(ctx, e)
 	if e.Warning != "" {
 		h.logger.Warn(e.Warning, zap.String("client_id", e.Client), zap.String("user", e.Subject))
 	}

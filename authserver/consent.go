@@ -79,6 +79,7 @@ func (h *Handler) submitConsent(v *visit) error {
 	case "allow":
 		return h.approve(v, user, s.Authorization, "approved")
 	case "deny":
+		h.auditConsent(v.Context(), "denied", user, s.Authorization)
 		return h.server.Refuse(s.Authorization, nil)
 	case "switch":
 		if err := v.endSession(); err != nil {
@@ -96,6 +97,7 @@ func (h *Handler) approve(v *visit, user *oauth.User, a *oauth.Authorization, ou
 		return err
 	}
 	authorizations.WithLabelValues(h.Issuer, outcome).Inc()
+	h.auditConsent(v.Context(), outcome, user, a)
 	return redirect(v, to)
 }
 

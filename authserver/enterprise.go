@@ -49,7 +49,7 @@ func (h *Handler) assertedUser(ctx context.Context, u *Upstream, id upstream.Ide
 }
 
 // countIdentity counts identity assertions of upstreams as sign-ins.
-func (h *Handler) countIdentity(e oauth.Event) {
+func (h *Handler) countIdentity(ctx context.Context, e oauth.Event) {
 	if e.Provider == "" {
 		return
 	}
@@ -62,7 +62,7 @@ func (h *Handler) countIdentity(e oauth.Event) {
 	}
 	for _, u := range h.Upstreams {
 		if u.Enterprise && u.Issuer == e.Provider {
-			signIns.WithLabelValues(h.Issuer, u.Name, outcome).Inc()
+			h.tried(ctx, u.Name, outcome, e.Subject, nil)
 		}
 	}
 }

@@ -32,7 +32,7 @@ import (
 
 // Provision sets up the server. It reads nothing from the storage or the network.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	h.logger = ctx.Logger()
+	h.logger, h.audited = ctx.Logger(), ctx.Logger(auditLog{})
 	h.now = time.Now
 	if err := guard.Require(ctx); err != nil {
 		return err

@@ -99,7 +99,7 @@ func (h *Handler) signIn(v *visit) error {
 	}
 	username, password := v.form.Get("username"), v.form.Get("password")
 	again := func(status int, outcome, sentence string) error {
-		signIns.WithLabelValues(h.Issuer, "password", outcome).Inc()
+		h.tried(v.Context(), "password", outcome, h.knownName(username), nil)
 		logRefusal(v.Context(), "access_denied", fmt.Errorf("sign-in: %s", outcome))
 		return h.showSignIn(v, s, client, pages.SignIn{Username: username, Error: sentence}, status)
 	}
@@ -125,7 +125,7 @@ func (h *Handler) signIn(v *visit) error {
 	if user == nil {
 		return again(http.StatusUnauthorized, "wrong", "The user name or the password is wrong.")
 	}
-	signIns.WithLabelValues(h.Issuer, "password", "ok").Inc()
+	h.tried(v.Context(), "password", "ok", user.Username, nil)
 	if err := v.remember(user.Username); err != nil {
 		return err
 	}

@@ -59,6 +59,7 @@ func newTestSite(t *testing.T, change ...func(*Handler)) *site {
 		site:         "mcp.example.com",
 		secure:       true,
 		logger:       zap.NewNop(),
+		audited:      zap.NewNop(),
 	}
 	for _, c := range change {
 		c(s.Handler)

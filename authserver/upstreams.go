@@ -283,8 +283,9 @@ func (h *Handler) upstreamCallback(v *visit, u *Upstream) error {
 		return h.upstreamFailed(v, u, err)
 	}
 	if !u.rules.Allow(id) {
-		signIns.WithLabelValues(h.Issuer, u.Name, "denied").Inc()
-		logRefusal(v.Context(), "access_denied", fmt.Errorf("no rule of upstream %s allows the user %s (%s)", u.Name, id.Subject, id.Username))
+		refused := fmt.Errorf("no rule of upstream %s allows the user %s (%s)", u.Name, id.Subject, id.Username)
+		h.tried(v.Context(), u.Name, "denied", "", refused)
+		logRefusal(v.Context(), "access_denied", refused)
 		who := id.Username
 		if id.Email != "" {
 			who = id.Email
@@ -305,7 +306,7 @@ func (h *Handler) upstreamCallback(v *visit, u *Upstream) error {
 	if err != nil {
 		return h.upstreamFailed(v, u, err)
 	}
-	signIns.WithLabelValues(h.Issuer, u.Name, "ok").Inc()
+	h.tried(v.Context(), u.Name, "ok", user.Subject, nil)
 	text, err := v.Seal(sealed.SignIn, &was.SignIn, was.SignIn.rest(h.now()))
 	if err != nil {
 		return err
@@ -336,7 +337,7 @@ func (h *Handler) upstreamFailed(v *visit, u *Upstream, err error) error {
 	} else {
 		page.Text = "The answer of " + u.label() + " does not belong to this sign-in."
 	}
-	signIns.WithLabelValues(h.Issuer, u.Name, outcome).Inc()
+	h.tried(v.Context(), u.Name, outcome, "", err)
 	logRefusal(v.Context(), "upstream_"+outcome, err)
 	page.Write(v.W, status)
 	return nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -178,6 +179,7 @@ type Handler struct {
 	// without a token.
 	proxy      *clientip.ProxyWarning
 	logger     *zap.Logger
+	decided    *zap.Logger        // records of decisions
 	registered pool.References    // from the authorization servers beside this one
 	proofs     proofState         // zero unless takesProofs
 	accepted   prometheus.Counter // looked up once, because it counts nearly every request
@@ -238,7 +240,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionSessions(ctx); err != nil {
 		return err
 	}
-	h.logger = ctx.Logger()
+	h.logger, h.decided = ctx.Logger(), ctx.Logger(decisionLog{})
 	if err := h.provisionDPoP(); err != nil {
 		return err
 	}
@@ -269,7 +271,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	h.hurry(w, r)
+	began := time.Now()
 	d := h.decide(r)
+	took := time.Since(began)
 	defer message.Release(r.Body)
 	if d.origin != "" && d.outcome != preflightRequest {
 		cors := newCORSWriter(w, d.origin)
@@ -289,13 +293,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case preflightRequest:
 		return h.servePreflight(w, r, d.origin)
 	case accepted:
-		h.record(r, d)
+		h.record(r, d, took)
 		return h.admit(w, r, d, next)
 	case acceptedAnonymous:
-		h.record(r, d)
+		h.record(r, d, took)
 		return h.admitAnonymous(w, r, d, next)
 	default:
-		h.record(r, d)
+		h.record(r, d, took)
 		return h.refuse(w, r, d.refusal)
 	}
 }

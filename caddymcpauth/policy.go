@@ -41,19 +41,9 @@ type Policy struct {
 
 	policy   *policy.Policy // nil if there are no rules
 	required []string       // the scopes by which a user meets require
-	decision *zap.Logger
 }
 
 const defaultMaxBody = 4 << 20
-
-// decisionLog names the logger of decisions.
-type decisionLog struct{}
-
-// CaddyModule returns the ID from which Caddy derives the logger's name. It isn't
-// a module that can be loaded.
-func (decisionLog) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "http.mcp_auth.decision"}
-}
 
 func (h *Handler) provisionPolicy(ctx caddy.Context) error {
 	compiled, warnings, err := policy.Compile(h.Rules)
@@ -86,7 +76,7 @@ func (h *Handler) provisionPolicy(ctx caddy.Context) error {
 	if h.MaxBody == 0 {
 		h.MaxBody = defaultMaxBody
 	}
-	h.policy, h.required, h.decision = compiled, compiled.RequiredScopes(), ctx.Logger(decisionLog{})
+	h.policy, h.required = compiled, compiled.RequiredScopes()
 	return nil
 }
 

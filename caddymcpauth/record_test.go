@@ -2,11 +2,15 @@ package caddymcpauth_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/mcp"
@@ -58,7 +62,7 @@ func TestDecisionRecord(t *testing.T) {
 	}
 	long := "x\n" + strings.Repeat("é", 200)
 	enc := zapcore.NewMapObjectEncoder()
-	rec := caddymcpauth.NewRecord(&policy.Caller{Subject: "alice", Issuer: "https://as.example.com"}, &mcp.Message{Method: "tools/call", Kind: mcp.Tool, Name: long}, d)
+	rec := caddymcpauth.NewRecord(&policy.Caller{Subject: "alice", Issuer: "https://as.example.com", ClientID: func() string { return "desk\n" }}, &mcp.Message{Method: "tools/call", Kind: mcp.Tool, Name: long}, d)
 	if err := rec.MarshalLogObject(enc); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +70,7 @@ func TestDecisionRecord(t *testing.T) {
 		"resource": testResource, "issuer": "https://as.example.com", "subject": "alice",
 		"mcp_method": `"tools/call"`, "mcp_name": `"x\n` + strings.Repeat("é", 63) + `…"`,
 		"outcome": "lacks_scope", "reason": "scope", "rule": "tools:3", "line": "tools x* need scope a b",
-		"missing": "scope b", "scopes": "a b", "cause": "why",
+		"missing": "scope b", "scopes": "a b", "cause": "why", "client_id": `"desk\n"`, "duration": time.Millisecond,
 	}
 	if !maps.Equal(enc.Fields, want) {
 		t.Errorf("got\n%v\nwant\n%v", enc.Fields, want)
@@ -117,9 +121,60 @@ func TestAnonymousDecisionRecord(t *testing.T) {
 	}
 	want := map[string]any{
 		"resource": testResource, "anonymous": true, "mcp_method": `"tools/call"`, "mcp_name": `"open"`,
-		"outcome": "allowed", "reason": "line", "rule": "tools:1", "line": "tools open anonymous",
+		"outcome": "allowed", "reason": "line", "rule": "tools:1", "line": "tools open anonymous", "duration": time.Millisecond,
 	}
 	if !maps.Equal(enc.Fields, want) {
 		t.Errorf("got\n%v\nwant\n%v", enc.Fields, want)
+	}
+}
+
+// Every decision has a record, with or without rules. Nobody's token is in it, and none
+// is at INFO but a rule's no to a caller with a token: others could fill the log.
+func TestEveryDecisionIsRecorded(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	good, expired := issuer.Mint(map[string]any{"sub": "alice", "client_id": "desk"}), issuer.Mint(map[string]any{"exp": 1})
+	for _, test := range []struct {
+		name, options string
+		send          func(*site) answer
+		want          string
+	}{
+		{"accepted", "", func(s *site) answer { return s.do(t, "GET", "/mcp", bearer(good)...) }, "debug allowed  alice \"desk\"  "},
+		{"no token", "", func(s *site) answer { return s.do(t, "GET", "/mcp") }, "debug refused no_credentials    "},
+		{"expired", "", func(s *site) answer { return s.do(t, "GET", "/mcp", bearer(expired)...) }, "debug refused expired    "},
+		{"malformed", "", func(s *site) answer { return s.do(t, "GET", "/mcp", "Authorization", "Bearer a b") }, "debug refused invalid_request    "},
+		{"origin", "", func(s *site) answer {
+			return s.do(t, "GET", "/mcp", append(bearer(good), "Origin", "https://evil.example")...)
+		}, "debug refused origin    "},
+		{"scopes", "scopes admin", func(s *site) answer { return s.do(t, "GET", "/mcp", bearer(good)...) }, "debug refused insufficient_scope alice \"desk\"  "},
+		{"a session of another", "", func(s *site) answer {
+			return s.do(t, "GET", "/mcp", append(bearer(good), "Mcp-Session-Id", "x")...)
+		}, "debug refused session alice \"desk\"  "},
+		{"allowed by a rule", "tools a", func(s *site) answer { return s.post(t, good, toolCall("a", "{}")) }, "debug allowed line alice \"desk\" \"tools/call\" tools:1"},
+		{"denied by a rule", "tools a nobody", func(s *site) answer { return s.post(t, good, toolCall("a", "{}")) }, "info denied nobody alice \"desk\" \"tools/call\" tools:1"},
+		{"a session of another, with rules", "tools a", func(s *site) answer {
+			return s.send(t, "POST", "/mcp", strings.NewReader(toolCall("a", "{}")), append(bearer(good), "Content-Type", "application/json", "Mcp-Session-Id", "x")...)
+		}, "debug refused session alice \"desk\" \"tools/call\" tools:1"},
+		{"metadata", "", func(s *site) answer { return s.do(t, "GET", "/.well-known/oauth-protected-resource/mcp") }, ""},
+	} {
+		core, logs := observer.New(zapcore.DebugLevel)
+		s := serve(t, frontDoor(issuer.Issuer(), test.options), nil)
+		caddymcpauth.ObserveDecisions(s.routes.Routes, zap.New(core))
+		test.send(s)
+		var got string
+		for _, entry := range logs.All() {
+			f := entry.ContextMap()
+			text := func(name string) string { v, _ := f[name].(string); return v }
+			got += strings.Join([]string{entry.Level.String(), text("outcome"), text("reason"), text("subject"), text("client_id"), text("mcp_method"), text("rule")}, " ")
+			if f["resource"] != testResource || f["duration"] == nil {
+				t.Errorf("%s: got %v, want the resource and the duration", test.name, f)
+			}
+			if all := fmt.Sprint(f); strings.Contains(all, good) || strings.Contains(all, expired) {
+				t.Errorf("%s: the token is in %s", test.name, all)
+			}
+		}
+		if got != test.want {
+			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
+		}
 	}
 }

@@ -339,7 +339,7 @@ func TestReadOnce(t *testing.T) {
 		t.Errorf("read %d bytes to %d ends, want %d and 1", source.n, source.ends, len(body))
 	}
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if got := repl.ReplaceAll("{http.mcp.method} {http.mcp.name} {http.mcp.other}", ""); got != "tools/call delete_user " {
+	if got := repl.ReplaceAll("{http.mcp.method} {http.mcp.name} {http.mcp.tool} {http.mcp.prompt}{http.mcp.resource}{http.mcp.other}", ""); got != "tools/call delete_user delete_user " {
 		t.Errorf("placeholders: %q", got)
 	}
 }

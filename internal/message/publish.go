@@ -69,6 +69,11 @@ func placeholder(ctx context.Context) caddy.ReplacerFunc {
 			return m.Method, true
 		case "name":
 			return m.Name, true
+		case "tool", "prompt", "resource":
+			if m.Kind.String() != name {
+				return "", true
+			}
+			return m.Name, true
 		}
 		return nil, false
 	}
