@@ -183,6 +183,10 @@ type Client struct {
 	Scopes []string `json:"scopes,omitempty"`
 	// Allows the client credentials grant. Needs a secret or keys.
 	ClientCredentials bool `json:"client_credentials,omitempty"`
+	// Allows the client, a front door, to exchange the tokens of users for others that
+	// a server behind it uses (RFC 8693): for any of the resources, with the same or
+	// fewer scopes. Needs a secret or keys.
+	TokenExchange bool `json:"token_exchange,omitempty"`
 	// Allows the client, a resource server, to introspect tokens. Needs a
 	// secret or keys.
 	Introspection bool `json:"introspection,omitempty"`

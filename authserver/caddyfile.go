@@ -71,6 +71,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	            jwks_uri      <url>
 //	            scopes        <names...>
 //	            client_credentials
+//	            token_exchange
 //	            introspection
 //	        }
 //	    }

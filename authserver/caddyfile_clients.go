@@ -37,10 +37,12 @@ func (h *Handler) unmarshalClients(d *caddyfile.Dispenser) error {
 				err = option.Scopes(d, &c.Scopes)
 			case "client_credentials":
 				err = option.Flag(d, &c.ClientCredentials)
+			case "token_exchange":
+				err = option.Flag(d, &c.TokenExchange)
 			case "introspection":
 				err = option.Flag(d, &c.Introspection)
 			default:
-				err = d.Errf("unrecognized option of a client: %s (known: name, redirect_uris, secret, jwks, jwks_uri, scopes, client_credentials, introspection)", word)
+				err = d.Errf("unrecognized option of a client: %s (known: name, redirect_uris, secret, jwks, jwks_uri, scopes, client_credentials, token_exchange, introspection)", word)
 			}
 			if err != nil {
 				return err

@@ -102,6 +102,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			RedirectURIs:      c.RedirectURIs,
 			Secret:            c.Secret,
 			ClientCredentials: c.ClientCredentials,
+			TokenExchange:     c.TokenExchange,
 			Introspection:     c.Introspection,
 			Scopes:            c.Scopes,
 		})

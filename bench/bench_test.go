@@ -44,5 +44,6 @@ func TestBench(t *testing.T) {
 	t.Run("proofs", func(t *testing.T) { measureProofs(t, results) })
 	t.Run("assertion", func(t *testing.T) { measureAssertion(t, results) })
 	t.Run("sessions", func(t *testing.T) { measureSessions(t, results) })
+	t.Run("exchange", func(t *testing.T) { measureExchange(t, results) })
 	results.print()
 }

@@ -25,6 +25,8 @@ type accessClaims struct {
 
 	// Confirmation says which keys the sender must have. Nil for a bearer token.
 	Confirmation *confirmation `json:"cnf,omitempty"`
+	// Actor is the client that acts for the user, in an exchanged token.
+	Actor *actor `json:"act,omitempty"`
 
 	AuthTime int64 `json:"auth_time,omitempty"`
 	// Section 2.2.2: claims about the user, so that a resource server need not
@@ -39,28 +41,34 @@ type accessClaims struct {
 // accessToken makes an access token of a grant. Its jti begins with the grant's
 // identifier, which is how revocation and introspection find it.
 func (s *Server) accessToken(ctx context.Context, grant string, g *grant, audience string, scopes []string) (string, error) {
+	return s.sign(ctx, g.claims(grant, audience, scopes))
+}
+
+// claims returns the claims of an access token of the grant with that identifier.
+func (g *grant) claims(id, audience string, scopes []string) *accessClaims {
 	u := g.User
 	var signedIn int64 // left out if it is not known
 	if !u.SignedIn.IsZero() {
 		signedIn = u.SignedIn.Unix()
 	}
-	return s.sign(ctx, &accessClaims{
+	return &accessClaims{
 		Subject:       u.Subject,
 		Audience:      audience,
 		ClientID:      g.ClientID,
 		Scope:         strings.Join(scopes, " "),
-		ID:            grant + "." + rand.Text(),
+		ID:            id + "." + rand.Text(),
 		AuthTime:      signedIn,
 		Username:      u.Username,
 		Name:          u.Name,
 		Email:         u.Email,
 		EmailVerified: u.EmailVerified,
 		Groups:        u.Groups,
-	})
+	}
 }
 
 // sign completes the claims and signs them. The token is bound to the keys that the
-// sender of the request has proved to have.
+// sender of the request has proved to have. Where the claims have an expiry, it doesn't
+// last longer.
 func (s *Server) sign(ctx context.Context, claims *accessClaims) (string, error) {
 	if err := s.useProof(ctx); err != nil {
 		return "", err
@@ -73,7 +81,7 @@ func (s *Server) sign(ctx context.Context, claims *accessClaims) (string, error)
 	now := s.now()
 	claims.Issuer = s.config.Issuer
 	claims.IssuedAt = now.Unix()
-	claims.Expires = now.Add(s.config.AccessTokenLifetime).Unix()
+	claims.Expires = lifetimeOf(claims.Expires, now, s.config.AccessTokenLifetime)
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", err
@@ -105,6 +113,7 @@ func grantOfToken(t *token.Token) string {
 // tokens is a token response (RFC 6749, section 5.1).
 type tokens struct {
 	AccessToken  string `json:"access_token"`
+	IssuedType   string `json:"issued_token_type,omitempty"` // RFC 8693, section 2.2.1
 	TokenType    string `json:"token_type"`
 	ExpiresIn    int64  `json:"expires_in"`
 	RefreshToken string `json:"refresh_token,omitempty"`

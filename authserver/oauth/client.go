@@ -33,6 +33,7 @@ const (
 	refreshToken      = "refresh_token"
 	clientCredentials = "client_credentials"
 	jwtBearer         = token.JWTBearerGrant
+	tokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange"
 )
 
 // The supported ways to authenticate a client (RFC 7591, section 2).
@@ -64,6 +65,9 @@ type Client struct {
 	// ClientCredentials allows a confidential client the client credentials
 	// grant.
 	ClientCredentials bool
+	// TokenExchange allows a confidential client, a front door, to exchange the tokens of
+	// users for others of the same or fewer scopes, for any of the resources.
+	TokenExchange bool
 	// Introspection allows a confidential client, a resource server, to
 	// introspect tokens.
 	Introspection bool
@@ -142,9 +146,9 @@ func (s *Server) checkClient(c *Client) error {
 		return fmt.Errorf("the secret is shorter than %d characters: `openssl rand -base64 32` makes a good one", minSecret)
 	case c.Secret != "" && c.Keys != nil:
 		return errors.New("it has both a secret and keys: keep the keys, which can't be stolen from this server")
-	case c.Public() && (c.ClientCredentials || c.Introspection):
-		return errors.New("client_credentials and introspection need a secret, or keys (jwks or jwks_uri)")
-	case len(c.RedirectURIs) == 0 && !c.ClientCredentials && !c.Introspection && (c.Public() || len(s.config.Providers) == 0):
+	case c.Public() && (c.ClientCredentials || c.Introspection || c.TokenExchange):
+		return errors.New("client_credentials, introspection and token_exchange need a secret, or keys (jwks or jwks_uri)")
+	case len(c.RedirectURIs) == 0 && !c.ClientCredentials && !c.Introspection && !c.TokenExchange && (c.Public() || len(s.config.Providers) == 0):
 		return errors.New("it has no redirect_uris, so it could do nothing")
 	}
 	for _, uri := range c.RedirectURIs {

@@ -56,7 +56,11 @@ func (s *Server) introspection(ctx context.Context, value string) (map[string]an
 	answer["exp"] = expires.Unix()
 	var allowed []string
 	if id := grantOfToken(t); id != "" {
-		allowed, err = s.grantToday(ctx, id, t.ClientID, answer)
+		client := t.ClientID
+		if answer["act"] != nil && s.exchanges(client) {
+			client = "" // the grant is that of the client whose token was exchanged
+		}
+		allowed, err = s.grantToday(ctx, id, client, answer)
 	} else {
 		allowed, err = s.clientToday(ctx, t)
 	}
@@ -77,14 +81,15 @@ func (s *Server) introspection(ctx context.Context, value string) (map[string]an
 }
 
 // grantToday returns the scopes that are left of the grant that a token belongs
-// to, and adds what is known about its user to the answer.
+// to, and adds what is known about its user to the answer. client is whose grant it has
+// to be; empty if it may be any client's.
 func (s *Server) grantToday(ctx context.Context, id, client string, answer map[string]any) ([]string, error) {
 	var g grant
 	found, err := s.load(ctx, grantKey(id), &g)
 	if err != nil {
 		return nil, err
 	}
-	if !found || g.ClientID != client {
+	if !found || client != "" && g.ClientID != client {
 		return nil, invalidGrant("The grant has ended.")
 	}
 	c, err := s.knownClient(ctx, g.ClientID, g.Redirect)

@@ -48,14 +48,18 @@ func (s *Server) metadata() ([]byte, error) {
 	// Clients that register themselves may be public or confidential.
 	open := !s.config.Registration.Off
 	public, secret, key := open, open, open
-	var introspectSecret, introspectKey bool
+	var introspectSecret, introspectKey, exchange bool
 	for _, c := range s.clients {
 		public, secret, key = public || c.Public(), secret || c.Secret != "", key || c.Keys != nil
-		if c.ClientCredentials && len(grants) == 2 {
+		if c.ClientCredentials && !slices.Contains(grants, clientCredentials) {
 			grants = append(grants, clientCredentials)
 		}
+		exchange = exchange || c.TokenExchange
 		introspectSecret = introspectSecret || c.Introspection && c.Secret != ""
 		introspectKey = introspectKey || c.Introspection && c.Keys != nil
+	}
+	if exchange {
+		grants = append(grants, tokenExchange)
 	}
 	if len(s.config.Providers) > 0 {
 		grants = append(grants, jwtBearer)

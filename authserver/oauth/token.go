@@ -30,7 +30,7 @@ func parseForm(r *http.Request) (url.Values, error) {
 	if len(omitEmpty(form)) > 0 {
 		return nil, invalidRequest("A parameter is given twice.")
 	}
-	for _, secret := range []string{"client_secret", "code", "refresh_token", "code_verifier", "token", "assertion"} {
+	for _, secret := range []string{"client_secret", "code", "refresh_token", "code_verifier", "token", "assertion", "subject_token"} {
 		if strings.Contains(r.URL.RawQuery, secret+"=") {
 			return nil, invalidRequest("Credentials don't belong in the URL: it is logged by every server on the way.")
 		}
@@ -167,6 +167,9 @@ func (s *Server) token(ctx context.Context, w http.ResponseWriter, c *Client, fo
 	case clientCredentials:
 		event.Grant = grantType
 		out, err = s.clientCredentials(ctx, c, form.Get("scope"), form["resource"])
+	case tokenExchange:
+		event.Grant = grantType
+		out, err = s.exchange(ctx, c, form, event)
 	case jwtBearer:
 		event.Grant = grantType
 		out, err = s.acceptIdentity(ctx, c, form, event)

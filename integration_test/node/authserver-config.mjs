@@ -1,6 +1,7 @@
 // From the test's JSON to oidc-provider's configuration.
 
 import { errors } from 'oidc-provider';
+import { tokenExchange } from './authserver-exchange.mjs';
 import { managementAlg } from './authserver-management.mjs';
 
 const defaults = {
@@ -16,6 +17,7 @@ const defaults = {
   alwaysRefreshToken: false, // true: a refresh token even without offline_access
   tokenClaims: [], // claims of the user that JWT access tokens carry too, such as "email"
   clients: [], // static clients, in the words of RFC 7591
+  exchangers: [], // ids of clients that may exchange users' tokens (RFC 8693)
   password: 'demo-password', // every user's
   // Stand in for Logto: {clientId, clientSecret, resource, scopeIds: {"<id>": "<scope>"}},
   // the machine that may use the Management API, the API's resource, and the
@@ -74,7 +76,7 @@ export function providerConfig(config, { adapter, keys, cookieKey, base, managem
     adapter,
     jwks: { keys },
     cookies: { keys: [cookieKey] },
-    clients: config.clients.map(asMachine),
+    clients: config.clients.map((client) => asMachine(client, config.exchangers)),
     scopes: config.scopes,
     claims: userClaims,
     findAccount: (ctx, id) => ({ accountId: id, claims: () => user(id) }),
@@ -146,12 +148,12 @@ function resourceServer(config, keys, resource) {
 
 // asMachine completes a static client that has no redirect URI: it can only
 // use its own credentials.
-function asMachine(client) {
+function asMachine(client, exchangers) {
   if (client.redirect_uris) return client;
   return {
     redirect_uris: [],
     response_types: [],
-    grant_types: ['client_credentials'],
+    grant_types: ['client_credentials', ...(exchangers.includes(client.client_id) ? [tokenExchange] : [])],
     ...client,
   };
 }

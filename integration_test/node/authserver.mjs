@@ -10,6 +10,7 @@
 //
 //   GET  /test/requests         how often each "METHOD /path" was asked for;
 //                               ids in paths read ":id", as in "GET /auth/:id"
+//   POST /test/token?sub&aud&scope  an access token of a user, without a sign-in
 //   POST /test/rotate[?keep=1]  new signing keys; keep=1 still publishes the old ones
 //
 // and, where it stands in for Logto (which has the Management API below /api):
@@ -25,6 +26,7 @@ import { newKeys } from './authserver-keys.mjs';
 import { newManagement } from './authserver-management.mjs';
 import { newPages } from './authserver-pages.mjs';
 import { newStore } from './authserver-store.mjs';
+import { addTokenExchange, userToken } from './authserver-exchange.mjs';
 import { endWithParent } from './lifeline.mjs';
 
 const config = parseConfig(process.argv[2]);
@@ -40,6 +42,7 @@ const management = config.management
 // same store: clients, sessions, and tokens stay.
 function newProvider() {
   provider = new Provider(issuer.given, providerConfig(config, { adapter, keys, cookieKey, base, management }));
+  addTokenExchange(provider, config, keys);
   provider.proxy = true; // the headers are ours, see pinOrigin
   provider.on('server_error', (ctx, err) => console.error(err));
 }
@@ -102,6 +105,8 @@ async function handleTest(req, res) {
   switch (`${req.method} ${pathname}`) {
     case 'GET /test/requests':
       return answer(200, counts);
+    case 'POST /test/token':
+      return answer(200, { token: await userToken(issuer.given, keys, Object.fromEntries(searchParams)) });
     case 'POST /test/rotate': {
       const retired = searchParams.get('keep') === '1' ? keys : [];
       keys = [...newKeys(config.algs), ...retired];
