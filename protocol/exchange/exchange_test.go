@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
@@ -510,6 +511,51 @@ func FuzzReadToken(f *testing.F) {
 		}
 		if !got.expires.IsZero() && (!got.expires.After(now) || got.expires.After(now.Add(maxLifetime))) {
 			t.Errorf("expires at %s", got.expires)
+		}
+	})
+}
+
+// transport is an [http.RoundTripper].
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A server that never answers keeps nobody waiting for long, and one who gives up
+// doesn't spoil it for the others.
+func TestSlowServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hangs := true
+		e, _ := exchanger(t, nil, func(c *Config) {
+			c.Now = time.Now
+			c.Client = &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+				if !hangs {
+					time.Sleep(3 * time.Second)
+					return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(good))}, nil
+				}
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			})}
+		})
+		began := time.Now()
+		_, err := e.For(t.Context(), "raw", "", user("ada", time.Time{}))
+		if _, ok := errors.AsType[*outbound.UnavailableError](err); !ok || time.Since(began) > 10*time.Second {
+			t.Errorf("got %v after %s", err, time.Since(began))
+		}
+		hangs = false
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		gaveUp := make(chan error)
+		go func() {
+			_, err := e.For(impatient, "raw", "", user("ada", time.Time{}))
+			gaveUp <- err
+		}()
+		synctest.Wait()
+		if got, err := e.For(t.Context(), "raw", "", user("ada", time.Time{})); got != "for-backend" || err != nil {
+			t.Errorf("after another has given up: got %q, %v", got, err)
+		}
+		if err := <-gaveUp; err == nil {
+			t.Error("one who gave up got a token")
 		}
 	})
 }
