@@ -65,7 +65,7 @@ func (s *Server) exchange(ctx context.Context, c *Client, form url.Values, event
 	return &tokens{
 		AccessToken: access,
 		IssuedType:  accessTokenType,
-		TokenType:   "Bearer",
+		TokenType:   senderOf(ctx).tokenType(),
 		ExpiresIn:   max(claims.Expires-claims.IssuedAt, 1),
 		Scope:       claims.Scope,
 	}, nil

@@ -47,7 +47,7 @@ type Exchanger struct {
 
 // refusal is why a token was not exchanged.
 type refusal struct {
-	err   error
+	why   *Error
 	until time.Time
 }
 
@@ -70,11 +70,12 @@ func New(config Config, issuer string, cache *judge.Cache) (*Exchanger, error) {
 // Close ends what the exchanger does in the background.
 func (e *Exchanger) Close() { e.refusals.StopAllGoroutines() }
 
-// The claims of what stands for a token for the server behind.
-const (
-	accessToken = "access_token"
-	issuedAt    = "iat"
-)
+// issuedAt is a claim of what stands for a token for the server behind.
+const issuedAt = "iat"
+
+// textOf returns the token for the server behind that t stands for. It is in a field
+// that every remembered token has, so that no claims are read for a request.
+func textOf(t *token.Token) string { return t.Audience[0] }
 
 // subjectKey is the key of the verified token in a context.
 type subjectKey struct{}
@@ -88,7 +89,7 @@ func (e *Exchanger) For(ctx context.Context, raw, client string, sender *token.R
 	if err != nil {
 		return "", err
 	}
-	return t.ClaimText(accessToken), nil
+	return textOf(t), nil
 }
 
 // issued is For, and returns what stands for the token.
@@ -97,24 +98,17 @@ func (e *Exchanger) issued(ctx context.Context, raw, client string, sender *toke
 	if subject.Issuer != e.issuer {
 		return nil, &Error{Kind: NoUser}
 	}
-	key := sha256.Sum256([]byte(raw))
-	if r, ok := e.refusals.GetIfPresent(key); ok && e.config.Now().Before(r.until) {
-		return nil, e.inTime(subject, r.err)
-	}
 	p := &token.Presented{Raw: raw, Client: client}
 	t, err := e.verifier.Verify(context.WithValue(ctx, subjectKey{}, sender), p)
 	if err == nil && t.Subject != subject.Subject {
 		// The token says something else than when it was exchanged.
-		e.verifier.Cache.ForgetToken(key)
+		e.verifier.Cache.ForgetToken(sha256.Sum256([]byte(raw)))
 		t, err = e.verifier.Verify(context.WithValue(ctx, subjectKey{}, sender), p)
 	}
 	switch {
 	case err != nil:
 		if why, ok := errors.AsType[*Error](err); ok && why.Kind != OwnClient {
 			err = why
-			if why.Kind != NoUser {
-				e.refusals.Set(key, refusal{why, e.config.Now().Add(refusedFor)})
-			}
 		}
 		return nil, e.inTime(subject, err)
 	case t.Subject != subject.Subject:
@@ -139,7 +133,7 @@ func (e *Exchanger) Again(ctx context.Context, raw, client, refused string, send
 	ctx = context.WithoutCancel(ctx)
 	result, err, _ := e.again.Do(raw+" "+refused, func() (any, error) {
 		t, err := e.issued(ctx, raw, client, sender)
-		if err != nil || t.ClaimText(accessToken) != refused {
+		if err != nil || textOf(t) != refused {
 			return t, err
 		}
 		at, err := strconv.ParseInt(t.ClaimText(issuedAt), 10, 64)
@@ -152,7 +146,7 @@ func (e *Exchanger) Again(ctx context.Context, raw, client, refused string, send
 	if err != nil {
 		return "", err
 	}
-	return result.(*token.Token).ClaimText(accessToken), nil
+	return textOf(result.(*token.Token)), nil
 }
 
 // asker makes the exchange. As a verifier, it says that the token for the server behind
@@ -172,7 +166,10 @@ func (e asker) Verify(ctx context.Context, p *token.Presented) (*token.Token, er
 }
 
 // prepare refuses what nobody has to be asked about, see [token.Source].
-func (e asker) prepare(ctx context.Context, _ *token.Presented) (token.Ask, error) {
+func (e asker) prepare(ctx context.Context, p *token.Presented) (token.Ask, error) {
+	if r, ok := e.refusals.GetIfPresent(sha256.Sum256([]byte(p.Raw))); ok && e.config.Now().Before(r.until) {
+		return nil, &outbound.UnavailableError{Err: r.why}
+	}
 	sender, ok := ctx.Value(subjectKey{}).(*token.Reader)
 	if !ok {
 		return nil, errors.New("no subject")
@@ -189,6 +186,9 @@ func (e asker) prepare(ctx context.Context, _ *token.Presented) (token.Ask, erro
 // exchange asks for the token for the server behind, and tells of it.
 func (e asker) exchange(ctx context.Context, p *token.Presented, subject *token.Token) (*token.Token, error) {
 	t, err := e.issue(ctx, p, subject)
+	if why, ok := errors.AsType[*Error](err); ok && why.Kind != OwnClient {
+		e.refusals.Set(sha256.Sum256([]byte(p.Raw)), refusal{why, e.config.Now().Add(refusedFor)})
+	}
 	if e.config.OnExchange != nil {
 		e.config.OnExchange(err)
 	}
@@ -218,11 +218,11 @@ func (e asker) issue(ctx context.Context, p *token.Presented, subject *token.Tok
 	if !subject.Expiry.IsZero() && subject.Expiry.Before(until) {
 		until = subject.Expiry
 	}
-	claims, err := json.Marshal(map[string]any{accessToken: got.text, issuedAt: now.Unix()})
+	claims, err := json.Marshal(map[string]any{issuedAt: now.Unix()})
 	if err != nil {
 		return nil, err
 	}
-	return token.New(token.Token{Issuer: e.issuer, Subject: subject.Subject, Expiry: until}, claims), nil
+	return token.New(token.Token{Issuer: e.issuer, Subject: subject.Subject, Audience: []string{got.text}, Expiry: until}, claims), nil
 }
 
 // checkScopes acts on the scopes that a token has, if the server says (RFC 8693,
