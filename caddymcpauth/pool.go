@@ -65,7 +65,7 @@ func (s issuerState) Destruct() error {
 func (iss *Issuer) acquire() (issuerState, error) {
 	// The authorization server may run in this same Caddy.
 	client := outbound.NewClient()
-	client.Transport = inprocess.Transport(iss.Issuer, client.Transport)
+	client.Transport = timed{iss.Issuer, inprocess.Transport(iss.Issuer, client.Transport)}
 	config := discovery.Config{
 		Issuer:     iss.Issuer,
 		Client:     client,
