@@ -18,8 +18,9 @@ import (
 // clientsDir holds the clients that npm installs.
 const clientsDir = "clients"
 
-// browserScript is the browser of clients, whatever they call it.
-const browserScript = "#!/bin/sh\nBROWSER_USER=demo exec node '%s' \"$@\"\n"
+// browserScript is the browser of clients, whatever they call it. No user is back
+// sooner than in two seconds: mcp-remote opens the browser before it listens.
+const browserScript = "#!/bin/sh\nsleep 2\nBROWSER_USER=demo exec node '%s' \"$@\"\n"
 
 // environment returns the environment of the client: nothing of ours, no way out
 // of loopback, a user with a browser.
