@@ -144,6 +144,49 @@ func TestEnterpriseUserIsTheSame(t *testing.T) {
 	}
 }
 
+// What is known of a provider survives a reload.
+func TestProviderIsKept(t *testing.T) {
+	t.Parallel()
+	configured := func(change func(*Upstream)) *Handler {
+		u := &Upstream{Type: "oidc", Issuer: "https://kept.example", ClientID: "mcp", ClientSecret: "x", Allow: []AllowRule{{Kind: "anybody"}}}
+		change(u)
+		h := &Handler{Upstreams: []*Upstream{u, {Type: "github", ClientID: "gh", ClientSecret: "x", Allow: []AllowRule{{Kind: "anybody"}}}}}
+		for _, u := range h.Upstreams {
+			if err := u.provision(); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.keepUpstream(u); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return h
+	}
+	first := configured(func(*Upstream) {})
+	second := configured(func(u *Upstream) {
+		u.Allow, u.Enterprise, u.Name = []AllowRule{{Kind: "subject", Values: []string{"ada"}}}, true, "company"
+	})
+	other := configured(func(u *Upstream) { u.ClientSecret = "y" })
+	provider := first.Upstreams[0].provider
+	if second.Upstreams[0].provider != provider {
+		t.Error("the next configuration has another provider")
+	}
+	if other.Upstreams[0].provider == provider {
+		t.Error("a client with another secret is the same")
+	}
+	for _, h := range []*Handler{first, second, other} {
+		if err := h.Cleanup(); err != nil {
+			t.Error(err)
+		}
+	}
+	last := configured(func(*Upstream) {})
+	if last.Upstreams[0].provider == provider {
+		t.Error("the provider is kept though nobody uses it")
+	}
+	if err := last.Cleanup(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A provider or a storage that doesn't answer refuses nobody.
 func TestEnterpriseAway(t *testing.T) {
 	t.Parallel()

@@ -187,6 +187,9 @@ func (h *Handler) provisionUsers(ctx caddy.Context) error {
 		if err := u.provision(); err != nil {
 			return fmt.Errorf("upstream %s: %w", u.Name, err)
 		}
+		if err := h.keepUpstream(u); err != nil {
+			return fmt.Errorf("upstream %s: %w", u.Name, err)
+		}
 		if slices.ContainsFunc(h.Upstreams[:i], func(other *Upstream) bool { return other.Name == u.Name }) {
 			return fmt.Errorf("upstream %s is given twice: give one of them a different name", u.Name)
 		}

@@ -67,6 +67,7 @@ func newTestSite(t *testing.T, change ...func(*Handler)) *site {
 	s.state = newServerState(s.now)
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	t.Cleanup(cancel)
+	t.Cleanup(func() { _ = s.shared.Release() })
 	if err := s.provisionUsers(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -223,20 +223,25 @@ func TestEnterprise(t *testing.T) {
 	}
 
 	t.Run("away", func(t *testing.T) {
-		later := trusted.assertion(good(nil), nil)
+		first, second, later := trusted.assertion(good(nil), nil), trusted.assertion(good(nil), nil), trusted.assertion(good(nil), nil)
 		_ = trusted.cmd.Process.Kill()
-		// Its keys are at hand.
-		if got := send(later); got.status != 200 {
+		// Its keys are at hand, also after a reload.
+		if got := send(first); got.status != 200 {
 			t.Errorf("with keys from before: got %+v", got)
 		}
-		// A new configuration hasn't asked for them yet.
-		c.reload(strings.Replace(site, `label "Acme"`, `label "Acme again"`, 1))
+		c.reload(strings.Replace(site, "scopes mcp:tools mcp:admin", "scopes mcp:tools mcp:admin mcp:more", 1))
+		if got := send(second); got.status != 200 {
+			t.Errorf("with keys from before the reload: got %+v", got)
+		}
+		// Nothing is known of another provider yet.
+		c.reload(strings.Replace(site, "client_id mcp", "client_id another", 1))
 		if got := send(later); got.status != 503 || got.Error != "temporarily_unavailable" {
 			t.Errorf("without: got %+v, want 503", got)
 		}
 	})
 
 	t.Run("no longer trusted", func(t *testing.T) {
+		c.reload(site)
 		if said := c.introspect(t, got.Access); said["active"] != true {
 			t.Errorf("before: introspection says %v", said)
 		}

@@ -107,6 +107,9 @@ func (o *OIDC) Label() string { return o.config.Label }
 // Source implements [Provider].
 func (o *OIDC) Source() []string { return []string{"oidc", o.config.Issuer, o.config.ClientID} }
 
+// Close ends every fetch under way.
+func (o *OIDC) Close() { o.issuer.Close() }
+
 // Keys returns the source of the provider's keys.
 func (o *OIDC) Keys() keys.Source { return o.issuer }
 
