@@ -3,6 +3,7 @@ package authserver
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -89,6 +92,35 @@ func TestAdminGrants(t *testing.T) {
 	if status, said := admin(t, "GET", "status?issuer="+issuer, "", &all); status != 200 || !reflect.DeepEqual(all.Servers, want) {
 		t.Errorf("got %d %s, want %+v", status, said, want)
 	}
+	// The metrics have the same numbers.
+	if err := s.measureAccess(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := accessOf(t, issuer), (map[string]float64{"users": 2, "clients": 1, "grants": 2}); !maps.Equal(got, want) {
+		t.Errorf("metrics: got %v, want %v", got, want)
+	}
+	s.away("list")
+	if err := s.measureAccess(t.Context()); err == nil {
+		t.Error("a storage that is away is counted as empty")
+	}
+}
+
+// accessOf returns what the metrics say of an issuer.
+func accessOf(t *testing.T, issuer string) map[string]float64 {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(access)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]float64)
+	for _, m := range families[0].GetMetric() {
+		if labels := m.GetLabel(); labels[0].GetValue() == issuer {
+			got[labels[1].GetValue()] = m.GetGauge().GetValue()
+		}
+	}
+	return got
 }
 
 func TestAdminEnds(t *testing.T) {

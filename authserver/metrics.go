@@ -27,4 +27,11 @@ var (
 		Name:      "authorizations_total",
 		Help:      "Authorization requests by outcome: approved, remembered, or the OAuth error.",
 	}, []string{"issuer", "outcome"})
+
+	access = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "caddy",
+		Subsystem: "mcp_auth_server",
+		Name:      "access",
+		Help:      "Who has access, counted every hour: users, clients, and live grants (what: users, clients, grants).",
+	}, []string{"issuer", "what"})
 )

@@ -117,7 +117,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.base, h.site, h.secure = h.server.BasePath(), u.Host, u.Scheme == "https"
 	h.browsers = h.newSite()
 	h.routes = h.pageRoutes()
-	if err := metrics.Register(ctx, requests, signIns, authorizations); err != nil {
+	if err := metrics.Register(ctx, requests, signIns, authorizations, access); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	if err := h.acquireState(); err != nil {
@@ -286,8 +286,8 @@ func (h *Handler) acquireState() (err error) {
 	return nil
 }
 
-// startSweeping removes expired records from time to time, until the
-// configuration is replaced.
+// startSweeping removes expired records from time to time, and counts who has access,
+// until the configuration is replaced.
 func (h *Handler) startSweeping(ctx caddy.Context) {
 	lifetime, stop := context.WithCancel(ctx)
 	h.shared.Add(stop)
@@ -295,13 +295,17 @@ func (h *Handler) startSweeping(ctx caddy.Context) {
 		// The first sweep comes later: validating a configuration provisions it too.
 		timer := time.NewTimer(time.Minute)
 		defer timer.Stop()
-		for {
+		for i := 0; ; i++ {
 			select {
 			case <-lifetime.Done():
 				return
 			case <-timer.C:
-				if err := h.server.Sweep(lifetime); err != nil && lifetime.Err() == nil {
-					h.logger.Warn("removing expired records failed", zap.Error(err))
+				err := h.server.Sweep(lifetime)
+				if err == nil && i%4 == 0 {
+					err = h.measureAccess(lifetime)
+				}
+				if err != nil && lifetime.Err() == nil {
+					h.logger.Warn("looking through the records failed", zap.Error(err))
 				}
 				timer.Reset(15 * time.Minute)
 			}

@@ -27,20 +27,41 @@ func adminStatus(ctx context.Context, req *adminRequest) (any, error) {
 		Servers []serverStatus `json:"servers"`
 	}{[]serverStatus{}}
 	for _, h := range servers {
-		list, err := h.server.Access(ctx)
+		status, err := h.status(ctx)
 		if err != nil {
 			return nil, err
 		}
-		status := serverStatus{Issuer: h.Issuer, SignIn: h.signInWays()}
-		users, clients := make(map[string]bool), make(map[string]bool)
-		for _, a := range list {
-			users[a.Subject], clients[a.ClientID] = true, true
-			status.Grants += a.Grants
-		}
-		status.Users, status.Clients = len(users), len(clients)
 		answer.Servers = append(answer.Servers, status)
 	}
 	return answer, nil
+}
+
+// status counts who has access. It reads every consent and grant.
+func (h *Handler) status(ctx context.Context) (serverStatus, error) {
+	status := serverStatus{Issuer: h.Issuer, SignIn: h.signInWays()}
+	list, err := h.server.Access(ctx)
+	if err != nil {
+		return status, err
+	}
+	users, clients := make(map[string]bool), make(map[string]bool)
+	for _, a := range list {
+		users[a.Subject], clients[a.ClientID] = true, true
+		status.Grants += a.Grants
+	}
+	status.Users, status.Clients = len(users), len(clients)
+	return status, nil
+}
+
+// measureAccess puts the numbers of those who have access into the metrics.
+func (h *Handler) measureAccess(ctx context.Context) error {
+	s, err := h.status(ctx)
+	if err != nil {
+		return err
+	}
+	for what, n := range map[string]int{"users": s.Users, "clients": s.Clients, "grants": s.Grants} {
+		access.WithLabelValues(h.Issuer, what).Set(float64(n))
+	}
+	return nil
 }
 
 // signInWays says who may sign in.
