@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
@@ -106,7 +107,11 @@ func (c inspectorWeb) session(p *play) {
 		c.t.Fatal(err)
 	}
 	defer func() {
-		_ = syscall.Kill(-user.Process.Pid, syscall.SIGKILL)
+		// It ends its Chromium, which has a process group of its own: killed, it
+		// would leave that behind.
+		stdin.Close()
+		late := time.AfterFunc(10*time.Second, func() { _ = syscall.Kill(-user.Process.Pid, syscall.SIGTERM) })
+		defer late.Stop()
 		_ = user.Wait()
 	}()
 	lines := bufio.NewScanner(stdout)
