@@ -34,7 +34,13 @@ func (e ending) Verify(ctx context.Context, p *token.Presented) (*token.Token, e
 		seconds, ok := t.Claims()["iat"].(float64)
 		return time.Unix(int64(seconds), 0), ok
 	}
-	if inprocess.Ended(e.issuer, t.Subject, t.ClientID, issued) {
+	// An exchanged token (RFC 8693, section 4.1) names the client that exchanged it, not
+	// the one whose access it came from.
+	exchanged := func() (time.Time, bool) {
+		at, ok := issued()
+		return at, ok && t.Claims()["act"] != nil
+	}
+	if inprocess.Ended(e.issuer, t.Subject, t.ClientID, issued) || inprocess.EndedForAny(e.issuer, t.Subject, exchanged) {
 		return nil, &token.InvalidError{Reason: token.Inactive, Detail: "an operator has ended the user's access"}
 	}
 	return t, nil

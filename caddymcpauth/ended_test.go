@@ -58,6 +58,39 @@ func TestEndedAccess(t *testing.T) {
 	}
 }
 
+// An exchanged token names the client that exchanged it. It ends with the access of the
+// client that the user's token was for, which it doesn't name: so with that of any.
+func TestEndedAccessEndsExchangedTokens(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	s := serve(t, frontDoor(issuer.Issuer(), ""), nil)
+	now := time.Now()
+	mint := func(sub string, issued time.Time, act any) string {
+		return issuer.Mint(map[string]any{"sub": sub, "client_id": "door", "iat": issued.Unix(), "act": act})
+	}
+	door := map[string]any{"sub": "door"}
+	tokens := map[string]struct {
+		token string
+		want  int
+	}{
+		"exchanged before":       {mint("ada", now.Add(-time.Minute), door), 401},
+		"exchanged later":        {mint("ada", now.Add(2*time.Second), door), 200},
+		"another user's":         {mint("bob", now.Add(-time.Minute), door), 200},
+		"the door's, by sign-in": {issuer.Mint(map[string]any{"sub": "ada", "client_id": "door", "iat": now.Add(-time.Minute).Unix()}), 200},
+	}
+	for name, test := range tokens {
+		if got := s.do(t, "POST", "/mcp", bearer(test.token)...); got.StatusCode != 200 {
+			t.Errorf("before, %s: got %d, want 200", name, got.StatusCode)
+		}
+	}
+	inprocess.End(issuer.Issuer(), "ada", "desk", now, now.Add(time.Hour))
+	for name, test := range tokens {
+		if got := s.do(t, "POST", "/mcp", bearer(test.token)...); got.StatusCode != test.want {
+			t.Errorf("after, %s: got %d, want %d", name, got.StatusCode, test.want)
+		}
+	}
+}
+
 // An API key is nobody's token, even if it has the name of a user.
 func TestEndedAccessLeavesKeys(t *testing.T) {
 	t.Parallel()

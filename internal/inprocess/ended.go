@@ -71,6 +71,12 @@ func Ended(issuer, subject, client string, issued func() (time.Time, bool)) bool
 	return ended.has(endedUser{issuer, subject}, client, issued)
 }
 
+// EndedForAny is [Ended] for a token that doesn't say for which client the user gave
+// access, such as an exchanged one: it no longer counts when that of any has ended.
+func EndedForAny(issuer, subject string, issued func() (time.Time, bool)) bool {
+	return ended.hasAny(endedUser{issuer, subject}, issued)
+}
+
 func (l *endedList) add(user endedUser, client string, now, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,6 +123,28 @@ func (l *endedList) makeRoom(now time.Time) {
 }
 
 func (l *endedList) has(user endedUser, client string, issued func() (time.Time, bool)) bool {
+	return l.judge(user, issued, func(access *endedAccess, before func(time.Time) bool) bool {
+		return before(access.all) || before(access.clients[client])
+	})
+}
+
+func (l *endedList) hasAny(user endedUser, issued func() (time.Time, bool)) bool {
+	return l.judge(user, issued, func(access *endedAccess, before func(time.Time) bool) bool {
+		if before(access.all) {
+			return true
+		}
+		for _, end := range access.clients {
+			if before(end) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// judge calls refused with what is known of the user, if anything is. before reports
+// whether the token was issued before an end.
+func (l *endedList) judge(user endedUser, issued func() (time.Time, bool), refused func(access *endedAccess, before func(end time.Time) bool) bool) bool {
 	if !l.any.Load() {
 		return false
 	}
@@ -129,5 +157,5 @@ func (l *endedList) has(user endedUser, client string, issued func() (time.Time,
 	at, known := issued()
 	// Tokens say the second in which they were issued.
 	before := func(end time.Time) bool { return !end.IsZero() && at.Unix() <= end.Unix() }
-	return known && (before(access.all) || before(access.clients[client]))
+	return known && refused(access, before)
 }

@@ -48,6 +48,23 @@ func TestEnded(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.refused)
 		}
 	}
+	for _, test := range []struct {
+		name    string
+		subject string
+		issued  time.Time
+		refused bool
+	}{
+		{"one client's access ended", "ada", issued, true},
+		{"all access ended", "grace", issued, true},
+		{"issued later", "ada", later, false},
+		{"issued later than all", "grace", later, false},
+		{"issued at an unknown time", "ada", time.Time{}, false},
+		{"another user", "eve", issued, false},
+	} {
+		if got := l.hasAny(user(test.subject), at(test.issued)); got != test.refused {
+			t.Errorf("for any client, %s: got %v, want %v", test.name, got, test.refused)
+		}
+	}
 	// Ended again: what was issued in between no longer counts either.
 	l.add(user("ada"), "app", now.Add(time.Minute), until)
 	if !l.has(user("ada"), "app", at(later)) {
