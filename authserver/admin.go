@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -212,7 +211,7 @@ func adminRevoke(ctx context.Context, req *adminRequest) (any, error) {
 			seen[a.ClientID] = true
 			// Also if it fails halfway: what is ended, is ended at once.
 			ended, err := h.server.EndAccess(ctx, subject, a.ClientID)
-			h.end(subject, a.ClientID)
+			h.end(ctx, subject, a.ClientID)
 			if err != nil {
 				return err
 			}
@@ -233,7 +232,7 @@ func adminSignOut(ctx context.Context, req *adminRequest) (any, error) {
 	answer := endedAnswer{[]endedJSON{}}
 	err := req.forUser(ctx, func(h *Handler, subject string) error {
 		ended, err := h.server.EndUser(ctx, subject)
-		h.end(subject, "")
+		h.end(ctx, subject, "")
 		if err == nil {
 			answer.Ended = append(answer.Ended, endedJSON{h.Issuer, subject, "", ended.Sessions, ended.Consents, ended.Grants})
 		}
@@ -271,11 +270,15 @@ func (req *adminRequest) forUser(ctx context.Context, end func(h *Handler, subje
 }
 
 // end tells the front doors in this process that the user's tokens no longer count,
-// and the log. It comes after the grants were ended, so no token is issued later.
-func (h *Handler) end(subject, client string) {
+// and the audit log. It comes after the grants were ended, so no token is issued later.
+func (h *Handler) end(ctx context.Context, subject, client string) {
 	now := h.now()
 	inprocess.End(h.Issuer, subject, client, now, now.Add(endedFor))
-	h.logger.Info("an operator ended access", zap.String("issuer", h.Issuer), zap.String("user", subject), zap.String("client_id", client))
+	event := auditSignOut
+	if client != "" {
+		event = auditRevocation
+	}
+	h.audit(ctx, &deed{Event: event, Outcome: "ok", Method: auditOperator, User: subject, Client: client})
 }
 
 // Interface guard

@@ -3,6 +3,7 @@ package authserver
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -132,6 +136,24 @@ func TestAdminEnds(t *testing.T) {
 	}
 	s.allow(t, "ada")
 	s.allow(t, "bob")
+	core, logs := observer.New(zapcore.InfoLevel)
+	s.audited = zap.New(core)
+	audited := func(want string) {
+		t.Helper()
+		for _, entry := range logs.TakeAll() {
+			f := entry.ContextMap()
+			if f["method"] != auditOperator {
+				continue // ada's own
+			}
+			if got := fmt.Sprint(f["issuer"], f["event"], f["outcome"], f["user"], f["client_id"]); got != want {
+				t.Errorf("the audit log has %s, want %s", got, want)
+			}
+			want = ""
+		}
+		if want != "" {
+			t.Errorf("the audit log hasn't %s", want)
+		}
+	}
 
 	var answer endedAnswer
 	status, said := admin(t, "POST", "revoke", `{"issuer":"`+issuer+`","user":"ada","client":"The desk"}`, &answer)
@@ -141,6 +163,7 @@ func TestAdminEnds(t *testing.T) {
 	if !ended("ada", "desk") || ended("ada", "other") || ended("bob", "desk") {
 		t.Error("revoke: front doors were told of the wrong tokens")
 	}
+	audited(fmt.Sprint(issuer, "revocation", "ok", "ada", "desk"))
 	s.allow(t, "ada")
 	answer = endedAnswer{}
 	status, said = admin(t, "POST", "sign_out", `{"issuer":"`+issuer+`","user":"ada"}`, &answer)
@@ -150,6 +173,7 @@ func TestAdminEnds(t *testing.T) {
 	if !ended("ada", "other") || ended("bob", "desk") {
 		t.Error("sign_out: front doors were told of the wrong tokens")
 	}
+	audited(fmt.Sprint(issuer, "sign_out", "ok", "ada", nil))
 	var left struct{ Grants []grantJSON }
 	if _, said := admin(t, "GET", "grants?issuer="+issuer, "", &left); !reflect.DeepEqual(whose(left.Grants), []string{"bob The desk"}) {
 		t.Errorf("left is %s", said)

@@ -30,6 +30,9 @@ const (
 	auditRevocation   = "revocation"
 )
 
+// auditOperator is the method of what an operator has ended through the admin API.
+const auditOperator = "operator"
+
 // deed is an event of the audit log: what a person or a client did here. It has no
 // secret, and of people whom nobody knows no name: a password is easily typed into the
 // wrong field.
@@ -38,7 +41,7 @@ type deed struct {
 	// approved, remembered or denied.
 	Event, Outcome string
 	// Method is how a user signed in: password, or the name of an upstream. For a token,
-	// it is the grant type.
+	// it is the grant type; for what an operator ended, [auditOperator].
 	Method string
 	// User is the subject in tokens, and Client is the client_id.
 	User, Client string
