@@ -172,7 +172,7 @@ func (h *Handler) setAssertion(r *http.Request, text string) {
 	switch {
 	case text == "":
 	case h.Assertion.Authorization:
-		r.Header["Authorization"] = []string{"Bearer " + text}
+		setAuthorization(r, text)
 	default:
 		r.Header[http.CanonicalHeaderKey(h.Assertion.headerName())] = []string{text}
 	}

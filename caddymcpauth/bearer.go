@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/judge"
 )
 
@@ -36,6 +37,24 @@ func credentials(r *http.Request, allowed *characters, proofs bool) (raw string,
 		return "", byProof, refuseRequest("a second access token in the query")
 	}
 	return raw, byProof, nil
+}
+
+// authorization is the header with a token.
+var authorization = guard.NewHeaders("Authorization")
+
+// setAuthorization puts a token for the next handler into the request. No option in
+// Connection can have a proxy on the way take it out again: the server behind would
+// take the request for one without a sender.
+func setAuthorization(r *http.Request, text string) {
+	authorization.Scrub(r)
+	r.Header["Authorization"] = []string{"Bearer " + text}
+}
+
+// keepAuthorization is setAuthorization for the header that the client has sent.
+func keepAuthorization(r *http.Request) {
+	values := r.Header["Authorization"]
+	authorization.Scrub(r)
+	r.Header["Authorization"] = values
 }
 
 // characters are the characters that a token may contain. They are tables because

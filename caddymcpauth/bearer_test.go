@@ -2,6 +2,8 @@ package caddymcpauth_test
 
 import (
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/oauthtest"
@@ -40,5 +42,27 @@ func TestOpaqueCharacters(t *testing.T) {
 	}
 	if n := issuer.Count(oauthtest.Userinfo); n != 6 {
 		t.Errorf("got %d questions, want 6", n)
+	}
+}
+
+// A client can't have a proxy on the way take the identity in Authorization out again.
+func TestAuthorizationIsNotForOneHop(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t)
+	e := newTokenEndpoint(t, answersAlways(200, exchangedToken))
+	var seen atomic.Value
+	backend := serveHTTP(t, func(_ http.ResponseWriter, r *http.Request) { seen.Store(r.Header.Clone()) })
+	for name, door := range map[string]string{
+		"exchange":      exchangeDoor(issuer.Issuer(), e.url, "audience backend"),
+		"assertion":     frontDoor(issuer.Issuer(), "assertion {\naudience https://backend.internal\nauthorization\n}"),
+		"forward_token": frontDoor(issuer.Issuer(), "forward_token"),
+	} {
+		s := serve(t, door+"\nreverse_proxy "+backend.Listener.Addr().String(), nil)
+		for _, option := range []string{"Authorization", "authorization", "keep-alive, AUTHORIZATION"} {
+			got := s.send(t, "POST", "/mcp", strings.NewReader("a body"), append(bearer(issuer.Mint(nil)), "Connection", option)...)
+			if header := seen.Load().(http.Header); got.StatusCode != 200 || len(header["Authorization"]) != 1 {
+				t.Errorf("%s, Connection: %s: got %d, and the server behind %q", name, option, got.StatusCode, header)
+			}
+		}
 	}
 }

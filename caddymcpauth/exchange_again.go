@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/token"
@@ -20,9 +21,9 @@ func (h *Handler) exchanged(d decision, sender *token.Reader, text string, next 
 		return next
 	}
 	return caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		r.Header["Authorization"] = []string{"Bearer " + text}
-		again := copyOf(r)
-		if again == nil {
+		setAuthorization(r, text)
+		before := asItIs(r)
+		if before == nil {
 			return next.ServeHTTP(w, r)
 		}
 		first := &firstTry{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, before: w.Header().Clone()}
@@ -33,35 +34,58 @@ func (h *Handler) exchanged(d decision, sender *token.Reader, text string, next 
 		if ref := h.refuseExchange(d, err); ref != nil {
 			return h.refuse(w, r, ref)
 		}
-		// The same once more, if there is no better one: then the answer stands.
-		again.Header["Authorization"] = []string{"Bearer " + renewed}
-		body, err := bodyAgain(r)
-		if err != nil {
+		if err := before.putBack(r); err != nil {
 			return err
 		}
-		again.Body = body
-		return next.ServeHTTP(w, again)
+		// The same once more, if there is no better one: then the answer stands.
+		setAuthorization(r, renewed)
+		return next.ServeHTTP(w, r)
 	})
 }
 
-// copyOf returns r as it is before later handlers change it, without its body; nil if
-// that can't be sent again.
-func copyOf(r *http.Request) *http.Request {
+// routeGroups is where Caddy keeps which groups of routes, such as handle blocks side by
+// side, have taken a request: no second one of a group does.
+const routeGroups = caddy.CtxKey("route_group")
+
+// sent is a request before later handlers changed it.
+type sent struct {
+	method, uri, host string
+	url               url.URL
+	header            http.Header
+	body              func() (io.ReadCloser, error) // nil without one
+	length            int64
+	groups            map[string]struct{}
+}
+
+// asItIs returns what is needed to send r again; nil if its body can't be.
+func asItIs(r *http.Request) *sent {
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 && r.GetBody == nil {
 		return nil
 	}
-	again := r.WithContext(r.Context())
-	again.Header = r.Header.Clone()
-	again.URL = new(url.URL)
-	*again.URL = *r.URL
-	return again
+	groups, _ := r.Context().Value(routeGroups).(map[string]struct{})
+	return &sent{r.Method, r.RequestURI, r.Host, *r.URL, r.Header.Clone(), r.GetBody, r.ContentLength, maps.Clone(groups)}
 }
 
-func bodyAgain(r *http.Request) (io.ReadCloser, error) {
-	if r.GetBody == nil {
-		return http.NoBody, nil
+// putBack makes r what it was. It is the same request, not a copy: Caddy's placeholders
+// are about that one.
+func (s *sent) putBack(r *http.Request) error {
+	var body io.ReadCloser = http.NoBody
+	if s.body != nil {
+		var err error
+		if body, err = s.body(); err != nil {
+			return err
+		}
 	}
-	return r.GetBody()
+	r.Method, r.RequestURI, r.Host = s.method, s.uri, s.host
+	*r.URL = s.url
+	clear(r.Header)
+	maps.Copy(r.Header, s.header)
+	r.Body, r.GetBody, r.ContentLength = body, s.body, s.length
+	if groups, ok := r.Context().Value(routeGroups).(map[string]struct{}); ok {
+		clear(groups)
+		maps.Copy(groups, s.groups)
+	}
+	return nil
 }
 
 // firstTry passes an answer on, unless it is 401.
@@ -71,6 +95,7 @@ type firstTry struct {
 	decided   bool
 	refused   bool
 	discarded int
+	trailers  http.Header // of the answer that isn't passed on
 }
 
 // maxDiscarded is how much of an answer that isn't passed on is read, so that its
@@ -93,14 +118,22 @@ func (w *firstTry) serve(next caddyhttp.Handler, r *http.Request) error {
 	return nil
 }
 
+// Header implements [http.ResponseWriter].
+func (w *firstTry) Header() http.Header {
+	if w.refused {
+		return w.trailers
+	}
+	return w.ResponseWriterWrapper.Header()
+}
+
 // WriteHeader implements [http.ResponseWriter].
 func (w *firstTry) WriteHeader(status int) {
 	switch {
 	case w.refused:
 	case !w.decided && status == http.StatusUnauthorized:
-		w.decided, w.refused = true, true
 		clear(w.Header())
 		maps.Copy(w.Header(), w.before)
+		w.decided, w.refused, w.trailers = true, true, make(http.Header)
 	default:
 		w.decided = w.decided || status >= 200 || status == http.StatusSwitchingProtocols
 		w.ResponseWriterWrapper.WriteHeader(status)

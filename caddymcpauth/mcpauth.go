@@ -351,7 +351,9 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next
 	identity.Set(r.Context(), reader)
 
 	h.setHeaders(r, reader, repl)
-	if !h.ForwardToken {
+	if h.ForwardToken {
+		keepAuthorization(r)
+	} else {
 		h.removeCredentials(r)
 	}
 	h.setAssertion(r, signed)
