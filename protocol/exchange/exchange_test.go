@@ -420,6 +420,11 @@ func TestSubjectExpiresMeanwhile(t *testing.T) {
 		if inv, ok := errors.AsType[*token.InvalidError](err); !ok || inv.Reason != token.Expired {
 			t.Errorf("%s: got %q, %v, want that the token has expired", name, got, err)
 		}
+		// A client that keeps trying costs nothing.
+		_, err = e.For(t.Context(), "another", "", user("ada", s.time()))
+		if inv, ok := errors.AsType[*token.InvalidError](err); !ok || inv.Reason != token.Expired || s.asked() != 1 {
+			t.Errorf("%s, again: got %v after %d exchanges, want that the token has expired, and one", name, err, s.asked())
+		}
 	}
 }
 

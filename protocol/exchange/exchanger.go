@@ -98,6 +98,9 @@ func (e *Exchanger) issued(ctx context.Context, raw, client string, sender *toke
 	if subject.Issuer != e.issuer {
 		return nil, &Error{Kind: NoUser}
 	}
+	if err := e.inTime(subject, nil); err != nil {
+		return nil, err // it was verified with leeway, and nobody has to be asked
+	}
 	p := &token.Presented{Raw: raw, Client: client}
 	t, err := e.verifier.Verify(context.WithValue(ctx, subjectKey{}, sender), p)
 	if err == nil && t.Subject != subject.Subject {
@@ -120,7 +123,7 @@ func (e *Exchanger) issued(ctx context.Context, raw, client string, sender *toke
 // inTime returns err, unless the subject has expired.
 func (e *Exchanger) inTime(subject *token.Token, err error) error {
 	if !subject.Expiry.IsZero() && !e.config.Now().Before(subject.Expiry) {
-		return &token.InvalidError{Reason: token.Expired, Detail: "it expired while it was exchanged"}
+		return &token.InvalidError{Reason: token.Expired, Detail: "it expired before it was exchanged"}
 	}
 	return err
 }
