@@ -229,8 +229,17 @@ func adminSignOut(ctx context.Context, req *adminRequest) (any, error) {
 	if req.User == "" || req.Client != "" {
 		return nil, adminError(http.StatusBadRequest, errors.New("name a user, and no client"))
 	}
+	servers, err := req.servers()
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range servers {
+		// Also if there is no record: users can remove theirs, on the account page, and
+		// keep an access token. Or if the store is away.
+		h.refuseTokens(req.User, "")
+	}
 	answer := endedAnswer{[]endedJSON{}}
-	err := req.forUser(ctx, func(h *Handler, subject string) error {
+	err = req.forUser(ctx, func(h *Handler, subject string) error {
 		ended, err := h.server.EndUser(ctx, subject)
 		h.end(ctx, subject, "")
 		if err == nil {
@@ -272,13 +281,18 @@ func (req *adminRequest) forUser(ctx context.Context, end func(h *Handler, subje
 // end tells the front doors in this process that the user's tokens no longer count,
 // and the audit log. It comes after the grants were ended, so no token is issued later.
 func (h *Handler) end(ctx context.Context, subject, client string) {
-	now := h.now()
-	inprocess.End(h.Issuer, subject, client, now, now.Add(endedFor))
+	h.refuseTokens(subject, client)
 	event := auditSignOut
 	if client != "" {
 		event = auditRevocation
 	}
 	h.audit(ctx, &deed{Event: event, Outcome: "ok", Method: auditOperator, User: subject, Client: client})
+}
+
+// refuseTokens has the front doors in this process refuse the tokens that the user has.
+func (h *Handler) refuseTokens(subject, client string) {
+	now := h.now()
+	inprocess.End(h.Issuer, subject, client, now, now.Add(endedFor))
 }
 
 // Interface guard

@@ -180,6 +180,27 @@ func TestAdminEnds(t *testing.T) {
 	}
 }
 
+// A user who has removed every record of themselves, on the account page, may have kept an
+// access token.
+func TestAdminEndsTokensWithoutRecords(t *testing.T) {
+	t.Parallel()
+	const issuer, other = "https://norecords.example.com", "https://elsewhere.example.com"
+	s := newTestSite(t, ofIssuer(issuer)).runs(t)
+	newTestSite(t, ofIssuer(other)).runs(t)
+	ended := func(issuer, subject string) bool {
+		return inprocess.Ended(issuer, subject, "desk", func() (time.Time, bool) { return s.clock, true })
+	}
+	if status, said := admin(t, "POST", "sign_out", `{"issuer":"`+issuer+`","user":"ada"}`, nil); status != 404 {
+		t.Errorf("got %d %s, want 404", status, said)
+	}
+	if !ended(issuer, "ada") {
+		t.Error("front doors weren't told")
+	}
+	if ended(issuer, "bob") || ended(other, "ada") {
+		t.Error("front doors were told of the wrong tokens")
+	}
+}
+
 func TestAdminMistakes(t *testing.T) {
 	t.Parallel()
 	const issuer = "https://mistakes.example.com"
