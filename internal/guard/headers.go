@@ -38,10 +38,12 @@ func (h *Headers) Names() []string {
 }
 
 // notIdentity are headers that mean something else to the next handler, or to a
-// proxy on the way there.
+// proxy on the way there, which removes or replaces them.
 var notIdentity = []string{
 	"Accept", "Connection", "Content-Length", "Content-Type", "Cookie", "Host",
 	"Origin", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"Alt-Svc", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
+	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
 }
 
 // Check returns an error for a header that can't carry an identity. A name that
