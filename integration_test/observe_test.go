@@ -65,6 +65,11 @@ func TestWhatHappened(t *testing.T) {
 		"reverse_proxy /mcp* 127.0.0.1:3000", "mcp_whoami /mcp*",
 	).Replace(string(text)))
 
+	// One line says what is protected, by whom, and who may sign in.
+	c.logs(`"msg":"protecting ` + c.URL + `/mcp","issuers":["` + c.URL + `"],"sign_in":["1 user with a password"]`)
+	if n := strings.Count(c.log.String(), "protecting "); n != 1 {
+		t.Errorf("%d lines say what is protected, want 1", n)
+	}
 	g := connectGoClientAs(t, c, c.URL+"/mcp", registering, asPerson(t, c, "demo"))
 	source, err := g.handler.TokenSource(t.Context())
 	if err != nil {
