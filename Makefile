@@ -60,10 +60,11 @@ lint:
 	$(GOLANGCI) run ./...
 	$(ACTIONLINT)
 
+# Most integration tests wait more than they work, so four run at once.
 # The simulations have all of their seeds without the race detector only.
 unit:
 	$(GO) test -timeout 20m -run 'UnderAttack|TestStrangerCantShutTheDoor' ./internal/throttle ./authserver/clientdoc ./protocol/judge
-	$(GO) test -race -timeout 20m ./...
+	$(GO) test -race -timeout 25m -parallel 4 ./...
 
 # Every fuzz target a little: their seeds run with the unit tests.
 fuzz:

@@ -112,9 +112,11 @@ func (g *goClient) listenForCallback() (redirectURI string) {
 func authorize(ctx context.Context, ca, address string, env ...string) (*auth.AuthorizationResult, error) {
 	cmd := node(ctx, ca, "browser.mjs", address)
 	cmd.Env = append(cmd.Env, env...)
+	var said strings.Builder
+	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("browser: %w: %s", err, out)
+		return nil, fmt.Errorf("browser: %w: %s%s", err, out, &said)
 	}
 	callback, err := url.Parse(strings.TrimSpace(string(out)))
 	if err != nil {

@@ -27,6 +27,7 @@ func TestBuildAsXcaddyDoes(t *testing.T) {
 		{"the whole module", module, []string{
 			"admin.api.mcp_auth",
 			"admin.api.mcp_auth_facade",
+			"admin.api.mcp_auth_server",
 			"http.handlers.mcp_auth",
 			"http.handlers.mcp_auth_facade",
 			"http.handlers.mcp_auth_guard",
