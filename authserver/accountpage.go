@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/audit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
@@ -109,7 +110,7 @@ func (h *Handler) changeAccount(v *visit) error {
 	}
 	done := "That application no longer has access."
 	if consent != nil {
-		h.audit(v.Context(), &deed{Event: auditRevocation, Outcome: "ok", User: user.Subject, Client: consent.ClientID})
+		h.audited.Write(v.Context(), &audit.Event{Kind: audit.Revocation, Outcome: audit.OK, User: user.Subject, Client: consent.ClientID})
 		done = "The application no longer has access. Its tokens stop working within " + spell(h.server.AccessTokenLifetime()) + "."
 	}
 	return h.showAccount(v, user, done)
@@ -148,7 +149,7 @@ func (h *Handler) signOut(v *visit) error {
 			return notSignedOut(err)
 		}
 	}
-	h.audit(v.Context(), &deed{Event: auditSignOut, Outcome: "ok", User: subject})
+	h.audited.Write(v.Context(), &audit.Event{Kind: audit.SignOut, Outcome: audit.OK, User: subject})
 	page := pages.Message{
 		Site:      h.site,
 		Title:     "You are signed out",

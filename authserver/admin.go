@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/audit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
 )
@@ -282,11 +283,11 @@ func (req *adminRequest) forUser(ctx context.Context, end func(h *Handler, subje
 // and the audit log. It comes after the grants were ended, so no token is issued later.
 func (h *Handler) end(ctx context.Context, subject, client string) {
 	h.refuseTokens(subject, client)
-	event := auditSignOut
+	event := audit.SignOut
 	if client != "" {
-		event = auditRevocation
+		event = audit.Revocation
 	}
-	h.audit(ctx, &deed{Event: event, Outcome: "ok", Method: auditOperator, User: subject, Client: client})
+	h.audited.Write(ctx, &audit.Event{Kind: event, Outcome: audit.OK, Method: audit.Operator, User: subject, Client: client})
 }
 
 // refuseTokens has the front doors in this process refuse the tokens that the user has.

@@ -21,6 +21,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/audit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 )
 
@@ -137,12 +138,12 @@ func TestAdminEnds(t *testing.T) {
 	s.allow(t, "ada")
 	s.allow(t, "bob")
 	core, logs := observer.New(zapcore.InfoLevel)
-	s.audited = zap.New(core)
+	s.audited = audit.To(zap.New(core), issuer)
 	audited := func(want string) {
 		t.Helper()
 		for _, entry := range logs.TakeAll() {
 			f := entry.ContextMap()
-			if f["method"] != auditOperator {
+			if f["method"] != audit.Operator {
 				continue // ada's own
 			}
 			if got := fmt.Sprint(f["issuer"], f["event"], f["outcome"], f["user"], f["client_id"]); got != want {

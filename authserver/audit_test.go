@@ -9,13 +9,14 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/audit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/testkit"
 )
 
 // auditLog returns the site's audit log, a line for each event since the last call.
 func (s *site) auditLog() (lines func() string) {
 	core, logs := observer.New(zapcore.DebugLevel)
-	s.audited = zap.New(core)
+	s.audited = audit.To(zap.New(core), testIssuer)
 	return func() string {
 		var b strings.Builder
 		for _, entry := range logs.TakeAll() {
@@ -43,10 +44,10 @@ func (s *site) auditLog() (lines func() string) {
 func TestAudit(t *testing.T) {
 	t.Parallel()
 	s := newTestSite(t)
-	audit := s.auditLog()
+	logged := s.auditLog()
 	expect := func(what, want string) {
 		t.Helper()
-		if got := audit(); got != want {
+		if got := logged(); got != want {
 			t.Errorf("%s: got\n%swant\n%s", what, got, want)
 		}
 	}
@@ -67,10 +68,10 @@ func TestAudit(t *testing.T) {
 	p.get(request("desk", back)).follow()
 	expect("again", "info consent remembered ada desk https://mcp.example.com/mcp mcp:tools\n")
 	id := s.register("A client", "https://client.example/callback")
-	if len(id) <= maxLogged {
+	if len(id) <= audit.MaxIdentifier {
 		t.Fatalf("the identifier has only %d bytes", len(id))
 	}
-	expect("registered", "debug registration ok "+id[:maxLogged]+"...\n")
+	expect("registered", "debug registration ok "+id[:audit.MaxIdentifier]+"...\n")
 	account := p.get(accountPath)
 	for n := range account.root.Descendants() {
 		if testkit.Attribute(n, "name") == "revoke" {

@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/audit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/option"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
@@ -134,7 +135,7 @@ type Handler struct {
 	routes   map[string]route
 	now      func() time.Time
 	logger   *zap.Logger
-	audited  *zap.Logger // what people and clients did
+	audited  audit.Log
 	shared   pool.References
 }
 
@@ -270,10 +271,6 @@ func logRefusal(ctx context.Context, code string, cause error) {
 	}
 }
 
-// maxLogged bounds a field of the access log, in bytes. Identifiers of clients that
-// registered themselves are longer.
-const maxLogged = 128
-
 // logGrant adds to the access log who got a token, or wanted one, and for whom.
 func logGrant(ctx context.Context, e oauth.Event) {
 	fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields)
@@ -281,11 +278,8 @@ func logGrant(ctx context.Context, e oauth.Event) {
 		return
 	}
 	for name, value := range map[string]string{"grant": e.Grant, "client": e.Client, "user": e.Subject} {
-		if len(value) > maxLogged {
-			value = value[:maxLogged] + "..."
-		}
 		if value != "" {
-			fields.Add(zap.String("mcp_auth_server_"+name, value))
+			fields.Add(zap.String("mcp_auth_server_"+name, audit.Cut(value)))
 		}
 	}
 }

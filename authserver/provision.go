@@ -19,6 +19,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/clientdoc"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/audit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/clientip"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
@@ -32,7 +33,7 @@ import (
 
 // Provision sets up the server. It reads nothing from the storage or the network.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	h.logger, h.audited = ctx.Logger(), ctx.Logger(auditLog{})
+	h.logger = ctx.Logger()
 	h.now = time.Now
 	if err := guard.Require(ctx); err != nil {
 		return err
@@ -53,6 +54,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("client_documents: %w", err)
 	}
+	h.audited = audit.New(ctx, h.Issuer)
 	records := storage.New(ctx.Storage(), "mcp_auth_server", h.Issuer)
 	h.store = records
 	config := oauth.Config{

@@ -21,6 +21,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/audit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/storetest"
@@ -59,7 +60,7 @@ func newTestSite(t *testing.T, change ...func(*Handler)) *site {
 		site:         "mcp.example.com",
 		secure:       true,
 		logger:       zap.NewNop(),
-		audited:      zap.NewNop(),
+		audited:      audit.To(zap.NewNop(), testIssuer),
 	}
 	for _, c := range change {
 		c(s.Handler)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/audit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/sealed"
@@ -104,12 +105,14 @@ func (h *Handler) serveConsent(w http.ResponseWriter, r *http.Request) error {
 		return h.refusePage(w, r, atConsent, fmt.Errorf("the redirect_uri %s is not registered", registration.Quoted(q.RedirectURI)))
 	}
 	if form.Get("decision") != "allow" {
+		h.audited.Write(r.Context(), &audit.Event{Kind: audit.Consent, Outcome: "denied", Client: q.ClientID})
 		return h.tellClient(w, r, atConsent, "denied", q.RedirectURI, q.State, "access_denied", "The user denied the request.")
 	}
 	if err := h.remember(v, &q); err != nil {
 		return h.unavailable(w, r, atConsent, err)
 	}
 	h.count(atConsent, "allowed")
+	h.audited.Write(r.Context(), &audit.Event{Kind: audit.Consent, Outcome: "approved", Client: q.ClientID})
 	v.Redirect(q.Endpoint + "?" + q.Query)
 	return nil
 }

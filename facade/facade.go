@@ -19,6 +19,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/audit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/browser"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pages"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
@@ -98,6 +99,7 @@ type Handler struct {
 	Consent string `json:"consent,omitempty"`
 
 	logger    *zap.Logger
+	audited   audit.Log
 	base      string // path of the issuer
 	origin    string
 	site      string // host, for pages

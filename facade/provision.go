@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/repair"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/audit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/metrics"
@@ -62,6 +63,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		h.Metadata[name] = value
 	}
+	h.audited = audit.New(ctx, h.Issuer)
 	records := storage.New(ctx.Storage(), "mcp_auth_facade", h.Issuer)
 	h.secret = storage.NewSecret(records, "")
 	h.browsers = h.newSite()

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/facade/reading"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/audit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/clientip"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/throttle"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/unread"
@@ -51,10 +52,13 @@ func (h *Handler) serveRegistration(w http.ResponseWriter, r *http.Request) erro
 	answer, err := h.register(r)
 	if err == nil {
 		h.count(atRegistration, "ok")
+		id, _ := answer["client_id"].(string)
+		h.audited.Write(r.Context(), &audit.Event{Kind: audit.Registration, Outcome: audit.OK, Client: id})
 		return writeJSON(w, http.StatusCreated, answer)
 	}
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		h.count(atRegistration, refused.Code)
+		h.audited.Write(r.Context(), &audit.Event{Kind: audit.Registration, Outcome: refused.Code, Detail: refused.Error()})
 		logRefusal(r.Context(), refused.Code, refused)
 		if operator, ok := errors.AsType[*OperatorError](err); ok {
 			h.logger.Warn("the authorization server doesn't register clients", zap.Error(operator))
