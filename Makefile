@@ -60,11 +60,13 @@ lint:
 	$(GOLANGCI) run ./...
 	$(ACTIONLINT)
 
-# Most integration tests wait more than they work, so four run at once.
-# The simulations have all of their seeds without the race detector only.
+# The simulations have all of their seeds without the race detector only. The
+# integration tests run alone, because browsers have little patience, and four at once,
+# because most of them wait more than they work.
 unit:
 	$(GO) test -timeout 20m -run 'UnderAttack|TestStrangerCantShutTheDoor' ./internal/throttle ./authserver/clientdoc ./protocol/judge
-	$(GO) test -race -timeout 25m -parallel 4 ./...
+	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /integration_test)
+	$(GO) test -race -timeout 25m -parallel 4 ./integration_test
 
 # Every fuzz target a little: their seeds run with the unit tests.
 fuzz:

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // nodeDir holds the Node side.
@@ -38,38 +40,71 @@ func node(ctx context.Context, ca, script string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// startPatience is how long a server of the Node side may take to say that it listens.
+// Node at times stops for good while it starts, if many processes start together: then
+// it is started again.
+const startPatience = 30 * time.Second
+
 // serve runs a server of the Node side until the test ends and decodes its first
-// line into ready.
+// line into ready. cmd gets its process.
 func serve(t *testing.T, cmd *exec.Cmd, ready any) {
 	t.Helper()
-	var log logBuffer
-	cmd.Stderr = &log
+	if cmd.Err != nil {
+		t.Fatal(cmd.Err)
+	}
+	for attempt := 1; ; attempt++ {
+		line, log, err := startServer(t, cmd)
+		if err == nil {
+			err = json.Unmarshal([]byte(line), ready)
+		}
+		switch {
+		case err == nil:
+			return
+		case !errors.Is(err, errStuck) || attempt == 3:
+			t.Fatalf("%s did not start: %q %v\n%s", cmd.Args[1], line, err, log.String())
+		}
+		t.Logf("%s says nothing: starting it again", cmd.Args[1])
+	}
+}
+
+var errStuck = errors.New("it says nothing")
+
+// startServer runs the server and returns its first line.
+func startServer(t *testing.T, cmd *exec.Cmd) (string, *logBuffer, error) {
+	t.Helper()
+	log := new(logBuffer)
+	running := &exec.Cmd{Path: cmd.Path, Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir, Stderr: log}
 	// It ends with its standard input: this process can't leave it behind.
-	stdin, err := cmd.StdinPipe()
+	stdin, err := running.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := cmd.StdoutPipe()
+	stdout, err := running.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := running.Start(); err != nil {
 		t.Fatal(err)
 	}
+	cmd.Process = running.Process
 	t.Cleanup(func() {
 		stdin.Close()
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		_ = running.Process.Kill()
+		_ = running.Wait()
 		if t.Failed() {
 			t.Logf("%s:\n%s", cmd.Args[1], log.tail(30))
 		}
 	})
+	stuck := time.AfterFunc(startPatience, func() { _ = running.Process.Kill() })
 	lines := bufio.NewReader(stdout)
 	line, err := lines.ReadString('\n')
-	if err != nil || json.Unmarshal([]byte(line), ready) != nil {
-		t.Fatalf("%s did not start: %q %v\n%s", cmd.Args[1], line, err, log.String())
+	if !stuck.Stop() && err != nil {
+		return line, log, errStuck
 	}
-	go io.Copy(io.Discard, lines)
+	if err == nil {
+		go io.Copy(io.Discard, lines)
+	}
+	return line, log, err
 }
 
 // authServer is a running oidc-provider.

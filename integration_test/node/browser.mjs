@@ -57,13 +57,13 @@ function onLoopback(url) {
 
 async function ask(jar, url, init = {}) {
   const headers = { ...init.headers, accept: 'text/html', cookie: jar.header(url) };
-  const answer = await fetch(url, { ...init, headers, redirect: 'manual', signal: AbortSignal.timeout(10_000) });
+  const answer = await fetch(url, { ...init, headers, redirect: 'manual', signal: AbortSignal.timeout(60_000) });
   jar.store(url, answer.headers.getSetCookie());
   return answer;
 }
 
 async function visitCallback(url) {
-  const answer = await fetch(url, { signal: AbortSignal.timeout(10_000) });
+  const answer = await fetch(url, { signal: AbortSignal.timeout(60_000) });
   const text = await answer.text();
   // A client answers an error at its redirect URI as it likes.
   if (!answer.ok && !url.searchParams.has('error')) {

@@ -47,8 +47,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import puppeteer from 'puppeteer-core';
 
-const totalTimeout = 60_000;
-const pageTimeout = 10_000; // from a click to the next page
+const totalTimeout = 180_000;
+const pageTimeout = 60_000; // from a click to the next page
 const maxPages = 30;
 
 // forms are the pages that can be acted on, by what they contain; the first
@@ -156,7 +156,7 @@ async function look(page, seen) {
     try {
       const { title, text } = await Promise.race([
         read(),
-        sleep(5000, undefined, { ref: false }).then(() => { throw new Error('no page'); }),
+        sleep(20_000, undefined, { ref: false }).then(() => { throw new Error('no page'); }),
       ]);
       return { url: page.url(), status: seen.status, title, text: text.replace(/\s+/g, ' ').trim() };
     } catch (err) {
@@ -239,7 +239,7 @@ export async function withChromium(env, signal, use) {
       args: process.getuid?.() === 0 ? [...flags, '--no-sandbox'] : flags, // its sandbox refuses root
       acceptInsecureCerts: true,
       pipe: true, // and so it ends with us
-      timeout: 30_000,
+      timeout: 90_000,
       defaultViewport: { width: 1024, height: 768 },
       handleSIGINT: false,
       handleSIGTERM: false,
