@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // maxURL bounds a client identifier, in bytes. It is shown to users, and section
@@ -148,7 +150,7 @@ func checkCharacters(part, delimiters string) error {
 	for i := 0; i < len(part); i++ {
 		c := part[i]
 		if c != '%' {
-			if !unreserved(c) && !strings.Contains("!$&'()*+,;="+delimiters, string(rune(c))) {
+			if !web.Unreserved(c) && !strings.Contains("!$&'()*+,;="+delimiters, string(rune(c))) {
 				return errors.New("has a character that must be escaped")
 			}
 			continue
@@ -158,7 +160,7 @@ func checkCharacters(part, delimiters string) error {
 		}
 		b, _ := strconv.ParseUint(part[i+1:i+3], 16, 8)
 		switch decoded := byte(b); {
-		case unreserved(decoded):
+		case web.Unreserved(decoded):
 			return errors.New("has an escape that is not needed")
 		case decoded < ' ' || decoded == 0x7f:
 			return errors.New("has a control character")
@@ -166,10 +168,6 @@ func checkCharacters(part, delimiters string) error {
 		i += 2
 	}
 	return nil
-}
-
-func unreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
 }
 
 func upperHex(c byte) bool { return '0' <= c && c <= '9' || 'A' <= c && c <= 'F' }

@@ -8,7 +8,7 @@ import (
 )
 
 // DPoP says whether clients may, or must, prove that they have the key that their tokens
-// are bound to (RFC 9449). A token that somebody stole is then of no use.
+// are bound to (RFC 9449). A stolen token is then of no use.
 type DPoP struct {
 	// `off`, `accepted` or `required`. Required; without `dpop` at all, the mode is off.
 	Mode string `json:"mode,omitempty"`

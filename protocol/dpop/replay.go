@@ -67,8 +67,8 @@ type minute struct {
 	ofKey map[keyHash]uint32
 }
 
-// proofHash and keyHash are the first half of a SHA-256. Whoever finds two proofs with
-// the same hash has to have made both, and gains a refusal.
+// proofHash and keyHash are the first half of a SHA-256. To find two proofs
+// with the same hash, one has to make both, and gains a refusal.
 type (
 	proofHash [16]byte
 	keyHash   [16]byte

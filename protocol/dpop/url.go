@@ -46,43 +46,14 @@ func normalPath(path string) string {
 		case !ok:
 			b.WriteByte(path[i])
 			continue
-		case isUnreserved(c):
+		case web.Unreserved(c):
 			b.WriteByte(c)
 		default:
 			b.WriteString(strings.ToUpper(path[i : i+3]))
 		}
 		i += 2
 	}
-	return withoutDots(b.String())
-}
-
-// withoutDots removes dot segments (RFC 3986, section 5.2.4).
-func withoutDots(path string) string {
-	if !strings.Contains(path, "/.") {
-		if path == "" {
-			return "/"
-		}
-		return path
-	}
-	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
-	var kept []string
-	for i, segment := range segments {
-		last := i == len(segments)-1
-		switch segment {
-		case ".":
-		case "..":
-			if len(kept) > 0 {
-				kept = kept[:len(kept)-1]
-			}
-		default:
-			kept = append(kept, segment)
-			continue
-		}
-		if last {
-			kept = append(kept, "") // what remains is a folder
-		}
-	}
-	return "/" + strings.Join(kept, "/")
+	return web.RemoveDotSegments(b.String())
 }
 
 // escaped reads the percent-encoded byte that s begins with.
@@ -103,8 +74,4 @@ func digit(c byte) int {
 		return int(c|0x20-'a') + 10
 	}
 	return -1
-}
-
-func isUnreserved(c byte) bool {
-	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // NormalURI reports whether the URI is in the normal form of RFC 3986, section 6.2,
@@ -59,11 +61,11 @@ func areNormal(s string) bool {
 		switch c := s[i]; {
 		case c == '%':
 			r, ok := escaped(s[i:])
-			if !ok || isUnreserved(r) {
+			if !ok || web.Unreserved(r) {
 				return false
 			}
 			i += 2
-		case !isUnreserved(c) && strings.IndexByte("!$&'()*+,;=:@/?", c) < 0:
+		case !web.Unreserved(c) && strings.IndexByte("!$&'()*+,;=:@/?", c) < 0:
 			return false
 		}
 	}
@@ -78,10 +80,6 @@ func escaped(s string) (c byte, ok bool) {
 	}
 	high, low := strings.IndexByte(digits, s[1]), strings.IndexByte(digits, s[2])
 	return byte(high<<4 | low), high >= 0 && low >= 0
-}
-
-func isUnreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || isDigit(c) || strings.IndexByte("-._~", c) >= 0
 }
 
 // isAuthority checks a host and port. A URI with a user is not normal: the user can

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/resource"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/protocol/web"
 )
 
 // anyBelow ends an entry of an operator's list that stands for every redirect URI
@@ -69,14 +71,9 @@ func Lists(entry, uri string) bool {
 		return false
 	}
 	for segment := range strings.SplitSeq(below, "/") {
-		if strings.Trim(segment, ".") == "" || strings.ContainsFunc(segment, func(r rune) bool { return !unreserved(r) }) {
+		if strings.Trim(segment, ".") == "" || strings.ContainsFunc(segment, func(r rune) bool { return r > unicode.MaxASCII || !web.Unreserved(byte(r)) }) {
 			return false
 		}
 	}
 	return true
-}
-
-// unreserved reports whether r is an unreserved character of RFC 3986, section 2.3.
-func unreserved(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~", r)
 }

@@ -1,7 +1,7 @@
 // Package session binds what an MCP server hands out for a session to the caller who
 // got it: session ids, and the ids of events, from which a stream can be resumed. MCP
-// calls them handles; whoever knows one could otherwise use the session, or read what
-// another user's stream missed (MCP, security best practices, session hijacking).
+// calls them handles; without that, anyone who knows one could use the session, or
+// read what another user's stream missed (MCP, security best practices, session hijacking).
 //
 // On the way to the client a handle gets a tag, a keyed hash of the handle and its
 // owner. On the way in the tag is checked and taken off, so the server sees its own

@@ -17,7 +17,7 @@ var steps = []func(string) string{
 	unescape,
 	foldCase,
 	mergeSlashes,
-	removeDotSegments,
+	RemoveDotSegments,
 	backslashes,
 	withoutParameters,
 	cutAt(";"),
@@ -113,30 +113,6 @@ func mergeSlashes(path string) string {
 		path = strings.ReplaceAll(path, "//", "/")
 	}
 	return path
-}
-
-// removeDotSegments follows RFC 3986, section 5.2.4, which keeps empty segments:
-// /a//../b is /a/b there, and /b where slashes are merged before.
-func removeDotSegments(path string) string {
-	var kept []string
-	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
-	for i, segment := range segments {
-		last := i == len(segments)-1
-		switch segment {
-		case ".":
-		case "..":
-			if len(kept) > 0 {
-				kept = kept[:len(kept)-1]
-			}
-		default:
-			kept = append(kept, segment)
-			continue
-		}
-		if last {
-			kept = append(kept, "") // a directory
-		}
-	}
-	return "/" + strings.Join(kept, "/")
 }
 
 // cutAtParent is for servers that take the first segments for the mount point of an
