@@ -251,7 +251,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		// An authorization server in this process names the resource to users.
 		h.registered.Add(inprocess.RegisterResource(h.Resource, name))
 	}
-	if err := metrics.Register(ctx, decisions, judged, fetches, sessionEvents, assertions, exchanges, questionSeconds, caches); err != nil {
+	if err := metrics.Register(ctx, decisions, judged, fetches, sessionEvents, assertions, exchanges, issuerSeconds, caches); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	h.accepted = decisions.WithLabelValues(h.Resource, "accepted")

@@ -4,7 +4,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// The counters belong to the process, so that they survive a reload. Labels come from the configuration or from a closed set, never from requests.
+// The counters belong to the process, so that they survive a reload. Labels come from
+// the configuration or from a closed set, never from requests.
 var (
 	decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "caddy",
@@ -50,19 +51,19 @@ var (
 )
 
 func countAssertion(resource string, err error) {
-	result := "ok"
-	if err != nil {
-		result = "error"
-	}
-	assertions.WithLabelValues(resource, result).Inc()
+	assertions.WithLabelValues(resource, resultOf(err)).Inc()
 }
 
 func countFetch(issuer, document string, err error) {
-	result := "ok"
+	fetches.WithLabelValues(issuer, document, resultOf(err)).Inc()
+}
+
+// resultOf is the label of an attempt that ended with err.
+func resultOf(err error) string {
 	if err != nil {
-		result = "error"
+		return "error"
 	}
-	fetches.WithLabelValues(issuer, document, result).Inc()
+	return "ok"
 }
 
 func countSession(resource, event string) { sessionEvents.WithLabelValues(resource, event).Inc() }

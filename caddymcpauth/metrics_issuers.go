@@ -7,11 +7,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-var questionSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+var issuerSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 	Namespace: "caddy",
 	Subsystem: "mcp_auth",
-	Name:      "question_seconds",
-	Help:      "How long an authorization server took to answer, by result: answered, or failed if there was no answer. For metadata, keys, and questions about tokens.",
+	Name:      "issuer_request_duration_seconds",
+	Help:      "How long an authorization server took to answer, by result: ok, or error if there was no answer. For metadata, keys, and questions about tokens.",
 	// A client waits for these. Ten seconds is when a question is given up.
 	Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 }, []string{"issuer", "result"})
@@ -26,11 +26,7 @@ type timed struct {
 func (t timed) RoundTrip(r *http.Request) (*http.Response, error) {
 	asked := time.Now()
 	resp, err := t.next.RoundTrip(r)
-	result := "answered"
-	if err != nil {
-		result = "failed"
-	}
-	questionSeconds.WithLabelValues(t.issuer, result).Observe(time.Since(asked).Seconds())
+	issuerSeconds.WithLabelValues(t.issuer, resultOf(err)).Observe(time.Since(asked).Seconds())
 	return resp, err
 }
 

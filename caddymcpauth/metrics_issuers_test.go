@@ -36,7 +36,7 @@ func TestIssuerMetrics(t *testing.T) {
 				switch family.GetName() {
 				case "caddy_mcp_auth_cache_entries":
 					entries = metric.GetGauge().GetValue()
-				case "caddy_mcp_auth_question_seconds":
+				case "caddy_mcp_auth_issuer_request_duration_seconds":
 					answered += metric.GetHistogram().GetSampleCount()
 				}
 			}

@@ -30,7 +30,7 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// Without an account anywhere, whoever has read the README signs in at the
+// Without an account anywhere, anyone who has read the README signs in at the
 // example.
 func TestExampleSignsIn(t *testing.T) {
 	t.Parallel()

@@ -96,7 +96,7 @@ func TestEmbeddedServerKnowsKnownClients(t *testing.T) {
 	if pg.status != 400 || pg.header.Get("Location") != "" || !strings.Contains(pg.text(), "ask the operator of this server") {
 		t.Errorf("a scheme that nobody allowed: got %d %s", pg.status, pg.text())
 	}
-	c.logs("private_schemes") // what whoever runs it can do
+	c.logs("private_schemes") // what the operator can do
 }
 
 // An application with a scheme of its own is opened by the browser.

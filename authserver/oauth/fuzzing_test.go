@@ -90,7 +90,7 @@ func FuzzForms(f *testing.F) {
 	})
 }
 
-// Whoever registers gets what they asked for, with redirect URIs that are fit
+// A client that registers gets what it asked for, with redirect URIs that are fit
 // for a code, or an error of RFC 7591; and the identifier leads back to it.
 func FuzzRegister(f *testing.F) {
 	f.Add(`{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"none"}`)

@@ -158,7 +158,7 @@ func TestRulesAllow(t *testing.T) {
 	}
 }
 
-// FuzzRulesEmail: whoever a rule lets in has a verified address that is, but for
+// FuzzRulesEmail: anyone whom a rule lets in has a verified address that is, but for
 // ASCII case, the rule's or one at its domain.
 func FuzzRulesEmail(f *testing.F) {
 	for _, seed := range [][2]string{

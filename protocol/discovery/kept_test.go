@@ -75,7 +75,7 @@ func mustLoad(t *testing.T, k *kept[int], since time.Time, want int) {
 }
 
 // A token signed with a key published just now is good after a second, even if
-// somebody asked a moment before, even if that answer is still under way.
+// another request asked a moment before and its answer is still on the way.
 func TestJustPublished(t *testing.T) {
 	t.Parallel()
 	for name, latency := range map[string]time.Duration{"fast issuer": 0, "slow issuer": 800 * time.Millisecond} {

@@ -185,7 +185,7 @@ func TestBreakerCrowd(t *testing.T) {
 	checkOutcome(t, "a second later", c.Cached(vouching(time.Time{}).Source()), "opaque", "verified")
 }
 
-// Keys serve for all tokens, and whoever keeps them takes care of their issuer:
+// Keys serve for all tokens, and what keeps them takes care of their issuer:
 // that some tokens can't be judged is no reason not to judge the others.
 func TestBreakerIsNotForLocal(t *testing.T) {
 	t.Parallel()
