@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/access"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/audit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/pool"
@@ -137,29 +138,12 @@ func serveAdmin(w http.ResponseWriter, r *http.Request, method string, serve fun
 	return json.MarshalWrite(w, answer)
 }
 
-// grantJSON is what a client may do in the name of a user.
-type grantJSON struct {
-	Issuer     string              `json:"issuer"`
-	User       string              `json:"user"`
-	Username   string              `json:"username,omitempty"`
-	Client     string              `json:"client"`
-	ClientName string              `json:"client_name,omitempty"`
-	Kind       string              `json:"kind,omitempty"`
-	Provider   string              `json:"provider,omitempty"`
-	Scopes     map[string][]string `json:"scopes"`
-	Since      time.Time           `json:"since"`
-	Used       time.Time           `json:"used"`
-	Grants     int                 `json:"grants"`
-}
-
 func adminGrants(ctx context.Context, req *adminRequest) (any, error) {
 	servers, err := req.servers()
 	if err != nil {
 		return nil, err
 	}
-	answer := struct {
-		Grants []grantJSON `json:"grants"`
-	}{[]grantJSON{}}
+	answer := access.Grants{Grants: []access.Grant{}}
 	for _, h := range servers {
 		list, err := h.server.Access(ctx)
 		if err != nil {
@@ -169,8 +153,9 @@ func adminGrants(ctx context.Context, req *adminRequest) (any, error) {
 			if req.User != "" && req.User != a.Subject && req.User != a.Username || req.Client != "" && !isClient(a, req.Client) {
 				continue
 			}
-			answer.Grants = append(answer.Grants, grantJSON{
-				h.Issuer, a.Subject, a.Username, a.ClientID, a.ClientName, string(a.Kind), a.Provider, a.Scopes, a.Since, a.Used, a.Grants,
+			answer.Grants = append(answer.Grants, access.Grant{
+				Issuer: h.Issuer, User: a.Subject, Username: a.Username, Client: a.ClientID, ClientName: a.ClientName,
+				Kind: string(a.Kind), Provider: a.Provider, Scopes: a.Scopes, Since: a.Since, Used: a.Used, Grants: a.Grants,
 			})
 		}
 	}
@@ -180,25 +165,11 @@ func adminGrants(ctx context.Context, req *adminRequest) (any, error) {
 // isClient reports whether a is of the client that is called name.
 func isClient(a *oauth.Access, name string) bool { return a.ClientID == name || a.ClientName == name }
 
-// endedJSON is what was ended.
-type endedJSON struct {
-	Issuer   string `json:"issuer"`
-	User     string `json:"user"`
-	Client   string `json:"client,omitempty"`
-	Sessions int    `json:"sessions"`
-	Consents int    `json:"consents"`
-	Grants   int    `json:"grants"`
-}
-
-type endedAnswer struct {
-	Ended []endedJSON `json:"ended"`
-}
-
 func adminRevoke(ctx context.Context, req *adminRequest) (any, error) {
 	if req.User == "" || req.Client == "" {
 		return nil, adminError(http.StatusBadRequest, errors.New("name a user and a client; sign_out ends the access of all clients"))
 	}
-	answer := endedAnswer{[]endedJSON{}}
+	answer := access.AllEnded{Ended: []access.Ended{}}
 	err := req.forUser(ctx, func(h *Handler, subject string) error {
 		list, err := h.server.Access(ctx)
 		if err != nil {
@@ -216,7 +187,7 @@ func adminRevoke(ctx context.Context, req *adminRequest) (any, error) {
 			if err != nil {
 				return err
 			}
-			answer.Ended = append(answer.Ended, endedJSON{h.Issuer, subject, a.ClientID, ended.Sessions, ended.Consents, ended.Grants})
+			answer.Ended = append(answer.Ended, access.Ended{Issuer: h.Issuer, User: subject, Client: a.ClientID, Sessions: ended.Sessions, Consents: ended.Consents, Grants: ended.Grants})
 		}
 		return nil
 	})
@@ -239,12 +210,12 @@ func adminSignOut(ctx context.Context, req *adminRequest) (any, error) {
 		// keep an access token. Or if the store is away.
 		h.refuseTokens(req.User, "")
 	}
-	answer := endedAnswer{[]endedJSON{}}
+	answer := access.AllEnded{Ended: []access.Ended{}}
 	err = req.forUser(ctx, func(h *Handler, subject string) error {
 		ended, err := h.server.EndUser(ctx, subject)
 		h.end(ctx, subject, "")
 		if err == nil {
-			answer.Ended = append(answer.Ended, endedJSON{h.Issuer, subject, "", ended.Sessions, ended.Consents, ended.Grants})
+			answer.Ended = append(answer.Ended, access.Ended{Issuer: h.Issuer, User: subject, Sessions: ended.Sessions, Consents: ended.Consents, Grants: ended.Grants})
 		}
 		return err
 	})

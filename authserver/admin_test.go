@@ -21,6 +21,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/authserver/oauth"
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/access"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/audit"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
 )
@@ -65,7 +66,7 @@ func ofIssuer(issuer string) func(*Handler) {
 }
 
 // whose are the users and clients of a list.
-func whose(list []grantJSON) (rows []string) {
+func whose(list []access.Grant) (rows []string) {
 	for _, g := range list {
 		rows = append(rows, g.User+" "+g.ClientName)
 	}
@@ -87,13 +88,13 @@ func TestAdminGrants(t *testing.T) {
 		"&client=agent":             nil,
 		"&user=ada&client=other":    nil,
 	} {
-		var answer struct{ Grants []grantJSON }
+		var answer access.Grants
 		if status, said := admin(t, "GET", "grants?issuer="+issuer+query, "", &answer); status != 200 || !reflect.DeepEqual(whose(answer.Grants), want) {
 			t.Errorf("%s: got %d %s, want %q", query, status, said, want)
 		}
 	}
-	var all struct{ Servers []serverStatus }
-	want := []serverStatus{{Issuer: issuer, SignIn: []string{"2 users with a password"}, Users: 2, Clients: 1, Grants: 2}}
+	var all struct{ Servers []access.Server }
+	want := []access.Server{{Issuer: issuer, SignIn: []string{"2 users with a password"}, Users: 2, Clients: 1, Grants: 2}}
 	if status, said := admin(t, "GET", "status?issuer="+issuer, "", &all); status != 200 || !reflect.DeepEqual(all.Servers, want) {
 		t.Errorf("got %d %s, want %+v", status, said, want)
 	}
@@ -114,7 +115,7 @@ func TestAdminGrants(t *testing.T) {
 func accessOf(t *testing.T, issuer string) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(access)
+	registry.MustRegister(accessCounts)
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -156,9 +157,9 @@ func TestAdminEnds(t *testing.T) {
 		}
 	}
 
-	var answer endedAnswer
+	var answer access.AllEnded
 	status, said := admin(t, "POST", "revoke", `{"issuer":"`+issuer+`","user":"ada","client":"The desk"}`, &answer)
-	if want := []endedJSON{{issuer, "ada", "desk", 0, 1, 1}}; status != 200 || !reflect.DeepEqual(answer.Ended, want) {
+	if want := []access.Ended{{Issuer: issuer, User: "ada", Client: "desk", Consents: 1, Grants: 1}}; status != 200 || !reflect.DeepEqual(answer.Ended, want) {
 		t.Errorf("revoke: got %d %s, want %+v", status, said, want)
 	}
 	if !ended("ada", "desk") || ended("ada", "other") || ended("bob", "desk") {
@@ -166,16 +167,16 @@ func TestAdminEnds(t *testing.T) {
 	}
 	audited(fmt.Sprint(issuer, "revocation", "ok", "ada", "desk"))
 	s.allow(t, "ada")
-	answer = endedAnswer{}
+	answer = access.AllEnded{}
 	status, said = admin(t, "POST", "sign_out", `{"issuer":"`+issuer+`","user":"ada"}`, &answer)
-	if want := []endedJSON{{issuer, "ada", "", 2, 1, 1}}; status != 200 || !reflect.DeepEqual(answer.Ended, want) {
+	if want := []access.Ended{{Issuer: issuer, User: "ada", Sessions: 2, Consents: 1, Grants: 1}}; status != 200 || !reflect.DeepEqual(answer.Ended, want) {
 		t.Errorf("sign_out: got %d %s, want %+v", status, said, want)
 	}
 	if !ended("ada", "other") || ended("bob", "desk") {
 		t.Error("sign_out: front doors were told of the wrong tokens")
 	}
 	audited(fmt.Sprint(issuer, "sign_out", "ok", "ada", nil))
-	var left struct{ Grants []grantJSON }
+	var left access.Grants
 	if _, said := admin(t, "GET", "grants?issuer="+issuer, "", &left); !reflect.DeepEqual(whose(left.Grants), []string{"bob The desk"}) {
 		t.Errorf("left is %s", said)
 	}

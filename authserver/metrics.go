@@ -28,7 +28,7 @@ var (
 		Help:      "Authorization requests by outcome: approved, remembered, or the OAuth error.",
 	}, []string{"issuer", "outcome"})
 
-	access = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+	accessCounts = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: "caddy",
 		Subsystem: "mcp_auth_server",
 		Name:      "access",

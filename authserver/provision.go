@@ -119,7 +119,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.base, h.site, h.secure = h.server.BasePath(), u.Host, u.Scheme == "https"
 	h.browsers = h.newSite()
 	h.routes = h.pageRoutes()
-	if err := metrics.Register(ctx, requests, signIns, authorizations, access); err != nil {
+	if err := metrics.Register(ctx, requests, signIns, authorizations, accessCounts); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	if err := h.acquireState(); err != nil {

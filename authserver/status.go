@@ -4,19 +4,9 @@ import (
 	"context"
 	"fmt"
 	"strings"
-)
 
-// serverStatus is a server in numbers.
-type serverStatus struct {
-	Issuer string `json:"issuer"`
-	// SignIn is who may sign in.
-	SignIn []string `json:"sign_in"`
-	// Users is how many users have given access, to how many Clients.
-	Users   int `json:"users"`
-	Clients int `json:"clients"`
-	// Grants is how many live grants there are.
-	Grants int `json:"grants"`
-}
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/access"
+)
 
 func adminStatus(ctx context.Context, req *adminRequest) (any, error) {
 	servers, err := req.servers()
@@ -24,8 +14,8 @@ func adminStatus(ctx context.Context, req *adminRequest) (any, error) {
 		return nil, err
 	}
 	answer := struct {
-		Servers []serverStatus `json:"servers"`
-	}{[]serverStatus{}}
+		Servers []access.Server `json:"servers"`
+	}{[]access.Server{}}
 	for _, h := range servers {
 		status, err := h.status(ctx)
 		if err != nil {
@@ -37,8 +27,8 @@ func adminStatus(ctx context.Context, req *adminRequest) (any, error) {
 }
 
 // status counts who has access. It reads every consent and grant.
-func (h *Handler) status(ctx context.Context) (serverStatus, error) {
-	status := serverStatus{Issuer: h.Issuer, SignIn: h.signInWays()}
+func (h *Handler) status(ctx context.Context) (access.Server, error) {
+	status := access.Server{Issuer: h.Issuer, SignIn: h.signInWays()}
 	list, err := h.server.Access(ctx)
 	if err != nil {
 		return status, err
@@ -59,7 +49,7 @@ func (h *Handler) measureAccess(ctx context.Context) error {
 		return err
 	}
 	for what, n := range map[string]int{"users": s.Users, "clients": s.Clients, "grants": s.Grants} {
-		access.WithLabelValues(h.Issuer, what).Set(float64(n))
+		accessCounts.WithLabelValues(h.Issuer, what).Set(float64(n))
 	}
 	return nil
 }

@@ -9,32 +9,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/access"
 )
-
-// grantEntry is what the admin API says of a client's access.
-type grantEntry struct {
-	Issuer     string              `json:"issuer"`
-	User       string              `json:"user"`
-	Username   string              `json:"username,omitempty"`
-	Client     string              `json:"client"`
-	ClientName string              `json:"client_name,omitempty"`
-	Kind       string              `json:"kind,omitempty"`
-	Provider   string              `json:"provider,omitempty"`
-	Scopes     map[string][]string `json:"scopes"`
-	Since      time.Time           `json:"since"`
-	Used       time.Time           `json:"used"`
-	Grants     int                 `json:"grants"`
-}
-
-// endedEntry is what the admin API has ended.
-type endedEntry struct {
-	Issuer   string `json:"issuer"`
-	User     string `json:"user"`
-	Client   string `json:"client,omitempty"`
-	Sessions int    `json:"sessions"`
-	Consents int    `json:"consents"`
-	Grants   int    `json:"grants"`
-}
 
 // grantsCommand returns the command that says who has access at the embedded
 // authorization server.
@@ -66,9 +43,7 @@ token, but the user's permission.
 					query.Set(name, value)
 				}
 			}
-			var answer struct {
-				Grants []grantEntry `json:"grants"`
-			}
+			var answer access.Grants
 			if err := askAdmin(cmd, http.MethodGet, "/mcp_auth_server/grants?"+query.Encode(), nil, &answer); err != nil {
 				return err
 			}
@@ -88,7 +63,7 @@ token, but the user's permission.
 	return cmd
 }
 
-func printGrants(p *printer, grants []grantEntry, now time.Time) {
+func printGrants(p *printer, grants []access.Grant, now time.Time) {
 	if len(grants) == 0 {
 		p.printf("nobody has access\n")
 		return
@@ -185,9 +160,7 @@ func endAccess(cmd *cobra.Command, what string, req map[string]string) error {
 	if issuer, _ := cmd.Flags().GetString("issuer"); issuer != "" {
 		req["issuer"] = issuer
 	}
-	var answer struct {
-		Ended []endedEntry `json:"ended"`
-	}
+	var answer access.AllEnded
 	if err := askAdmin(cmd, http.MethodPost, "/mcp_auth_server/"+what, req, &answer); err != nil {
 		return err
 	}

@@ -7,21 +7,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-)
 
-// serverStatus is what the admin API says of an embedded authorization server.
-type serverStatus struct {
-	Issuer  string   `json:"issuer"`
-	SignIn  []string `json:"sign_in"`
-	Users   int      `json:"users"`
-	Clients int      `json:"clients"`
-	Grants  int      `json:"grants"`
-}
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/access"
+)
 
 // wholeStatus is what the command prints as JSON.
 type wholeStatus struct {
 	status
-	Servers []serverStatus `json:"servers"`
+	Servers []access.Server `json:"servers"`
 }
 
 // statusCommand returns the command that says what the running Caddy does.
