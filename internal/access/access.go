@@ -6,6 +6,7 @@ import "time"
 
 // Grant is what a client may do in the name of a user.
 type Grant struct {
+	// Issuer is the authorization server.
 	Issuer string `json:"issuer"`
 	// User is the subject in tokens; Username is the name that they sign in with.
 	User     string `json:"user"`
@@ -19,34 +20,41 @@ type Grant struct {
 	Provider string `json:"provider,omitempty"`
 	// Scopes are those that were allowed, by resource.
 	Scopes map[string][]string `json:"scopes"`
-	Since  time.Time           `json:"since"`
-	Used   time.Time           `json:"used"`
+	// Since is when it was first allowed, and Used when the client last used it.
+	Since time.Time `json:"since"`
+	Used  time.Time `json:"used"`
 	// Grants is how many live grants the client has.
 	Grants int `json:"grants"`
 }
 
 // Grants is the answer to a question for grants.
 type Grants struct {
+	// Grants is empty, not nil, if there are none.
 	Grants []Grant `json:"grants"`
 }
 
-// Ended counts what was ended for a user; of one client, if Client isn't empty.
+// Ended counts what was ended for a user.
 type Ended struct {
-	Issuer   string `json:"issuer"`
-	User     string `json:"user"`
-	Client   string `json:"client,omitempty"`
-	Sessions int    `json:"sessions"`
-	Consents int    `json:"consents"`
-	Grants   int    `json:"grants"`
+	// Issuer is the authorization server, and User the subject in tokens.
+	Issuer string `json:"issuer"`
+	User   string `json:"user"`
+	// Client is the client_id; empty if the access of all clients was ended.
+	Client string `json:"client,omitempty"`
+	// Sessions, Consents and Grants are how many there were.
+	Sessions int `json:"sessions"`
+	Consents int `json:"consents"`
+	Grants   int `json:"grants"`
 }
 
 // AllEnded is the answer to a request to end something.
 type AllEnded struct {
+	// Ended is empty, not nil, if there was nothing to end.
 	Ended []Ended `json:"ended"`
 }
 
 // Server is an authorization server in numbers.
 type Server struct {
+	// Issuer is its issuer identifier.
 	Issuer string `json:"issuer"`
 	// SignIn is who may sign in.
 	SignIn []string `json:"sign_in"`
