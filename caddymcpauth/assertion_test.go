@@ -12,6 +12,11 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth"
 )
 
 const (
@@ -223,8 +228,14 @@ func TestAssertionWithoutKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	core, logs := observer.New(zapcore.DebugLevel)
+	caddymcpauth.ObserveDecisions(c.routes.Routes, zap.New(core))
 	for range 2 {
 		got := c.ask("POST", "/mcp", bearer(guestToken(`{"sub":"ada"}`))...)
+		// What the log says is what came of the request.
+		if all := logs.TakeAll(); len(all) != 1 || all[0].ContextMap()["outcome"] != "refused" || all[0].ContextMap()["reason"] != "assertion" {
+			t.Errorf("got the records %v, want one of a refusal", all)
+		}
 		if got.StatusCode != 503 || got.Header.Get("Retry-After") == "" || got.Header.Get("WWW-Authenticate") != "" || got.body == "served" {
 			t.Errorf("got %d %v %s", got.StatusCode, got.Header, got.body)
 		}
@@ -238,8 +249,12 @@ func TestAssertionWithoutKey(t *testing.T) {
 	if err := os.Remove(folder); err != nil {
 		t.Fatal(err)
 	}
+	logs.TakeAll()
 	if got := c.ask("POST", "/mcp", bearer(guestToken(`{"sub":"ada"}`))...); got.StatusCode != 200 {
 		t.Errorf("with the storage back: got %d %s", got.StatusCode, got.body)
+	}
+	if all := logs.TakeAll(); len(all) != 1 || all[0].ContextMap()["outcome"] != "allowed" {
+		t.Errorf("with the storage back: got the records %v, want one of an admission", all)
 	}
 }
 

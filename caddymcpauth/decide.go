@@ -33,6 +33,7 @@ const (
 	stepScopes
 	stepOperation
 	stepSession
+	stepVouch // not of decide, see [Handler.vouch]
 )
 
 // decision is what the front door makes of a request.

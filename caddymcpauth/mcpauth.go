@@ -16,7 +16,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-mcp-auth/caddy-mcp-auth/caddymcpauth/identity"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/clientip"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/guard"
 	"github.com/caddy-mcp-auth/caddy-mcp-auth/internal/inprocess"
@@ -293,8 +292,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case preflightRequest:
 		return h.servePreflight(w, r, d.origin)
 	case accepted:
+		vouched, ref := h.vouch(r, d)
+		if ref != nil {
+			d = d.refuse(stepVouch, ref)
+			h.record(r, d, took)
+			return h.refuse(w, r, ref)
+		}
 		h.record(r, d, took)
-		return h.admit(w, r, d, next)
+		return h.admit(w, r, d, vouched, next)
 	case acceptedAnonymous:
 		h.record(r, d, took)
 		return h.admitAnonymous(w, r, d, next)
@@ -327,46 +332,6 @@ func (h *Handler) Cleanup() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// admit passes the accepted request on with the identity of its sender.
-func (h *Handler) admit(w http.ResponseWriter, r *http.Request, d decision, next caddyhttp.Handler) error {
-	reader := d.reader()
-	signed, ref := h.assert(r, d, reader)
-	if ref != nil {
-		return h.refuse(w, r, ref)
-	}
-	exchanged, ref := h.exchange(r, d, reader)
-	if ref != nil {
-		return h.refuse(w, r, ref)
-	}
-	h.accepted.Inc()
-	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	// Otherwise an earlier authentication handler would supply the same
-	// placeholders.
-	repl.DeleteByPrefix(userPlaceholders)
-	if identity.Reader(r.Context()) == nil {
-		repl.Map(userPlaceholder(r.Context()))
-	}
-	identity.Set(r.Context(), reader)
-
-	h.setHeaders(r, reader, repl)
-	if h.ForwardToken {
-		keepAuthorization(r)
-	} else {
-		h.removeCredentials(r)
-	}
-	h.setAssertion(r, signed)
-	next = h.exchanged(d, reader, exchanged, next)
-	next = h.bound(d, h.filtered(d, next))
-	if !streams.IsStream(r) {
-		return next.ServeHTTP(w, r)
-	}
-	// A stream that lasts for days must not outlive the token that admitted it.
-	client := clientip.Of(r.Context())
-	return h.streams.Serve(w, r, d.message(), func(end func(error)) (stop func()) {
-		return h.issuers.Watch(d.raw, client, d.token, token.DefaultLeeway, end)
-	}, next)
 }
 
 // client returns the client's address, as determined by Caddy's trusted_proxies.
