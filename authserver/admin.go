@@ -183,7 +183,7 @@ func adminRevoke(ctx context.Context, req *adminRequest) (any, error) {
 			seen[a.ClientID] = true
 			// Also if it fails halfway: what is ended, is ended at once.
 			ended, err := h.server.EndAccess(ctx, subject, a.ClientID)
-			h.end(ctx, subject, a.ClientID)
+			h.end(ctx, subject, a.ClientID, err)
 			if err != nil {
 				return err
 			}
@@ -213,7 +213,7 @@ func adminSignOut(ctx context.Context, req *adminRequest) (any, error) {
 	answer := access.AllEnded{Ended: []access.Ended{}}
 	err = req.forUser(ctx, func(h *Handler, subject string) error {
 		ended, err := h.server.EndUser(ctx, subject)
-		h.end(ctx, subject, "")
+		h.end(ctx, subject, "", err)
 		if err == nil {
 			answer.Ended = append(answer.Ended, access.Ended{Issuer: h.Issuer, User: subject, Sessions: ended.Sessions, Consents: ended.Consents, Grants: ended.Grants})
 		}
@@ -251,14 +251,18 @@ func (req *adminRequest) forUser(ctx context.Context, end func(h *Handler, subje
 }
 
 // end tells the front doors in this process that the user's tokens no longer count,
-// and the audit log. It comes after the grants were ended, so no token is issued later.
-func (h *Handler) end(ctx context.Context, subject, client string) {
+// and the audit log. It comes after the attempt to end the grants, which may have
+// failed, so those that were ended give no token later.
+func (h *Handler) end(ctx context.Context, subject, client string, failed error) {
 	h.refuseTokens(subject, client)
-	event := audit.SignOut
+	e := &audit.Event{Kind: audit.SignOut, Outcome: audit.OK, Method: audit.Operator, User: subject, Client: client}
 	if client != "" {
-		event = audit.Revocation
+		e.Kind = audit.Revocation
 	}
-	h.audited.Write(ctx, &audit.Event{Kind: event, Outcome: audit.OK, Method: audit.Operator, User: subject, Client: client})
+	if failed != nil {
+		e.Outcome, e.Detail = "error", failed.Error()
+	}
+	h.audited.Write(ctx, e)
 }
 
 // refuseTokens has the front doors in this process refuse the tokens that the user has.

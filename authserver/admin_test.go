@@ -180,6 +180,16 @@ func TestAdminEnds(t *testing.T) {
 	if _, said := admin(t, "GET", "grants?issuer="+issuer, "", &left); !reflect.DeepEqual(whose(left.Grants), []string{"bob The desk"}) {
 		t.Errorf("left is %s", said)
 	}
+	// What can't be ended isn't said to be.
+	logs.TakeAll()
+	s.away("delete")
+	if status, said := admin(t, "POST", "sign_out", `{"issuer":"`+issuer+`","user":"bob"}`, nil); status != 503 {
+		t.Errorf("sign_out while the store fails: got %d %s, want 503", status, said)
+	}
+	audited(fmt.Sprint(issuer, "sign_out", "error", "bob", nil))
+	if !ended("bob", "desk") {
+		t.Error("sign_out while the store fails: front doors weren't told")
+	}
 }
 
 // A user who has removed every record of themselves, on the account page, may have kept an

@@ -62,6 +62,14 @@ func (s *Server) exchange(ctx context.Context, c *Client, form url.Values, event
 	if err != nil {
 		return nil, err
 	}
+	// The user's access may have ended since it was looked at. Front doors were then
+	// told to refuse tokens from before that, and this one may be later.
+	switch again, err := s.introspection(ctx, form.Get("subject_token")); {
+	case err != nil:
+		return nil, err
+	case again["active"] != true:
+		return nil, invalidRequest("subject_token is not valid.")
+	}
 	return &tokens{
 		AccessToken: access,
 		IssuedType:  accessTokenType,

@@ -82,6 +82,33 @@ func TestExchange(t *testing.T) {
 	}
 }
 
+// Access that ends while a token is being exchanged leaves no token behind: an operator
+// who ends it tells front doors to refuse tokens from before, and no later ones.
+func TestExchangeWhileAccessEnds(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, withDoor)
+	subject := f.tokens("scope", "read", "resource", testResource).Access
+	var loads, last int
+	f.store.Fail(func(operation, key string) error {
+		if operation != "load" || !strings.HasPrefix(key, grantsPrefix) {
+			return nil
+		}
+		if loads++; loads == last {
+			for _, consent := range f.store.Keys(consentsPrefix) {
+				f.store.Remove(consent)
+			}
+		}
+		return nil
+	})
+	if got := post(t, f.Server, TokenPath, exchangeForm(subject)); got.status != 200 || loads == 0 {
+		t.Fatalf("got %d %s, and %d loads of grants", got.status, got.body, loads)
+	}
+	loads, last = 0, loads
+	if got := post(t, f.Server, TokenPath, exchangeForm(subject)); got.status != 400 || got.Error != "invalid_request" || got.Access != "" {
+		t.Errorf("got %d %s, want invalid_request", got.status, got.body)
+	}
+}
+
 // Nothing but a user's own, good token is exchanged, and only for what it has.
 func TestExchangeRefuses(t *testing.T) {
 	t.Parallel()
