@@ -7,7 +7,7 @@ ACTIONLINT = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 GORELEASER = $(GO) run github.com/goreleaser/goreleaser/v2@v2.15.1
 # A number of tries: when a time is up, go test at times fails with "context
 # deadline exceeded" and nothing found.
-FUZZTIME ?= 4000x
+FUZZTIME ?= 10000x
 NODE = integration_test/node
 CLIENTS = integration_test/clients
 DEBIAN = python3-django-oauth-toolkit python3-hypercorn python3-jwt python3-cryptography chromium redis-server

@@ -73,7 +73,7 @@ func (h *Handler) caller(reader *token.Reader) *policy.Caller {
 		Includes:  h.hierarchy.With,
 		Claims:    reader,
 	}
-	if t.Issuer == h.Resource && len(h.keyNames()) > 0 {
+	if h.isAPIKey(t) {
 		c.Key = t.Subject
 	}
 	return c

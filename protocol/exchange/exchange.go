@@ -124,7 +124,7 @@ func (c *Config) form(subject string) url.Values {
 	}
 	switch c.Grant {
 	case OnBehalfOf:
-		set("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
+		set("grant_type", token.JWTBearerGrant)
 		set("requested_token_use", "on_behalf_of")
 		set("assertion", subject)
 	default:
