@@ -111,9 +111,12 @@ func TestRedisAway(t *testing.T) {
 	}
 
 	st.redis.start()
-	one.waitFor("the storage to be back", func() bool {
-		return one.do("POST", "/oauth/introspect", clone(machine, "token", kept.Access).Encode(), "Content-Type", form).status == 200
-	})
+	// Each notices by itself that it is back.
+	for _, c := range []*caddyServer{one, two} {
+		c.waitFor("the storage to be back", func() bool {
+			return c.do("POST", "/oauth/introspect", clone(machine, "token", kept.Access).Encode(), "Content-Type", form).status == 200
+		})
+	}
 	for name, token := range map[string]string{"kept": kept.Access, "not revoked after all": revoked.Access, "a machine's": acting.Access} {
 		if got := two.introspect(t, token); got["active"] != true {
 			t.Errorf("afterwards, a token (%s): got %v, want it active", name, got)
